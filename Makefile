@@ -1,0 +1,38 @@
+# make demo   upscale the example photo; pictures in demo/
+# make test   lint, types, tests
+# make wheel  build the wheel, and use it from an empty environment in another folder
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test wheel clean
+
+demo: .venv/runtime
+	.venv/bin/python examples/demo.py
+
+test: .venv/development
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest
+
+wheel: .venv/development
+	rm -rf dist build/wheel
+	.venv/bin/python -m build --wheel --outdir dist .
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cp examples/chelsea_small.png build/wheel/photo.png
+	cd build/wheel && bin/manet weights verify && bin/manet upscale photo.png --overwrite && bin/python -m manet_cli --version
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+.venv/development: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	touch $@ .venv/runtime
+
+clean:
+	rm -rf .venv build demo dist

@@ -1,0 +1,192 @@
+"""Files that appear under their name only when they are whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from manet_cli.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a file that is open cannot be removed, which serves as the lock
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["atomic_path", "is_temporary", "prepare_folder", "remove_leftovers"]
+
+_log = logging.getLogger(__name__)
+
+_PREFIX, _SUFFIX = ".", ".manet-tmp"
+_LONGEST_NAME = 255  # bytes, on the usual file systems
+_ATTEMPTS = 100
+_HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+@contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Give the path of an empty temporary file beside `final`, and rename it to `final` when the block ends.
+
+    The block writes to that path; it must not rename or remove it. When it ends, the content is flushed to
+    the disk and an existing `final` is replaced in one step. If it is left by any exception, the temporary
+    file is removed and `final` is as it was. The temporary file is `.NAME.manet-tmp` (NAME shortened where it
+    would grow too long), locked while it is in use, with the permissions that the umask gives a new file.
+
+    Raises OutputError if another process, or another thread, is writing the same file, or it cannot be made.
+    """
+    if len(os.fsencode(final.name)) > _LONGEST_NAME:
+        raise OutputError(
+            f"{final.name[:40]}... is a name of more than {_LONGEST_NAME} bytes: choose a shorter one"
+        )
+    temporary = final.with_name(_temporary_name(final.name))
+    try:
+        descriptor = _claimed(temporary)
+    except OSError as error:
+        raise _not_written(final, error) from error
+    if descriptor is None:
+        raise OutputError(f"another process is writing {final.name}: wait for it, or choose another output")
+    try:
+        yield temporary
+        try:
+            os.fsync(descriptor)
+            if fcntl is None:  # an open file cannot be renamed there
+                os.close(descriptor)
+                descriptor = -1
+            temporary.replace(final)
+        except OSError as error:
+            raise _not_written(final, error) from error
+    except BaseException:
+        with suppress(OSError):
+            if fcntl is None and descriptor >= 0:
+                os.close(descriptor)
+                descriptor = -1
+            temporary.unlink()
+        raise
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def is_temporary(path: Path) -> bool:
+    """Tell by its name whether `path` is a temporary file of ours."""
+    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove the temporary files in `folder` (not below it) that no live process holds; give their paths.
+
+    What cannot be looked at or removed is left alone; no exception.
+    """
+    removed = []
+    try:
+        candidates = sorted(path for path in folder.iterdir() if is_temporary(path))
+    except OSError:
+        return []
+    for path in candidates:
+        try:
+            if stat.S_ISREG(path.lstat().st_mode) and _remove_if_free(path):
+                removed.append(path)
+        except OSError as error:
+            _log.debug("%s is left: %s", path.name, error.strerror)
+    return removed
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder `path` with the folders above it, where missing.
+
+    Raises OutputError if a file is in the way, or files cannot be made in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(
+            f"{path} cannot be a folder, a file is in the way: choose another folder"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or "the system gave no reason"
+        raise OutputError(f"the folder {path} cannot be made ({reason}): choose another one") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"the folder {path} cannot be written to: choose another one or change its permissions"
+        )
+
+
+def _temporary_name(name: str) -> str:
+    room = _LONGEST_NAME - len(_PREFIX + _SUFFIX)
+    encoded = os.fsencode(name)
+    if len(encoded) > room:
+        digest = hashlib.sha256(encoded).hexdigest()[:16]
+        start = encoded[: room - len(digest) - 1].decode(errors="ignore")
+        name = f"{start}-{digest}"
+    return _PREFIX + name + _SUFFIX
+
+
+def _claimed(path: Path) -> int | None:
+    """Create `path` or take over a dead process's, empty and locked; None if a live one holds it."""
+    for _ in range(_ATTEMPTS):
+        if fcntl is None:
+            try:
+                path.unlink(missing_ok=True)
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            except (PermissionError, FileExistsError):
+                if path.exists():
+                    return None
+                raise
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            locked = _locked(descriptor)
+            if locked and _is_at(descriptor, path):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        if not locked:
+            return None
+        # Its last owner renamed or removed the file before it was locked here: the lock is on nothing. Again.
+    return None
+
+
+def _remove_if_free(path: Path) -> bool:
+    """Remove `path` unless a live process holds it."""
+    if fcntl is None:
+        path.unlink()
+        return True
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not _locked(descriptor) or not _is_at(descriptor, path):
+            return False
+        path.unlink()
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock of an open file, without waiting; False if it is held elsewhere."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD_ELSEWHERE:
+            return False
+        raise
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether the open file is still the one that `path` names."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _not_written(final: Path, error: OSError) -> OutputError:
+    reason = error.strerror or "the system gave no reason"
+    return OutputError(f"{final.name} cannot be written ({reason}): choose another name or folder")
