@@ -1,0 +1,103 @@
+"""Facts that Pillow does not tell: read from the first bytes, the chunks and the boxes of a file."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+__all__ = [
+    "PNG_GREY",
+    "TIFF_BITS_PER_SAMPLE",
+    "TIFF_PHOTOMETRIC",
+    "TIFF_SAMPLE_FORMAT",
+    "TIFF_SIGNED",
+    "avif_depth",
+    "kind_of",
+    "png_depth",
+    "png_is_whole",
+    "png_late_exif",
+]
+
+PNG_GREY = 0
+TIFF_BITS_PER_SAMPLE = 258
+TIFF_PHOTOMETRIC = 262
+TIFF_SAMPLE_FORMAT = 339
+TIFF_SIGNED = 2
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def kind_of(file: BinaryIO) -> str | None:
+    """Name the format that the first bytes of `file` promise, None if it is none of those that are read."""
+    file.seek(0)
+    start = file.read(12)
+    if start.startswith(_PNG_SIGNATURE[:4]):
+        return "PNG"
+    if start.startswith(b"\xff\xd8"):
+        return "JPEG"
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "WebP"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if start.startswith(b"BM"):
+        return "BMP"
+    if start[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    return None
+
+
+def png_depth(file: BinaryIO) -> tuple[int, int]:
+    """Give the bits per channel and the colour type of a PNG file."""
+    file.seek(24)
+    depth, colour_type = file.read(2)
+    return depth, colour_type
+
+
+def png_is_whole(file: BinaryIO) -> bool:
+    """Tell whether a PNG file has its last chunk; Pillow decodes one without it."""
+    return any(kind == b"IEND" for kind, _, _ in _png_chunks(file))
+
+
+def png_late_exif(file: BinaryIO) -> bytes | None:
+    """Give the EXIF chunk of a PNG file; Pillow sees one that follows the pixels only after decoding them."""
+    for kind, start, length in _png_chunks(file):
+        if kind == b"eXIf":
+            file.seek(start)
+            return file.read(length)
+    return None
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Give the type, start and length (bytes) of each whole chunk."""
+    end = file.seek(0, os.SEEK_END)
+    position = len(_PNG_SIGNATURE)
+    while position + 12 <= end:
+        file.seek(position)
+        length, kind = struct.unpack(">L4s", file.read(8))
+        if position + 12 + length > end:
+            return
+        yield kind, position + 8, length
+        position += 12 + length
+
+
+def avif_depth(file: BinaryIO) -> int:
+    """Give the most bits per channel of the pictures in an AVIF file: 8, 10 or 12.
+
+    Each picture has an `av1C` box in the file's `meta` box; in its third byte, 0x40 says more than 8, 0x20
+    says 12.
+    """
+    end = file.seek(0, os.SEEK_END)
+    position, depth = 0, 8
+    while position + 8 <= end:
+        file.seek(position)
+        length, kind = struct.unpack(">L4s", file.read(8))
+        if length < 8:  # 0: to the end of the file; 1: a 64-bit length, which only pixels need
+            break
+        if kind in (b"meta", b"moov"):
+            for rest in file.read(length - 8).split(b"av1C")[1:]:
+                flags = rest[2] if len(rest) > 2 else 0
+                depth = max(depth, 8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
+        position += length
+    return depth

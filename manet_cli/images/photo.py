@@ -1,0 +1,49 @@
+"""What a photo is inside the program: pixels, straight alpha and the metadata that came with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Metadata", "Photo"]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    r"""What a file says about its pixels.
+
+    `exif`: the EXIF block from its `II` or `MM` on, without the `Exif\0\0` of JPEG, orientation 1, no
+    thumbnail. `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8. `dpi`: dots per inch (x, y), both
+    above 0. Each is None where the file has none.
+    """
+
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One upright picture.
+
+    `pixels`: (H, W, C), uint8 or native uint16, C is 1 (grey) or 3 (RGB), the full range of the type.
+    `alpha`: (H, W) uint8, straight (the colours are not multiplied by it), or None; never with uint16 pixels.
+    `metadata`: what the file kept beside the pixels.
+    """
+
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    alpha: npt.NDArray[np.uint8] | None
+    metadata: Metadata
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row."""
+        return int(self.pixels.shape[1])

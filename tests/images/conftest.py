@@ -1,0 +1,104 @@
+"""Pictures, metadata and files made on the spot."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import ExifTags, Image, TiffImagePlugin
+
+from manet_cli.images import FORMATS, ImageFormat, Metadata, Photo
+
+RECORD = '{"tool": "manet", "note": "\\u00e9", "sigma": [1.5, 2.0]}'
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6" dc:t="\xc3\xa9"/></x:xmpmeta>'
+ICC = bytes(16) + b"RGB XYZ " + bytes(range(256)) * 3
+MAKER_NOTE = b"MAKER\0" + bytes(range(256))
+
+
+def pixels(channels: int, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> npt.NDArray[Any]:
+    """(24, 40, channels): smooth enough for a lossy codec, different in every direction."""
+    rows, columns = np.mgrid[0:24, 0:40]
+    planes = [(rows * 3 + columns * 4 * (1 + plane) + 31 * plane) % 256 for plane in range(channels)]
+    values = np.stack(planes, axis=-1)
+    return (values * 257 + rows[..., None] if dtype is np.uint16 else values).astype(dtype)
+
+
+def photo(
+    channels: int = 3, *, alpha: bool = False, bits: int = 8, metadata: Metadata | None = None
+) -> Photo:
+    values = pixels(channels, np.uint16 if bits == 16 else np.uint8)
+    mask = pixels(1)[::-1, :, 0].copy() if alpha else None
+    return Photo(values, mask, metadata or Metadata())
+
+
+def encode(image: Image.Image, format_name: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_name, **options)
+    return file.getvalue()
+
+
+def png(depth: int, colour_type: int, rows: list[bytes], width: int, *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG file by hand: `rows` without their filter bytes, `extra` chunks before the pixels."""
+    header = struct.pack(">LLBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+
+
+def exif_block(*, orientation: int | None = 6, big_endian: bool = False, thumbnail: bool = False) -> bytes:
+    """An EXIF block as a camera writes it, without the `Exif` prefix of JPEG."""
+    exif = Image.Exif()
+    exif.endian = ">" if big_endian else "<"
+    exif[0x010F] = "Maker of cameras"
+    exif[0x0100], exif[0x0101] = 40, 24
+    if orientation is not None:
+        exif[0x0112] = orientation
+    inner = exif.get_ifd(0x8769)
+    inner[0x829A] = TiffImagePlugin.IFDRational(1, 60)
+    inner[0x927C] = MAKER_NOTE
+    inner[0xA002], inner[0xA003] = 40, 24
+    inner[0xA005] = {1: "R98"}
+    gps = exif.get_ifd(0x8825)
+    gps[1], gps[2] = "N", (48.0, 51.0, 29.6)
+    block = bytearray(exif.tobytes()[6:])
+    if thumbnail:
+        order = ">" if big_endian else "<"
+        (first,) = struct.unpack_from(order + "L", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, first)
+        second = len(block)
+        struct.pack_into(order + "L", block, first + 2 + 12 * count, second)
+        start = second + 2 + 24 + 4
+        block += (
+            struct.pack(order + "HHHLLHHLLL", 2, 0x0201, 4, 1, start, 0x0202, 4, 1, 9, 0)
+            + b"\xff\xd8THUMB\xff\xd9"
+        )
+    return bytes(block)
+
+
+def facts(block: bytes | None) -> dict[str, Any]:
+    """What Pillow reads in an EXIF block."""
+    assert block is not None
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + block)
+    return {
+        "first": {tag: exif[tag] for tag in exif if tag not in (0x8769, 0x8825)},
+        "exif": {tag: value for tag, value in exif.get_ifd(0x8769).items() if tag != 0xA005},
+        "gps": dict(exif.get_ifd(0x8825)),
+        "interoperability": dict(exif.get_ifd(0xA005)),
+        "thumbnail": dict(exif.get_ifd(ExifTags.IFD.IFD1)),
+    }
+
+
+@pytest.fixture(params=FORMATS, ids=lambda entry: entry.name)
+def fmt(request: pytest.FixtureRequest) -> ImageFormat:
+    chosen: ImageFormat = request.param
+    return chosen
