@@ -1,0 +1,183 @@
+"""Blur and subsample: with one kernel per image, one per block, or one per LR pixel.
+
+The same convention throughout: the image is padded by k // 2 with its edge values and correlated with the
+kernel (no flip), channel by channel; subsampling keeps rows and columns 0, s, 2s, ... . So LR pixel (i, j) is
+the sum of kernel times the k x k window of the padded image whose top-left corner is (s i, s j).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from manet_cli.degradations.gaussian import KERNEL_SIZE
+from manet_cli.degradations.kernel_bands import KernelMap, iterate_kernel_bands, rows_in_memory
+from manet_cli.degradations.validation import check_image, check_kernel_size, check_scale
+from manet_cli.errors import UsageError
+
+__all__ = ["Border", "apply_block_blur", "apply_blur", "apply_blur_and_subsample", "apply_kernel_map"]
+
+Border = Literal["replicate", "valid"]
+
+
+def apply_blur(image: Tensor, kernels: Tensor, *, border: Border = "replicate") -> Tensor:
+    """Blur images at full resolution; arguments and errors as in `apply_blur_and_subsample`."""
+    return apply_blur_and_subsample(image, kernels, 1, border=border)
+
+
+def apply_blur_and_subsample(
+    hr: Tensor, kernels: Tensor, scale: int, *, border: Border = "replicate"
+) -> Tensor:
+    """Blur each image with its kernel and keep every `scale`-th row and column, in one strided convolution.
+
+    hr: (B, C, H, W) in [0, 1]. kernels: (B, k, k), one for each image, or (k, k) / (1, k, k) for all; k odd.
+    border: `replicate` pads with the edge values and returns (B, C, ceil(H / s), ceil(W / s)); `valid` pads
+    nothing, for patches cut with a margin of k // 2 on every side, and returns the size that the inner H - k
+    + 1 rows give. The result has the dtype and device of `hr`, also under autocast. Raises `UsageError` on
+    shapes that don't fit.
+    """
+    check_image(hr)
+    weights = _kernels_per_image(kernels, hr)
+    size = weights.shape[-1]
+    check_scale(scale)
+    if border == "valid" and min(hr.shape[-2:]) < size:
+        raise UsageError(
+            f"An image of {hr.shape[3]}x{hr.shape[2]} pixels has no inner part for a {size}x{size} kernel; "
+            "expected a patch with a margin of half the kernel on every side."
+        )
+    padded = _pad(hr, size) if border == "replicate" else hr
+    return _correlate(padded, weights, scale)
+
+
+def apply_block_blur(image: Tensor, block_kernels: Tensor, block_size: int, *, scale: int = 1) -> Tensor:
+    """Blur with one kernel per square block of the image, and keep every `scale`-th row and column.
+
+    image: (B, C, H, W) in [0, 1]. block_kernels: (ceil(H / block_size), ceil(W / block_size), k, k); the
+    kernel of pixel (y, x) is that of block (y // block_size, x // block_size), and it reads across the
+    block's borders into its neighbours. Returns (B, C, ceil(H / s), ceil(W / s)). Raises `UsageError` on
+    shapes that don't fit.
+    """
+    check_image(image)
+    batch, channels, height, width = image.shape
+    _check_blocks(block_kernels, block_size, height, width)
+    size = block_kernels.shape[-1]
+    check_kernel_size(size)
+    check_scale(scale)
+    padded = _pad(image, size)
+    blurred = image.new_empty(batch, channels, _ceil_div(height, scale), _ceil_div(width, scale))
+    for h in range(block_kernels.shape[0]):
+        top, bottom = _sampled(h, block_size, scale, blurred.shape[2])
+        for w in range(block_kernels.shape[1]):
+            left, right = _sampled(w, block_size, scale, blurred.shape[3])
+            if top == bottom or left == right:
+                continue
+            window = padded[
+                :, :, scale * top : scale * (bottom - 1) + size, scale * left : scale * (right - 1) + size
+            ]
+            weights = block_kernels[h, w].to(image).expand(batch, size, size)
+            blurred[:, :, top:bottom, left:right] = _correlate(window, weights, scale)
+    return blurred
+
+
+def apply_kernel_map(
+    hr: Tensor,
+    kernel_map: KernelMap,
+    scale: int,
+    *,
+    kernel_size: int = KERNEL_SIZE,
+    max_bytes: int = 64 * 2**20,
+) -> Tensor:
+    """Blur an image at its LR positions alone, every LR pixel with a kernel of its own.
+
+    hr: (B, C, H, W) in [0, 1], H and W multiples of the scale. kernel_map: one (kernel_size, kernel_size)
+    kernel for each LR pixel, as a tensor (H / s, W / s, k, k) or in row bands (see `kernel_bands`), on any
+    device and in any floating-point dtype. max_bytes: bound on the work space; so many rows at a time as fit,
+    one at least.
+    Returns (B, C, H / s, W / s). Raises `UsageError` where the map does not belong to an image of that size.
+    """
+    check_image(hr)
+    check_kernel_size(kernel_size)
+    check_scale(scale)
+    batch, channels, height, width = hr.shape
+    if height % scale or width % scale:
+        raise UsageError(
+            f"The HR image is {width}x{height}; crop it first, so that its sides are multiples of {scale}."
+        )
+    blurred = hr.new_empty(batch, channels, height // scale, width // scale)
+    bytes_per_row = batch * channels * blurred.shape[3] * kernel_size**2 * hr.element_size()
+    bands = iterate_kernel_bands(
+        kernel_map,
+        *blurred.shape[2:],
+        kernel_size=kernel_size,
+        max_rows=rows_in_memory(bytes_per_row, max_bytes),
+    )
+    padded = _pad(hr, kernel_size)
+    for start, band in bands:
+        stop = start + len(band)
+        rows = padded[:, :, scale * start : scale * (stop - 1) + kernel_size]
+        windows = rows.unfold(2, kernel_size, scale).unfold(3, kernel_size, scale)
+        # A product and a sum, not a matrix product: full precision on every device, whatever TF32 is set to.
+        blurred[:, :, start:stop] = (windows * band.to(hr)).sum(dim=(-2, -1))
+    return blurred
+
+
+def _kernels_per_image(kernels: Tensor, image: Tensor) -> Tensor:
+    """Bring (k, k), (1, k, k) or (B, k, k) to (B, k, k) with the dtype and device of the image."""
+    batch = image.shape[0]
+    stacked = kernels[None] if kernels.ndim == 2 else kernels
+    if stacked.ndim != 3 or stacked.shape[0] not in (1, batch) or stacked.shape[1] != stacked.shape[2]:
+        raise UsageError(
+            f"The kernels have shape {tuple(kernels.shape)} for {batch} image(s); "
+            "expected one square kernel (k, k), or one for each image (B, k, k)."
+        )
+    check_kernel_size(stacked.shape[-1])
+    return stacked.to(image).expand(batch, -1, -1)
+
+
+def _check_blocks(block_kernels: Tensor, block_size: int, height: int, width: int) -> None:
+    if block_size < 1:
+        raise UsageError(f"The block size is {block_size}; expected 1 HR pixel or more.")
+    grid = (_ceil_div(height, block_size), _ceil_div(width, block_size))
+    shape = tuple(block_kernels.shape)
+    if len(shape) != 4 or shape[:2] != grid or shape[2] != shape[3]:
+        raise UsageError(
+            f"The block kernels have shape {shape}; expected {(*grid, 'k', 'k')}: one square kernel for each "
+            f"{block_size}x{block_size} block of the {width}x{height} image."
+        )
+
+
+def _pad(image: Tensor, kernel_size: int) -> Tensor:
+    return F.pad(image, (kernel_size // 2,) * 4, mode="replicate")
+
+
+def _correlate(padded: Tensor, weights: Tensor, stride: int) -> Tensor:
+    """Correlate (B, C, H, W) without padding with one kernel (B, k, k) per image.
+
+    Every channel of every image is a group of its own: CUDA then runs its direct depthwise kernel, in full
+    float32 where a dense or channels-last convolution would be rounded to TF32 (one grey image alone still
+    is, if TF32 is on). Autocast is kept out for the same reason.
+    """
+    batch, channels, height, width = padded.shape
+    groups = batch * channels
+    with torch.autocast(device_type=padded.device.type, enabled=False):
+        blurred = F.conv2d(
+            padded.reshape(1, groups, height, width).contiguous(),
+            weights.repeat_interleave(channels, dim=0)[:, None],
+            stride=stride,
+            groups=groups,
+        )
+    return blurred.reshape(batch, channels, *blurred.shape[2:])
+
+
+def _sampled(block: int, block_size: int, scale: int, lr_size: int) -> tuple[int, int]:
+    """Return the range of LR positions whose HR position s * i lies in a block (along one side)."""
+    start = min(_ceil_div(block * block_size, scale), lr_size)
+    return start, min(_ceil_div((block + 1) * block_size, scale), lr_size)
+
+
+def _ceil_div(a: int, b: int) -> int:
+    """Divide whole numbers, rounding up."""
+    return -(-a // b)

@@ -1,0 +1,159 @@
+"""The published degradation as one value: what is done to an HR image to make a test image of it.
+
+Order: crop to a multiple of the scale, blur, subsample, noise, JPEG, 8 bits (Liang et al., ICCV 2021).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from manet_cli.degradations.blur import apply_block_blur, apply_blur_and_subsample
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.jpeg import apply_jpeg, check_jpeg_quality
+from manet_cli.degradations.noise import apply_noise, sample_noise
+from manet_cli.degradations.quantization import apply_quantization
+from manet_cli.degradations.spatially_variant import (
+    MODES,
+    BlockKernels,
+    spatially_variant_kernels,
+    uniform_kernels,
+)
+from manet_cli.degradations.validation import check_image, check_scale
+from manet_cli.errors import InputError, UsageError
+
+__all__ = ["Degradation", "DegradedImage", "crop_to_multiple", "published_grid"]
+
+
+@dataclass(frozen=True)
+class DegradedImage:
+    """An LR image with everything it was made from, all on the device of the HR image.
+
+    lr: (B, C, H / s, W / s) in [0, 1] on multiples of 1/255, as it would be stored.
+    lr_clean: the same before noise, JPEG and rounding: what LR-PSNR compares with once it is rounded.
+    hr: (B, C, H, W), the HR image cropped to multiples of s.
+    kernels: the true kernels and their parameters.
+    """
+
+    lr: Tensor
+    lr_clean: Tensor
+    hr: Tensor
+    kernels: BlockKernels
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """How an LR image is made from an HR image; `apply` does it.
+
+    scale: whole factor. Exactly one of kernel (one Gaussian for the whole image) and mode (spatially variant
+    type 1-6). noise_level: standard deviation of the noise in units of 1/255, 0 to 255. jpeg_quality: 1 to
+    100, or None for no JPEG. seed: for the kernels of type 5 and the noise; the same seed gives the same
+    result on every device.
+    """
+
+    scale: int
+    kernel: GaussianParameters | None = None
+    mode: int | None = None
+    noise_level: float = 0.0
+    jpeg_quality: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
+        if (self.kernel is None) == (self.mode is None):
+            raise UsageError(
+                "A degradation needs either one kernel or a spatially variant type 1-6, not both."
+            )
+        if self.mode is not None and self.mode not in MODES:
+            raise UsageError(
+                f"The spatially variant type is {self.mode!r}; expected a whole number from 1 to 6."
+            )
+        if not 0 <= self.noise_level <= 255:
+            raise UsageError(f"The noise level is {self.noise_level}; expected 0 to 255 (of 255).")
+        if self.jpeg_quality is not None:
+            check_jpeg_quality(self.jpeg_quality)
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"The seed is {self.seed}; expected a whole number from 0 to 2^63 - 1.")
+
+    @property
+    def label(self) -> str:
+        """Short name for tables: `9,1,45` or `mode3`, then noise and JPEG where there are any."""
+        parts = [self.kernel.label if self.kernel is not None else f"mode{self.mode}"]
+        if self.noise_level:
+            parts.append(f"noise{self.noise_level:g}")
+        if self.jpeg_quality is not None:
+            parts.append(f"jpeg{self.jpeg_quality}")
+        return " ".join(parts)
+
+    def apply(self, hr: Tensor) -> DegradedImage:
+        """Degrade HR images (B, C, H, W) in [0, 1], all in the same way, by a generator of their own.
+
+        Half precision is computed in float32. Raises `InputError` where the image is smaller than the scale.
+        """
+        check_image(hr)
+        image = hr if hr.dtype == torch.float64 else hr.float()
+        cropped = crop_to_multiple(image, self.scale)
+        # On the CPU, so that a seed means the same kernels and the same noise whatever the device of the
+        # image.
+        generator = torch.Generator().manual_seed(self.seed)
+        kernels = self._kernels(cropped, generator)
+        if kernels.is_uniform:
+            lr_clean = apply_blur_and_subsample(cropped, kernels.kernels[0, 0], self.scale)
+        else:
+            lr_clean = apply_block_blur(cropped, kernels.kernels, kernels.block_size, scale=self.scale)
+        lr = lr_clean
+        if self.noise_level:
+            noise = sample_noise(lr.shape, self.noise_level, generator, device=lr.device, dtype=lr.dtype)
+            lr = apply_noise(lr, noise)
+        if self.jpeg_quality is not None:
+            lr = apply_jpeg(lr, self.jpeg_quality)
+        return DegradedImage(apply_quantization(lr), lr_clean, cropped, kernels)
+
+    def _kernels(self, hr: Tensor, generator: torch.Generator) -> BlockKernels:
+        height, width = hr.shape[-2:]
+        if self.kernel is not None:
+            made = uniform_kernels(self.kernel, height, width, self.scale, dtype=hr.dtype)
+        elif self.mode is not None:
+            made = spatially_variant_kernels(
+                self.mode, height, width, self.scale, generator=generator, dtype=hr.dtype
+            )
+        else:  # excluded when the degradation was made
+            raise UsageError("A degradation needs either one kernel or a spatially variant type 1-6.")
+        return BlockKernels(
+            made.kernels.to(hr.device), made.parameters, made.block_size, height, width, self.scale
+        )
+
+
+def crop_to_multiple(image: Tensor, scale: int) -> Tensor:
+    """Cut images (B, C, H, W) at the bottom and right to multiples of the scale.
+
+    Raises `InputError` where nothing would be left.
+    """
+    height, width = (side // scale * scale for side in image.shape[-2:])
+    if height == 0 or width == 0:
+        raise InputError(
+            f"The HR image is {image.shape[-1]}x{image.shape[-2]} pixels; expected at least {scale} a side."
+        )
+    return image[..., :height, :width]
+
+
+def published_grid(scale: int) -> tuple[GaussianParameters, ...]:
+    """Return the kernels of the published spatially invariant test, in order of sig1, sig2, theta (9 of
+    them).
+
+    sig1 in {1, 1 + s, 1 + 2s} and sig2 <= sig1 in the same set (variances), theta 0 and, where they differ,
+    pi/4.
+    """
+    check_scale(scale)
+    variances = (1.0, 1.0 + scale, 1.0 + 2.0 * scale)
+    return tuple(
+        GaussianParameters(sig1, sig2, theta)
+        for sig1 in variances
+        for sig2 in variances
+        if sig2 <= sig1
+        for theta in (0.0, math.pi / 4)
+        if theta == 0 or sig1 != sig2
+    )
