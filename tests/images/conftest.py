@@ -89,11 +89,13 @@ def facts(block: bytes | None) -> dict[str, Any]:
     assert block is not None
     exif = Image.Exif()
     exif.load(b"Exif\0\0" + block)
+    inner = exif.get_ifd(0x8769)
     return {
         "first": {tag: exif[tag] for tag in exif if tag not in (0x8769, 0x8825)},
-        "exif": {tag: value for tag, value in exif.get_ifd(0x8769).items() if tag != 0xA005},
+        "exif": {tag: value for tag, value in inner.items() if tag != 0xA005},
         "gps": dict(exif.get_ifd(0x8825)),
-        "interoperability": dict(exif.get_ifd(0xA005)),
+        # Pillow before 13 raises for a directory that is not there.
+        "interoperability": dict(exif.get_ifd(0xA005)) if 0xA005 in inner else {},
         "thumbnail": dict(exif.get_ifd(ExifTags.IFD.IFD1)),
     }
 

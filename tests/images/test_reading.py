@@ -378,13 +378,14 @@ def test_12_bit_and_signed_grey_are_refused() -> None:
         ("CMYK", "JPEG", "in CMYK colours"),
         ("CMYK", "TIFF", "in CMYK colours"),
         ("LAB", "TIFF", "in LAB colours"),
-        ("YCbCr", "TIFF", "in uncompressed YCbCr"),
+        ("YCbCr", "TIFF", "in uncompressed YCbCr|damaged"),
         ("I", "TIFF", "in 32-bit or signed integers"),
         ("F", "TIFF", "in floating-point numbers"),
     ],
 )
 def test_other_colours_and_numbers_are_refused(mode: str, name: str, sentence: str) -> None:
-    refused(encode(Image.new(mode, (8, 8)), name), sentence)
+    # Pillow before 13 sees only while decoding that it cannot decode YCbCr.
+    refused(encode(Image.new(mode, (8, 8)), name), sentence, by_header=mode != "YCbCr")
 
 
 @pytest.mark.parametrize(("flags", "depth"), [(0x40, 10), (0x60, 12)])
