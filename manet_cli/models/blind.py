@@ -1,0 +1,69 @@
+"""The two networks together: an image in, its kernels and a sharp image out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from manet_cli.models.kernel_code import KernelCode
+from manet_cli.models.manet import MANet, MANetConfig
+from manet_cli.models.rrdb_sft import RRDBSFT, RRDBSFTConfig
+
+__all__ = ["BlindConfig", "BlindModel"]
+
+
+@dataclass(frozen=True)
+class BlindConfig:
+    """Shapes of the parts that a set of weights holds; None for a part that it lacks.
+
+    Attributes:
+        estimator: shape of the kernel estimator.
+        restorer: shape of the restorer, which always comes with its kernel code basis.
+    """
+
+    estimator: MANetConfig | None
+    restorer: RRDBSFTConfig | None
+
+    @property
+    def kernel_size(self) -> int:
+        """Side of the kernels, in HR pixels."""
+        return self.estimator.kernel_size if self.estimator else MANetConfig().kernel_size
+
+
+class BlindModel(nn.Module):
+    """Estimator, kernel code and restorer; any of them may be missing (a part of the published weights is).
+
+    lr (B, 3, H, W) in [0, 1] -> kernels (B, k*k, H, W), sr (B, 3, s*H, s*W).
+    """
+
+    estimator: MANet | None
+    kernel_code: KernelCode | None
+    restorer: RRDBSFT | None
+
+    def __init__(self, config: BlindConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.estimator = MANet(config.estimator) if config.estimator else None
+        self.restorer = RRDBSFT(config.restorer) if config.restorer else None
+        self.kernel_code = (
+            KernelCode(config.kernel_size, config.restorer.code_length) if config.restorer else None
+        )
+
+    def set_precision(self, precision: torch.dtype) -> None:
+        """Compute in ``precision`` (float32, bfloat16 or float16) wherever that is harmless to the result."""
+        for network in (self.estimator, self.restorer):
+            if network is not None:
+                network.set_precision(precision)
+
+    def forward(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the kernels and super-resolve with them, untiled, unregistered.
+
+        Returns:
+            kernels (B, k*k, H, W) in float32, and sr (B, 3, s*H, s*W), not clamped.
+        """
+        if self.estimator is None or self.restorer is None or self.kernel_code is None:
+            raise TypeError("a blind forward needs an estimator and a restorer")
+        kernels = self.estimator(lr)
+        return kernels, self.restorer(lr, self.kernel_code(kernels))

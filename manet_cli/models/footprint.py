@@ -1,0 +1,26 @@
+"""What a network tells the code that cuts images into tiles for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Footprint"]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """How output pixels of a network depend on its input.
+
+    Attributes:
+        scale: output pixels per input pixel along a side.
+        size_multiple: tiles (context included) must start and end on multiples of this many input pixels.
+        radius: input pixels to each side that can influence an output pixel. With that much context a tile
+            gives what the whole image gives.
+        practical_radius: input pixels to each side whose influence shows in 8 bits on trained weights,
+            measured by ``benchmarks/seams.py``.
+    """
+
+    scale: int
+    size_multiple: int
+    radius: int
+    practical_radius: int
