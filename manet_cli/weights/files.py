@@ -1,0 +1,140 @@
+"""Weight files: read without executing anything, check, write whole. The only code that reads pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from manet_cli.atomic import atomic_path
+from manet_cli.errors import UsageError, WeightsError
+from manet_cli.models import BlindConfig, BlindModel
+from manet_cli.weights.layout import check_layout, from_published, infer_config, is_published, to_published
+
+__all__ = ["PICKLE_SUFFIXES", "Weights", "file_sha256", "read_weights", "write_weights"]
+
+PICKLE_SUFFIXES = (".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The content of a weight file.
+
+    Attributes:
+        tensors: state dict of a `BlindModel`, in the number format of the file.
+        config: shapes of its networks.
+        published: whether the file has the published layout.
+        sha256: digest of the file.
+    """
+
+    tensors: Mapping[str, Tensor]
+    config: BlindConfig
+    published: bool
+    sha256: str
+
+    @property
+    def scale(self) -> int | None:
+        """The restorer's scale; None where there is only an estimator, which has none."""
+        return self.config.restorer.scale if self.config.restorer else None
+
+    def build(self) -> BlindModel:
+        """Return the model in float32, on the CPU, in evaluation mode, without gradients."""
+        with torch.device("meta"):
+            model = BlindModel(self.config)
+        model.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()}, assign=True)
+        return model.eval().requires_grad_(False)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_weights(path: Path) -> Weights:
+    """Read and check a weight file: ``.safetensors``, or ``.pth`` without running any code in it.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or holds anything but the networks' tensors.
+    """
+    try:
+        sha256 = file_sha256(path)
+        tensors = _read_pickle(path) if path.suffix.lower() in PICKLE_SUFFIXES else _read_safetensors(path)
+        published = is_published(tensors)
+        if published:
+            tensors = from_published(tensors)
+        config = infer_config(tensors)
+        check_layout(tensors, config)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: there is no such weight file.") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: this weight file cannot be read ({error.strerror or error}).") from error
+    except WeightsError as error:
+        raise WeightsError(f"{path}: these weights cannot be used: {error}") from error
+    return Weights(tensors, config, published, sha256)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise WeightsError("the file is damaged or is not in the safetensors format.") from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            # About formats that a doubtful file claims to have: what it holds is checked here.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            raise WeightsError(
+                "the pickle holds something other than tensors, which could run code; nothing in it was run."
+            ) from error
+        raise WeightsError("the file is damaged or is not a PyTorch file.") from error
+    if not isinstance(content, dict) or not content:
+        raise WeightsError("expected a state dict of named tensors.")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise WeightsError(f"expected a state dict of named tensors, but {name!r} is none.")
+    return content
+
+
+def write_weights(weights: Weights, path: Path) -> None:
+    """Write weights whole or not at all: our layout for ``.safetensors``, the published one for ``.pth``.
+
+    The numbers keep their format.
+
+    Raises:
+        UsageError: the suffix names neither kind of file.
+        OutputError: the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".safetensors", *PICKLE_SUFFIXES):
+        raise UsageError(
+            f"{path}: weights are written as .safetensors or .pth, not as {suffix or 'no suffix'}."
+        )
+    # Copies: views of larger tensors or of each other would be written whole or not at all.
+    tensors = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in weights.tensors.items()
+    }
+    with atomic_path(path) as temporary:
+        if suffix == ".safetensors":
+            safetensors.torch.save_file(tensors, temporary, {"format": "pt"})
+        else:
+            # torch.save names the archive's root after the file; a stream keeps equal weights equal bytes.
+            with temporary.open("wb") as stream:
+                torch.save(to_published(tensors), stream)

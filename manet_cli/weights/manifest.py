@@ -1,0 +1,104 @@
+"""The manifest ``weights.toml``: which weights exist, what they are for, and their digests."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manet_cli.errors import WeightsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["DEFAULT_FAMILY", "Entry", "load_manifest", "parse_manifest"]
+
+DEFAULT_FAMILY = "default"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One table of the manifest.
+
+    Attributes:
+        name: the table's name, unique.
+        family: the name that ``--model`` takes; the scale picks the entry.
+        scale: HR pixels per LR pixel along a side.
+        summary: what these weights are, in a sentence.
+        licence: SPDX identifier or a sentence.
+        file: name of the file shipped in the package; None for weights that are not shipped.
+        url: where the file can be had; None for shipped weights.
+        sha256: digest of the file; None while nobody could see it.
+        training: data, iterations, recipe, seed.
+        evaluation: figures, with the protocol they were measured by.
+    """
+
+    name: str
+    family: str
+    scale: int
+    summary: str
+    licence: str
+    file: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    training: str | None = None
+    evaluation: str | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Where the shipped file should stand; None for weights that are not shipped."""
+        return Path(__file__).parent / "shipped" / self.file if self.file else None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the shipped file; None if it is not here."""
+        return self.path.stat().st_size if self.path and self.path.is_file() else None
+
+    def fields(self) -> dict[str, object]:
+        """Return the entry for a script: its table, with the path and the bytes of the file if it is here."""
+        here = self.size is not None
+        fields = {**dataclasses.asdict(self), "path": str(self.path) if here else None, "bytes": self.size}
+        return {key: value for key, value in fields.items() if key != "file"}
+
+
+def parse_manifest(text: str) -> tuple[Entry, ...]:
+    """Read a manifest's text; every key must be known, every needed one present and of its type.
+
+    Raises:
+        WeightsError: the first thing that is wrong.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise WeightsError(f"weights.toml is not valid TOML: {error}.") from error
+    return tuple(_entry(name, table) for name, table in tables.items())
+
+
+def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - whatever a TOML file holds
+    fields = {field.name: field for field in dataclasses.fields(Entry) if field.name != "name"}
+    if not isinstance(table, dict):
+        raise WeightsError(f"weights.toml: {name!r} is a value where a table of weights was expected.")
+    if unknown := sorted(table.keys() - fields.keys()):
+        raise WeightsError(f"weights.toml: [{name}] has an unknown key {unknown[0]!r}.")
+    for key, field in fields.items():
+        kind = int if key == "scale" else str
+        if key not in table and field.default is dataclasses.MISSING:
+            raise WeightsError(f"weights.toml: [{name}] lacks the key {key!r}.")
+        if key in table and type(table[key]) is not kind:
+            raise WeightsError(f"weights.toml: [{name}] {key} = {table[key]!r}, expected {kind.__name__}.")
+    return Entry(name=name, **table)
+
+
+@functools.cache
+def load_manifest() -> tuple[Entry, ...]:
+    """Read the manifest that belongs to this package: inside an installed one, beside a checked-out one."""
+    package = Path(__file__).parents[1]
+    for path in (package / "weights.toml", package.parent / "weights.toml"):
+        if path.is_file():
+            return parse_manifest(path.read_text(encoding="utf-8"))
+    raise WeightsError("weights.toml is missing from this installation; install manet-cli again.")
