@@ -1,0 +1,17 @@
+"""Running the networks on images of any size: tiles, devices, number formats, memory."""
+
+from manet_cli.inference.device import PRECISIONS, choose_device, choose_precision
+from manet_cli.inference.engine import SMALLEST_TILE, Engine, KernelTile, LowResolution, RestoredTile
+from manet_cli.inference.memory import available_memory
+
+__all__ = [
+    "PRECISIONS",
+    "SMALLEST_TILE",
+    "Engine",
+    "KernelTile",
+    "LowResolution",
+    "RestoredTile",
+    "available_memory",
+    "choose_device",
+    "choose_precision",
+]

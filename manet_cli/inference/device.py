@@ -1,0 +1,67 @@
+"""Which device to compute on, and in which number format."""
+
+from __future__ import annotations
+
+import torch
+
+from manet_cli.errors import DeviceError, UsageError
+
+__all__ = ["PRECISIONS", "choose_device", "choose_precision"]
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device that ``name`` (auto, cpu, cuda, cuda:N, mps) stands for.
+
+    ``auto`` is the first of CUDA, Metal and the CPU that is there.
+
+    Raises:
+        UsageError: not a device's name.
+        DeviceError: no such device on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (":" in name and not (kind == "cuda" and index.isdecimal())):
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise DeviceError(f"--device {name}: this machine has {count} CUDA devices that PyTorch can use.")
+        return torch.device("cuda", int(index or 0))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device mps: PyTorch finds no Metal device on this machine.")
+    return torch.device(kind)
+
+
+def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
+    """Return the number format that ``name`` (auto, fp32, bf16, fp16) stands for on ``device``.
+
+    ``auto`` is half precision where the hardware multiplies it natively and it was shown harmless
+    (``benchmarks/precision.py``): bfloat16 on CPUs with AVX512-BF16 or AMX and on CUDA from Ampere on,
+    float16 on older CUDA devices with tensor cores; float32 elsewhere.
+
+    Raises:
+        UsageError: not a precision's name, or float16 on a CPU, which computes it more slowly than float32.
+    """
+    if name != "auto":
+        if name not in PRECISIONS:
+            raise UsageError(f"--precision {name}: expected auto, {', '.join(PRECISIONS)}.")
+        if name == "fp16" and device.type == "cpu":
+            raise UsageError("--precision fp16 is for GPUs; on a CPU use bf16 or fp32.")
+        return PRECISIONS[name]
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
+    if device.type == "cpu" and _cpu_has_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    # Newer PyTorch only; an older one gets float32.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,355 @@
+"""The tiled run: images through the networks in pieces, finished ones handed out as they come.
+
+The estimator runs over stripes of the image; their kernel codes are kept only as long as a tile of the
+restorer can still need them. So memory does not grow with the image, whatever its size.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from manet_cli.errors import OutOfMemoryError, WeightsError
+from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
+from manet_cli.inference.tiles import Tile, TileGrid
+from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
+
+__all__ = [
+    "SMALLEST_TILE",
+    "Codes",
+    "ConstantCode",
+    "Engine",
+    "EstimatedCodes",
+    "KernelTile",
+    "LowResolution",
+    "RestoredTile",
+]
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_TILE = 16
+_PREFERRED_TILE = {"cpu": 256, "mps": 256, "cuda": 512}
+# The estimator's 441 channels, twice in float32 and with what feeds them; measured by benchmarks/cpu.py.
+_BYTES_PER_PIXEL = 8 * 1024
+
+
+class LowResolution(Protocol):
+    """An image to run, read in rows so that it may be larger than memory."""
+
+    height: int
+    width: int
+    layers: int
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return rows [start, stop) as (N, 3, stop - start, width), float32 in [0, 1].
+
+        The first of the N layers is the picture, which the kernels are estimated on; the others
+        (transparency) are restored with the same kernels.
+        """
+        ...
+
+
+class Codes(Protocol):
+    """The kernel codes of an image, asked for from the top down."""
+
+    def forget(self, before: int) -> None:
+        """Tell that no row before ``before`` will be asked for again."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the codes of LR rows [start, stop) as (1, L, stop - start, width) in float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class KernelTile:
+    """Kernels (k*k, h, w) in float32 of the LR pixels from ``row`` and ``column`` on; on the device."""
+
+    row: int
+    column: int
+    kernels: Tensor
+
+
+@dataclass(frozen=True)
+class RestoredTile:
+    """Output pixels (N, 3, h, w) from ``row`` and ``column`` on, float32 on the CPU, not clamped."""
+
+    row: int
+    column: int
+    pixels: Tensor
+
+
+class ConstantCode:
+    """One kernel for the whole image (non-blind super-resolution).
+
+    Args:
+        code: (1, L, 1, 1).
+        width: of the LR image.
+    """
+
+    def __init__(self, code: Tensor, width: int) -> None:
+        self._code = code
+        self._width = width
+
+    def forget(self, before: int) -> None:
+        """Do nothing: there is one code."""
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the code for each pixel of rows [start, stop)."""
+        return self._code.expand(-1, -1, stop - start, self._width)
+
+
+class EstimatedCodes:
+    """The codes of an image's own kernels, estimated in stripes when they are first asked for.
+
+    Args:
+        engine: runs the estimator.
+        lr: the image.
+        on_kernels: is given every tile of kernels once, as it is estimated.
+    """
+
+    def __init__(
+        self, engine: Engine, lr: LowResolution, on_kernels: Callable[[KernelTile], None] | None = None
+    ) -> None:
+        self._engine = engine
+        self._lr = lr
+        self._on_kernels = on_kernels
+        self._start = 0
+        self._kept = torch.empty(1, engine.kernel_code.basis.shape[1], 0, lr.width)
+
+    def forget(self, before: int) -> None:
+        """Drop the codes of rows before ``before``."""
+        self._kept = self._kept[:, :, max(before - self._start, 0) :].clone()
+        self._start = max(before, self._start)
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the codes of rows [start, stop), estimating those that are not there yet."""
+        known = self._start + self._kept.shape[2]
+        if stop > known:
+            self._kept = torch.cat([self._kept, self._estimate(known, stop)], dim=2)
+        return self._kept[:, :, start - self._start : stop - self._start]
+
+    def _estimate(self, start: int, stop: int) -> Tensor:
+        multiple = MANet.size_multiple
+        stop = min(-(-stop // multiple) * multiple, self._lr.height)
+        codes = torch.empty(1, self._kept.shape[1], stop - start, self._lr.width)
+        for tile in self._engine.kernels(self._lr, start, stop):
+            if self._on_kernels:
+                self._on_kernels(tile)
+            with torch.inference_mode():
+                code = self._engine.kernel_code(tile.kernels[None])
+            row, column = tile.row - start, tile.column
+            codes[:, :, row : row + code.shape[2], column : column + code.shape[3]] = code
+        return codes
+
+
+class Engine:
+    """A model on a device, ready to run images of any size.
+
+    Args:
+        model: in float32; converted in place.
+        device: where to compute.
+        precision: number format of the networks' inner parts.
+        tile: largest core in LR pixels; None to choose by device and free memory, 0 for no tiling.
+        exact: give tiles the full receptive field, so that the result is the untiled one.
+    """
+
+    def __init__(
+        self,
+        model: BlindModel,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+        *,
+        tile: int | None = None,
+        exact: bool = False,
+    ) -> None:
+        model.set_precision(precision)
+        self._model = model.to(device)
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self._tile = tile
+        self._exact = exact
+
+    @property
+    def estimator(self) -> MANet:
+        """The estimator; WeightsError if the weights hold none."""
+        if self._model.estimator is None:
+            raise WeightsError(
+                "these weights hold no estimator: give the blur with --kernel or --sigma, or other weights "
+                "with --model."
+            )
+        return self._model.estimator
+
+    @property
+    def restorer(self) -> RRDBSFT:
+        """The restorer; WeightsError if the weights hold none."""
+        if self._model.restorer is None:
+            raise WeightsError("these weights hold no restorer: give weights that do with --model.")
+        return self._model.restorer
+
+    @property
+    def kernel_code(self) -> KernelCode:
+        """The basis that the restorer was trained with; WeightsError if the weights hold no restorer."""
+        if self._model.kernel_code is None:
+            raise WeightsError("these weights hold no restorer: give weights that do with --model.")
+        return self._model.kernel_code
+
+    def require(self, *, estimator: bool = False, restorer: bool = False) -> None:
+        """Raise WeightsError unless the weights hold the networks named."""
+        _ = (self.estimator if estimator else None, self.restorer if restorer else None)
+
+    @property
+    def kernel_size(self) -> int:
+        """Side of the kernels in HR pixels."""
+        return self._model.config.kernel_size
+
+    def working_memory(self, layers: int) -> int:
+        """Return the bytes, at most and about, that a tile of an image with so many layers needs."""
+        footprint = self.restorer.footprint
+        halo = footprint.radius if self._exact else footprint.practical_radius
+        return (self._tile_size(halo, layers) + 2 * halo) ** 2 * _BYTES_PER_PIXEL * layers
+
+    def constant_code(self, kernel: Tensor, width: int) -> ConstantCode:
+        """Return the codes of an image ``width`` pixels wide that one kernel (k, k) blurred."""
+        return ConstantCode(self.kernel_code.of_kernel(kernel[None].to(self._device)).cpu(), width)
+
+    def kernels(self, lr: LowResolution, start: int = 0, stop: int | None = None) -> Iterator[KernelTile]:
+        """Estimate the kernels of rows [start, stop), by default all, and yield them tile by tile.
+
+        ``start`` is a multiple of 8. Tiles give what the whole image gives.
+
+        Raises:
+            OutOfMemoryError: the smallest tile does not fit.
+            WeightsError: the weights hold no estimator.
+        """
+        estimator = self.estimator
+        footprint = estimator.footprint
+        # The network pads its input; a tile must see the image padded once as a whole, in the same phase.
+        multiple = footprint.size_multiple
+        height, width = (-(-side // multiple) * multiple for side in (lr.height, lr.width))
+        grid = TileGrid(height, width, footprint.radius, multiple)
+        stop = -(-(stop or lr.height) // multiple) * multiple
+
+        def compute(tile: Tile) -> Tensor:
+            rows, columns = tile.rows, tile.columns
+            image = lr.rows(rows.outer_start, min(rows.outer_stop, lr.height))[:1]
+            right, below = max(columns.outer_stop - lr.width, 0), max(rows.outer_stop - lr.height, 0)
+            image = F.pad(image[..., columns.outer], (0, right, 0, below), mode="replicate")
+            kernels = estimator.kernels_of_padded(self._send(image))
+            kernels = kernels[0, :, rows.inner(), columns.inner()]
+            return kernels[:, : lr.height - rows.start, : lr.width - columns.start]
+
+        size = self._tile_size(footprint.radius, layers=1)
+        for tile, kernels in self._run(grid, grid.tiles(size, start, stop), compute):
+            yield KernelTile(tile.rows.start, tile.columns.start, kernels)
+
+    def restore(self, lr: LowResolution, codes: Codes, *, registered: bool = True) -> Iterator[RestoredTile]:
+        """Super-resolve an image with the codes of its kernels and yield the result tile by tile.
+
+        Args:
+            lr: the image.
+            codes: its kernel codes.
+            registered: give the result aligned with the input. The published kernels make the networks paint
+                (s - 1) pixels up and to the left of that; False leaves it so.
+
+        Raises:
+            OutOfMemoryError: the smallest tile does not fit.
+            WeightsError: the weights hold no restorer.
+        """
+        restorer = self.restorer
+        footprint = restorer.footprint
+        scale = footprint.scale
+        halo = footprint.radius if self._exact else footprint.practical_radius
+        # Registered: an LR pixel more at the top and the left, of which the first output pixel is cut off.
+        extra = 1 if registered else 0
+        grid = TileGrid(lr.height + extra, lr.width + extra, halo)
+
+        def padded(source: LowResolution | Codes, tile: Tile) -> Tensor:
+            rows, columns = tile.rows, tile.columns
+            found = source.rows(max(rows.outer_start - extra, 0), rows.outer_stop - extra)
+            found = found[..., max(columns.outer_start - extra, 0) : columns.outer_stop - extra]
+            top, left = (extra if span.outer_start == 0 else 0 for span in (rows, columns))
+            return F.pad(found, (left, 0, top, 0), mode="replicate") if top or left else found
+
+        def compute(tile: Tile) -> Tensor:
+            rows, columns = tile.rows, tile.columns
+            image = padded(lr, tile)
+            code = padded(codes, tile).expand(image.shape[0], -1, -1, -1)
+            output: Tensor = restorer(self._send(image), self._send(code))
+            return output[..., rows.inner(scale), columns.inner(scale)].cpu()
+
+        def forget(tile: Tile) -> None:
+            codes.forget(max(tile.rows.outer_start - extra, 0))
+
+        size = self._tile_size(halo, layers=lr.layers)
+        # The extra pixel must not cost an image that just fits a second tile.
+        size = size + extra if size else 0
+        for tile, pixels in self._run(grid, grid.tiles(size), compute, forget):
+            row, column = tile.rows.start * scale - extra, tile.columns.start * scale - extra
+            below, right = lr.height * scale - row, lr.width * scale - column
+            pixels = pixels[..., max(-row, 0) : below, max(-column, 0) : right]
+            yield RestoredTile(max(row, 0), max(column, 0), pixels)
+
+    def _run(
+        self,
+        grid: TileGrid,
+        tiles: list[Tile],
+        compute: Callable[[Tile], Tensor],
+        on_band: Callable[[Tile], None] = lambda tile: None,
+    ) -> Iterator[tuple[Tile, Tensor]]:
+        """Compute ``tiles``, halving those to come (and the failed one) whenever memory runs out.
+
+        ``on_band`` is given the first tile of each row of tiles, before it is computed.
+        """
+        pending = deque((tile.rows.start, tile) for tile in tiles)
+        band = -1
+        while pending:
+            tile_band, tile = pending[0]
+            if tile_band != band:
+                band = tile_band
+                on_band(tile)
+            result = self._attempt(compute, tile)
+            if result is not None:
+                pending.popleft()
+                yield tile, result
+                continue
+            release_memory(self._device)
+            longest = max(tile.rows.size, tile.columns.size)
+            if self._tile == 0 or longest <= SMALLEST_TILE:
+                raise OutOfMemoryError(
+                    f"{self._device.type} has not enough memory for a tile of "
+                    f"{tile.columns.size}x{tile.rows.size} pixels; "
+                    + ("leave --tile at auto." if self._tile == 0 else "close other programs.")
+                )
+            size = max(grid.half(longest), SMALLEST_TILE)
+            logger.warning("out of memory: going on with tiles of %d pixels", size)
+            pending = deque((start, part) for start, whole in pending for part in grid.split(whole, size))
+
+    def _attempt(self, compute: Callable[[Tile], Tensor], tile: Tile) -> Tensor | None:
+        """Return what ``compute`` gives, None if memory ran out (and nothing of the attempt is held)."""
+        try:
+            with torch.inference_mode():
+                return compute(tile)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _tile_size(self, halo: int, layers: int) -> int:
+        if self._tile is not None:
+            return self._tile
+        preferred = _PREFERRED_TILE[self._device.type]
+        outer = math.isqrt(available_memory(self._device) // 2 // (_BYTES_PER_PIXEL * layers))
+        size = max((outer - 2 * halo) // SMALLEST_TILE * SMALLEST_TILE, SMALLEST_TILE)
+        return min(preferred, size)
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._device).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,87 @@
+"""How much memory there is, and what running out of it looks like."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+__all__ = ["available_memory", "is_out_of_memory", "release_memory"]
+
+# What the CPU allocator, CUDA, Metal and oneDNN say; the last gives no reason when it has no memory for a
+# convolution's machine code or scratch space.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "bad allocation",
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+
+
+def available_memory(device: torch.device) -> int:
+    """Return the bytes that can still be taken on ``device`` without swapping."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    if sys.platform == "win32":
+        return _windows_memory()
+    return min(_host_memory(Path("/proc/meminfo")), _container_memory(Path("/sys/fs/cgroup")))
+
+
+def _host_memory(meminfo: Path) -> int:
+    try:
+        lines = meminfo.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        # Not Linux: nothing portable tells what is free; half of what is built in is a fair guess.
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _container_memory(cgroup: Path) -> int:
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+        return sys.maxsize if limit == "max" else max(int(limit) - used, 0)
+    except (OSError, ValueError):
+        return sys.maxsize
+
+
+def _windows_memory() -> int:
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            ("total", ctypes.c_ulonglong),
+            ("available", ctypes.c_ulonglong),
+            ("rest", ctypes.c_ulonglong * 5),
+        )
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
+    kernel.GlobalMemoryStatusEx(ctypes.byref(status))
+    return int(status.available)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a device ran out of memory."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what a failed attempt left in caches."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
