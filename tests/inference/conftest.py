@@ -1,10 +1,9 @@
 """Images, small models and whole runs."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -122,12 +121,3 @@ def registered_by_recipe(model: BlindModel, picture: Picture) -> Tensor:
     scale = model.restorer.config.scale
     output: Tensor = model.restorer(image, code)
     return output[..., 1 : scale * picture.height + 1, 1 : scale * picture.width + 1]
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small tensors: on a busy machine threads wait for each other longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
