@@ -1,0 +1,73 @@
+"""The command line: which commands there are, and how a run ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from manet_cli import __version__
+from manet_cli.commands import weights
+from manet_cli.commands.degrade import degrade
+from manet_cli.commands.evaluate import evaluate
+from manet_cli.commands.kernels import kernels
+from manet_cli.commands.upscale import upscale
+from manet_cli.errors import ManetError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="manet",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command()(upscale)
+app.command()(kernels)
+app.command()(degrade)
+app.command()(evaluate)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"manet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _manet(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make small or blurry photos large and sharp, without knowing how they were blurred."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    # Unwinds the stack, so that temporary files are removed.
+    raise SystemExit(128 + signum)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("MANET_DEBUG") == "1":
+            raise
+        from manet_cli.console import print_error
+
+        if isinstance(error, ManetError):
+            print_error(error)
+            sys.exit(error.exit_code)
+        print_error(
+            f"unexpected {type(error).__name__}: {error}. "
+            "This is a bug; run again with MANET_DEBUG=1 to see where."
+        )
+        sys.exit(1)

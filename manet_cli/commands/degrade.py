@@ -1,0 +1,83 @@
+"""``manet degrade``: LR images and their kernels from sharp pictures, to test with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from manet_cli.commands import options as shared
+
+__all__ = ["degrade"]
+
+
+def degrade(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="HR...", help="Sharp pictures, folders, glob patterns, or - for stdin."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for LR/, HR/ and kernels/.")
+    ],
+    scale: shared.Scale = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel",
+            metavar="SIG1,SIG2,THETA",
+            help="One Gaussian blur: variances along its axes in HR pixels squared, angle in degrees.",
+        ),
+    ] = None,
+    mode: Annotated[
+        int | None,
+        typer.Option("--mode", min=1, max=6, help="A blur that varies over the picture: published type 1-6."),
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="The published 9 kernels, each in a folder of its own.")
+    ] = False,
+    noise: Annotated[
+        float, typer.Option("--noise", min=0, max=255, help="Standard deviation of the noise, of 255.")
+    ] = 0.0,
+    jpeg: Annotated[
+        int | None, typer.Option("--jpeg", min=1, max=100, help="JPEG quality; by default no JPEG.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise and of --mode 5.")] = 0,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
+    ] = False,
+    overwrite: shared.Overwrite = False,
+    as_json: shared.Json = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Blur, shrink and store sharp pictures the way the published tests do.
+
+    Writes LR/NAME.png, HR/NAME.png (cropped to a multiple of the scale) and
+    kernels/NAME.npz, and for a single kernel kernels/NAME.npy, which
+    'manet upscale --kernel' takes. Files that are there already with the
+    same content are skipped.
+    """
+    from manet_cli.atomic import remove_leftovers
+    from manet_cli.console import Reporter
+    from manet_cli.jobs.degrade import Degrader, choose_protocol
+    from manet_cli.jobs.sources import expand_sources
+
+    reporter = Reporter(as_json=as_json, quiet=quiet)
+    protocol = choose_protocol(kernel, mode, grid, scale=scale or 4, noise=noise, jpeg=jpeg, seed=seed)
+    sources = expand_sources(inputs, recursive=recursive)
+    degrader = Degrader(protocol, output, sources, overwrite=overwrite)
+    for folder in {folder for source in sources for folder in degrader.folders(source)}:
+        remove_leftovers(folder)
+    failed = False
+    for source in sources:
+        with reporter.progress(source.name) as progress:
+            results = []
+            for result in degrader.run(source):
+                results.append(result)
+                progress(len(results) / len(protocol.degradations))
+        for result in results:
+            reporter.result(result.fields(), result.line())
+            if result.error is not None:
+                reporter.failure(result.error)
+                failed = True
+    raise typer.Exit(1 if failed else 0)

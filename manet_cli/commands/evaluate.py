@@ -1,0 +1,190 @@
+"""``manet evaluate``: the published figures over a folder of sharp pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from manet_cli.commands import options as shared
+from manet_cli.errors import InputError, ManetError, OutputError
+
+if TYPE_CHECKING:
+    from manet_cli.console import Reporter
+    from manet_cli.evaluation.results import Measurement
+    from manet_cli.evaluation.runs import Evaluation, TestedModel
+    from manet_cli.jobs.sources import Source
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    hr: Annotated[
+        str, typer.Argument(metavar="HR_DIR", help="Folder of sharp pictures, a picture, or a glob pattern.")
+    ],
+    scale: shared.Scale = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="Family of weights or a weight file; give it again to compare. By default what "
+            "MANET_MODEL names, else the family 'default'.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            metavar="grid|SIG1,SIG2,THETA|modeN",
+            help="The published 9 kernels, one kernel (variances in HR pixels squared, degrees), or a "
+            "spatially variant type, mode1 to mode6.",
+        ),
+    ] = "grid",
+    noise: Annotated[
+        float, typer.Option("--noise", min=0, max=255, help="Standard deviation of the noise, of 255.")
+    ] = 0.0,
+    jpeg: Annotated[
+        int | None, typer.Option("--jpeg", min=1, max=100, help="JPEG quality; by default no JPEG.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise and of mode5.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Take the first N pictures only.")
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take the folders below the folder too.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.jsonl",
+            help="Append every finished line here; run again, the lines in it are not measured again.",
+        ),
+    ] = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    tile: shared.Tile = "auto",
+    as_json: shared.Json = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Measure weights by the published protocol: degrade, restore, compare.
+
+    PSNR-Y and SSIM-Y of the blind result, PSNR of the estimated kernels,
+    LR-PSNR, and on the same inputs bicubic upscaling at its best shift and
+    the restorer given the true kernels. The table has a row for each kernel;
+    --json gives a line for each picture, kernel and model, and each model's
+    mean last.
+    """
+    from manet_cli.console import Reporter
+    from manet_cli.evaluation.protocols import parse_protocol
+    from manet_cli.evaluation.results import Settings, open_results
+    from manet_cli.evaluation.runs import Evaluation, check_models
+    from manet_cli.inference import PRECISIONS, choose_device, choose_precision
+    from manet_cli.jobs.sources import expand_sources
+
+    reporter = Reporter(as_json=as_json, quiet=quiet)
+    # Checked at any scale first: a protocol that means nothing is found before weights are loaded.
+    parse_protocol(protocol, scale or 4, noise=noise, jpeg=jpeg, seed=seed)
+    names = models or [os.environ.get("MANET_MODEL") or "default"]
+    tested, used_scale = _open_models(names, scale, device, precision, tile)
+    check_models(tested)
+    chosen = choose_device(device)
+    number_format = choose_precision(chosen, precision)
+    test = parse_protocol(protocol, used_scale, noise=noise, jpeg=jpeg, seed=seed)
+    settings = Settings(
+        used_scale,
+        test.name,
+        noise,
+        jpeg,
+        seed,
+        chosen.type,
+        next(name for name, dtype in PRECISIONS.items() if dtype == number_format),
+        tile,
+    )
+    sources = expand_sources([hr], recursive=recursive)[:limit]
+    with open_results(output, settings) as results:
+        run = Evaluation(test, tested, settings, results)
+        lines, failed = _measure(run, sources, reporter, as_json)
+    _conclude(run, lines, as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _open_models(
+    names: list[str], scale: int | None, device: str, precision: str, tile: str
+) -> tuple[list[TestedModel], int]:
+    """Open the models; the first decides the scale for all where none was asked for."""
+    from manet_cli.evaluation.runs import TestedModel
+    from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.setup import ModelOptions, open_model
+
+    files = [Path(name).name for name in names]
+    tested = []
+    for name, file in zip(names, files, strict=True):
+        options = ModelOptions(name, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE))
+        opened = open_model(options)
+        scale = opened.scale
+        label = file if files.count(file) == 1 else name
+        tested.append(TestedModel(label, opened.engine, opened.sha256))
+    return tested, scale or 4
+
+
+def _measure(
+    run: Evaluation, sources: list[Source], reporter: Reporter, as_json: bool
+) -> tuple[list[Measurement], bool]:
+    """Measure all pictures; what is wrong with one is reported and costs no other."""
+    from manet_cli.jobs.upscale import read_input
+
+    measured: list[Measurement] = []
+    failed = False
+    for source in sources:
+        name = source.name if source.path is None else (source.below / source.path.name).as_posix()
+        try:
+            if source.error:
+                raise source.error
+            if source.path is None:
+                raise InputError("standard input is not measured: give a folder or a picture")
+            with reporter.progress(name) as progress:
+                for line in run.lines(name, read_input(source.path, source.name), progress):
+                    measured.append(line)
+                    if as_json:
+                        reporter.result(line.fields(), None)
+        except OutputError:  # no line can be kept any more
+            raise
+        except ManetError as error:
+            reporter.result({"image": name, "error": str(error)}, None)
+            reporter.failure(error)
+            failed = True
+    return measured, failed
+
+
+def _conclude(run: Evaluation, lines: list[Measurement], as_json: bool) -> None:
+    """Print the means: JSON, or a table under a line that says how they were made."""
+    import json
+
+    from manet_cli.console import print_lines, print_table
+    from manet_cli.evaluation.tables import mean_fields, tables
+
+    groups = [[line for line in lines if line.weights_sha256 == model.sha256] for model in run.models]
+    if as_json:
+        means = [mean_fields(m.name, m.sha256, group) for m, group in zip(run.models, groups, strict=True)]
+        print_lines([json.dumps({"mean": mean}, allow_nan=False) for mean in means])
+        return
+    if not lines:
+        return
+    settings = run.settings
+    pictures = len({(line.image, line.image_sha256) for line in lines})
+    parts = [f"x{settings.scale}", f"protocol {settings.protocol}", f"pictures {pictures}"]
+    parts += [f"noise {settings.noise:g}/255"] if settings.noise else []
+    parts += [f"JPEG {settings.jpeg}"] if settings.jpeg else []
+    parts += [f"{settings.precision} on {settings.device}"]
+    print_lines([", ".join(parts)])
+    for number, model in enumerate(run.models, 1):
+        prefix = f"{number}: " if len(groups) > 1 else ""
+        print_lines([f"{prefix}{model.name}, sha256 {model.sha256}"])
+    for columns, rows in tables(groups):
+        print_lines([""])
+        print_table(columns, rows)

@@ -1,0 +1,56 @@
+"""Options that several commands share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from manet_cli.errors import UsageError
+
+__all__ = ["Device", "Json", "Model", "Overwrite", "Precision", "Quiet", "Scale", "Tile", "parse_tile"]
+
+Scale: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--scale", "-s", min=2, max=4, help="Enlargement: 2, 3 or 4. (default: 4)", show_default=False
+    ),
+]
+Model: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        envvar="MANET_MODEL",
+        help="Family of weights (see 'manet weights list'), or a .safetensors or .pth file.",
+    ),
+]
+Device: TypeAlias = Annotated[
+    str, typer.Option("--device", envvar="MANET_DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Precision: TypeAlias = Annotated[
+    str, typer.Option("--precision", envvar="MANET_PRECISION", help="auto, fp32, bf16 or fp16.")
+]
+Tile: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--tile", envvar="MANET_TILE", help="Largest side of a tile in input pixels; auto, or 0 for no tiles."
+    ),
+]
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
+]
+
+
+def parse_tile(text: str, smallest: int) -> int | None:
+    """Return the tile size that ``--tile`` names; None for auto.
+
+    Raises:
+        UsageError: it is neither auto, 0, nor a whole number from ``smallest`` on.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or 0 < int(text) < smallest:
+        raise UsageError(f"--tile {text}: expected auto, 0, or a whole number from {smallest} on.")
+    return int(text)

@@ -1,0 +1,151 @@
+"""``manet upscale``: blind super-resolution of files, folders, patterns or standard input."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from manet_cli.commands import options as shared
+from manet_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from manet_cli.console import Reporter
+    from manet_cli.jobs.plan import Item
+    from manet_cli.jobs.upscale import Result, Upscaler
+
+__all__ = ["upscale"]
+
+
+class Registration(str, Enum):
+    """How the result lies over the input."""
+
+    input = "input"
+    protocol = "protocol"
+
+
+def upscale(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Pictures, folders, glob patterns, or - for stdin."),
+    ],
+    scale: shared.Scale = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="File or folder to write, or - for stdout. (default: beside the input)"
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help="png, jpeg, webp, tiff, bmp or avif. (default: by -o, else png)"),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF. (default: 95, 90, 85)"),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
+    ] = False,
+    model: shared.Model = "default",
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    tile: shared.Tile = "auto",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Tiles see all they depend on: the untiled result, more slowly.")
+    ] = False,
+    registration: Annotated[
+        Registration,
+        typer.Option(
+            "--registration", help="Align with the input, or leave the published protocol's offset."
+        ),
+    ] = Registration.input,
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", metavar="FILE.npy", help="The blur, instead of estimating it.")
+    ] = None,
+    sigma: Annotated[
+        str | None,
+        typer.Option(
+            "--sigma",
+            metavar="SX[,SY[,THETA]]",
+            help="The blur as standard deviations in output pixels and an angle in degrees.",
+        ),
+    ] = None,
+    save_kernels: Annotated[
+        str | None,
+        typer.Option(
+            "--save-kernels", metavar="PATH", help="Also write the kernel map (a folder for several inputs)."
+        ),
+    ] = None,
+    overwrite: shared.Overwrite = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", "-n", help="Say what would be done, with sizes and memory; write nothing."),
+    ] = False,
+    as_json: shared.Json = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Make pictures large and sharp, whatever blurred them.
+
+    The result is written beside the input as NAME_x4.png and keeps its metadata. Results that are there
+    already and were made from the same input, weights and settings are skipped, so a run can be repeated.
+    """
+    from manet_cli.console import Reporter
+    from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.plan import Planner, plan_destination
+    from manet_cli.jobs.setup import ModelOptions, open_upscaler
+    from manet_cli.jobs.sources import expand_sources
+
+    reporter = Reporter(as_json=as_json, quiet=quiet)
+    if save_kernels and (kernel or sigma):
+        raise UsageError(
+            "--save-kernels writes estimated kernels, but the blur was given; leave one of them out"
+        )
+    destination = plan_destination(inputs, output, format)
+    if destination.stdout and as_json:
+        raise UsageError("--json and a picture cannot both go to standard output; give -o FILE")
+    if destination.stdout and not dry_run and sys.stdout.isatty():
+        raise UsageError("a picture would go to the terminal; give -o FILE or send standard output elsewhere")
+    upscaler = open_upscaler(
+        ModelOptions(model, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE), exact),
+        format=destination.format,
+        quality=quality,
+        registration=registration.value,
+        kernel=kernel,
+        sigma=sigma,
+    )
+    planner = Planner(
+        expand_sources(inputs, recursive=recursive),
+        destination,
+        scale=upscaler.scale,
+        kernels=save_kernels,
+        overwrite=overwrite,
+        record_of=upscaler.record_of,
+    )
+    items = planner.plan()
+    results = _preview(items, upscaler) if dry_run else _run(items, upscaler, reporter)
+    failed = False
+    for result in results:
+        reporter.result(result.fields(), result.line())
+        if result.error is not None:
+            reporter.failure(result.error)
+            failed = True
+    raise typer.Exit(1 if failed else 0)
+
+
+def _preview(items: list[Item], upscaler: Upscaler) -> Iterator[Result]:
+    return (upscaler.preview(item) for item in items)
+
+
+def _run(items: list[Item], upscaler: Upscaler, reporter: Reporter) -> Iterator[Result]:
+    from manet_cli.atomic import remove_leftovers
+
+    for folder in {path.parent for item in items for path in (item.output, item.kernels) if path}:
+        remove_leftovers(folder)
+    for item in items:
+        with reporter.progress(item.source.name) as progress:
+            yield upscaler.finish(item, progress)

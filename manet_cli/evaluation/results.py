@@ -1,0 +1,255 @@
+"""Lines of results, and the file that a long run keeps them in and resumes from.
+
+The file holds one JSON object per line, one line per picture, kernel and model; every line is on the disk
+before the next picture is begun. A line says what it was made from, so that a later run knows it again:
+digests of the picture and of the weights, the kernel, and every setting that changes a figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from manet_cli import __version__
+from manet_cli.atomic import prepare_folder
+from manet_cli.errors import OutputError
+from manet_cli.evaluation.measuring import FIGURES, Figures
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs into one file are not kept apart there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Key", "Measurement", "Results", "Settings", "open_results"]
+
+Key = tuple[str, str, str, str]
+"""Picture name, its sha256, kernel, sha256 of the weights."""
+
+_LINE_START = b'{"image": '
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every line of a run has in common.
+
+    Attributes:
+        scale: HR pixels per LR pixel along a side.
+        protocol: name of the test.
+        noise: standard deviation in units of 1/255.
+        jpeg: quality; None for no JPEG.
+        seed: of the noise and of the kernels of type 5.
+        device: cpu, cuda or mps.
+        precision: number format that was really used: fp32, bf16 or fp16.
+        tile: as the user gave it.
+    """
+
+    scale: int
+    protocol: str
+    noise: float
+    jpeg: int | None
+    seed: int
+    device: str
+    precision: str
+    tile: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line: the figures of a model on one picture degraded by one kernel.
+
+    Attributes:
+        image: the picture's name below the folder that was given, with ``/``.
+        image_sha256: digest of its file.
+        kernel: ``SIG1,SIG2,THETA`` or ``modeN``.
+        model: what the user called the model.
+        weights_sha256: digest of its weight file.
+        width: of the HR image, cropped to a multiple of the scale, in pixels.
+        height: likewise.
+        figures: what was measured.
+        settings: how.
+    """
+
+    image: str
+    image_sha256: str
+    kernel: str
+    model: str
+    weights_sha256: str
+    width: int
+    height: int
+    figures: Figures
+    settings: Settings
+
+    @property
+    def key(self) -> Key:
+        """What tells this line from all others of a run."""
+        return self.image, self.image_sha256, self.kernel, self.weights_sha256
+
+    def fields(self) -> dict[str, object]:
+        """Return the line for a script: figures beside the rest, no infinities."""
+        fields: dict[str, object] = {
+            "image": self.image,
+            "image_sha256": self.image_sha256,
+            "kernel": self.kernel,
+            "model": self.model,
+            "weights_sha256": self.weights_sha256,
+            "width": self.width,
+            "height": self.height,
+        }
+        fields |= dataclasses.asdict(self.figures)
+        return fields | {
+            "settings": dataclasses.asdict(self.settings),
+            "tool": f"manet_cli {__version__}",
+            "error": None,
+        }
+
+    def encoded(self) -> bytes:
+        """Return the line as it stands in a file."""
+        return json.dumps(self.fields(), allow_nan=False).encode() + b"\n"
+
+
+class Results:
+    """The lines of a run: those found in its file, and those added to it.
+
+    Args:
+        file: where lines are appended; None to keep none.
+        found: lines that are there already.
+    """
+
+    def __init__(self, file: BinaryIO | None, found: Mapping[Key, Measurement]) -> None:
+        self._file = file
+        self._found = found
+
+    def find(self, key: Key) -> Measurement | None:
+        """Return a line of an earlier run, None if there is none."""
+        return self._found.get(key)
+
+    def append(self, measurement: Measurement) -> None:
+        """Put a line on the disk.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self._file is None:
+            return
+        try:
+            self._file.write(measurement.encoded())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"{self._file.name} cannot be written ({error.strerror}): free some space; the lines in it "
+                "are kept"
+            ) from error
+
+
+@contextmanager
+def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
+    """Open a results file, made if it is missing, and read what is in it.
+
+    A last line that was cut off is removed; nothing else in the file is ever changed.
+
+    Args:
+        path: the file; None for a run that keeps nothing.
+        settings: of this run.
+
+    Raises:
+        OutputError: the file holds something else or results of other settings, another run is writing it, or
+            it cannot be written.
+    """
+    if path is None:
+        yield Results(None, {})
+        return
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: choose a file for -o, such as {path / 'results.jsonl'}")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file: choose another -o")
+    prepare_folder(path.parent)
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another -o") from error
+    with file:
+        _lock(file, path)
+        file.seek(0)
+        content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        _check_rest(content[len(whole) :], path)
+        found = _read_lines(whole, path, settings)
+        file.truncate(len(whole))
+        yield Results(file, found)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(f"another run is writing {path}: wait for it, or choose another -o") from error
+    except OSError:  # a file system without locks
+        return
+
+
+def _check_rest(rest: bytes, path: Path) -> None:
+    """Refuse a last line without an end that cannot be the beginning of one of ours."""
+    length = min(len(rest), len(_LINE_START))
+    if rest[:length] != _LINE_START[:length]:
+        raise _foreign(path)
+
+
+def _read_lines(content: bytes, path: Path, settings: Settings) -> dict[Key, Measurement]:
+    found = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            fields = json.loads(line)
+            theirs = fields["settings"]
+            measurement = _measurement(fields, settings)
+        except (ValueError, KeyError, TypeError) as error:
+            raise _foreign(path, number) from error
+        differences = _differences(theirs, dataclasses.asdict(settings))
+        if differences:
+            raise OutputError(
+                f"{path} holds results of other settings ({differences}): choose another -o, or give the "
+                "settings of that file"
+            )
+        found[measurement.key] = measurement
+    return found
+
+
+def _measurement(fields: Mapping[str, object], settings: Settings) -> Measurement:
+    """Return the line that `Measurement.fields` gave; KeyError, TypeError or ValueError for any other."""
+    texts = [fields[name] for name in ("image", "image_sha256", "kernel", "model", "weights_sha256")]
+    width, height = fields["width"], fields["height"]
+    figures = {name: fields[name] for name in FIGURES}
+    if not (isinstance(width, int) and isinstance(height, int)):
+        raise TypeError
+    if not all(value is None or isinstance(value, float | int) for value in figures.values()):
+        raise TypeError
+    numbers = {name: value for name, value in figures.items() if isinstance(value, float | int)}
+    image, image_sha256, kernel, model, weights_sha256 = (_text(value) for value in texts)
+    return Measurement(
+        image, image_sha256, kernel, model, weights_sha256, width, height, Figures(**numbers), settings
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> str:
+    """Return in words where two runs' settings differ, nothing if they don't."""
+    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
+    return "; ".join(f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names)
+
+
+def _foreign(path: Path, line: int | None = None) -> OutputError:
+    where = "" if line is None else f" (line {line})"
+    return OutputError(f"{path} holds something other than results of this command{where}: choose another -o")

@@ -1,0 +1,80 @@
+"""The blur that a user states instead of having it estimated."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manet_cli.degradations import GaussianParameters
+from manet_cli.errors import UsageError
+
+__all__ = ["GivenBlur", "read_kernel", "sigma_kernel"]
+
+_SUM_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class GivenBlur:
+    """A kernel (k, k) in float32 that sums to 1, in the published placement, and how the record names it."""
+
+    kernel: Tensor
+    description: str
+
+
+def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
+    """Read a kernel from a ``.npy`` file without unpickling anything.
+
+    Args:
+        path: the file, holding (k, k) finite numbers that sum to 1 within 0.01.
+        kernel_size: the k that the weights expect.
+
+    Raises:
+        UsageError: the file is missing or holds something else.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UsageError(f"--kernel {path}: there is no such file.") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"--kernel {path}: this is not a .npy file of plain numbers.") from error
+    expected = (kernel_size, kernel_size)
+    if not isinstance(array, np.ndarray) or array.shape != expected or array.dtype.kind not in "fiu":
+        shape = getattr(array, "shape", "an archive")
+        raise UsageError(f"--kernel {path}: expected numbers of shape {expected}, it holds {shape}.")
+    values = array.astype(np.float64)
+    total = float(values.sum())
+    if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
+        raise UsageError(f"--kernel {path}: a blur kernel's values sum to 1, these sum to {total:.4g}.")
+    kernel = torch.from_numpy((values / total).astype(np.float32))
+    return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
+
+
+def sigma_kernel(text: str, scale: int, kernel_size: int) -> GivenBlur:
+    """Make the Gaussian kernel that ``SX[,SY[,THETA]]`` describes.
+
+    Args:
+        text: standard deviations in HR pixels along two axes (the second by default equal to the first), and
+            the first axis' angle in degrees from right towards down.
+        scale: HR pixels per LR pixel, which decides the placement.
+        kernel_size: side of the kernel.
+
+    Raises:
+        UsageError: the text is none of that.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3:
+        raise UsageError(f"--sigma {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
+    sigma_x, sigma_y, theta = (*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3]
+    if min(sigma_x, sigma_y) <= 0:
+        raise UsageError(f"--sigma {text}: standard deviations are above 0.")
+    parameters = GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, theta)
+    kernel = parameters.kernel(scale, kernel_size=kernel_size)
+    return GivenBlur(kernel, f"sigma {sigma_x:g},{sigma_y:g},{theta:g}")

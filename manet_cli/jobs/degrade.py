@@ -1,0 +1,296 @@
+"""Making test sets: LR images and their kernels from sharp pictures, by the published protocol."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from manet_cli.atomic import atomic_path, prepare_folder
+from manet_cli.degradations import BlockKernels, Degradation, DegradedImage
+from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.evaluation.pictures import hr_tensor, memory_reported
+from manet_cli.evaluation.protocols import GRID, Protocol, kernel_label, parse_kernel, parse_protocol
+from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
+from manet_cli.jobs.sources import Source
+from manet_cli.jobs.upscale import read_input
+
+__all__ = ["DegradedFiles", "Degrader", "choose_protocol"]
+
+
+def choose_protocol(
+    kernel: str | None,
+    mode: int | None,
+    grid: bool,
+    *,
+    scale: int,
+    noise: float,
+    jpeg: int | None,
+    seed: int,
+) -> Protocol:
+    """Return the test that ``--kernel``, ``--mode`` or ``--grid`` asks for.
+
+    Args:
+        kernel: ``SIG1,SIG2,THETA``, variances in HR pixels squared and degrees.
+        mode: spatially variant type, 1 to 6.
+        grid: the published kernels.
+        scale: HR pixels per LR pixel along a side.
+        noise: standard deviation in units of 1/255.
+        jpeg: quality; None for no JPEG.
+        seed: of the noise and of type 5.
+
+    Raises:
+        UsageError: none or several of the three are given, or the kernel is none.
+    """
+    given = [kernel is not None, mode is not None, grid]
+    if sum(given) != 1:
+        what = "Several blurs are given" if any(given) else "No blur is given"
+        raise UsageError(f"{what}: give one of --kernel SIG1,SIG2,THETA, --mode 1 to 6, and --grid.")
+    text = GRID if grid else f"mode{mode}"
+    if kernel is not None:
+        parse_kernel(kernel)  # refuses the other names that a protocol can have
+        text = kernel
+    return parse_protocol(text, scale, noise=noise, jpeg=jpeg, seed=seed)
+
+
+@dataclass(frozen=True)
+class DegradedFiles:
+    """How one LR image went.
+
+    Attributes:
+        source: the HR picture.
+        kernel: ``SIG1,SIG2,THETA`` or ``modeN``.
+        scale: HR pixels per LR pixel along a side.
+        status: done, skipped (everything was there, byte for byte) or failed.
+        paths: what was written, or was there: LR image, HR image, kernels; by the names of `fields`.
+        width: of the LR image, pixels; None if unknown.
+        height: likewise.
+        seconds: from degrading to renaming.
+        error: why it failed.
+    """
+
+    source: Source
+    kernel: str
+    scale: int
+    status: str
+    paths: dict[str, Path] = field(default_factory=dict)
+    width: int | None = None
+    height: int | None = None
+    seconds: float = 0.0
+    error: ManetError | None = None
+
+    def fields(self) -> dict[str, object]:
+        """Return the result for a script."""
+        paths = {} if self.error else {name: str(path) for name, path in self.paths.items()}
+        return {
+            "input": self.source.name,
+            "kernel": self.kernel,
+            "output": paths.get("output"),
+            "hr": paths.get("hr"),
+            "kernels": paths.get("kernels"),
+            "kernel_file": paths.get("kernel_file"),
+            "status": self.status,
+            "scale": self.scale,
+            "width": self.width,
+            "height": self.height,
+            "seconds": round(self.seconds, 3),
+            "error": str(self.error) if self.error else None,
+        }
+
+    def line(self) -> str | None:
+        """Return what stdout gets without ``--json``: the paths, a line each."""
+        return None if self.error else "\n".join(map(str, self.paths.values()))
+
+
+class Degrader:
+    """Makes the LR images of one picture after the other.
+
+    Args:
+        protocol: the kernels, noise and JPEG.
+        folder: below it lie `LR`, `HR` and `kernels`, once for each kernel in a folder of its name where
+            there are several.
+        sources: all inputs, none of which is ever overwritten.
+        overwrite: replace files that exist and differ.
+    """
+
+    def __init__(
+        self, protocol: Protocol, folder: Path, sources: Sequence[Source], *, overwrite: bool
+    ) -> None:
+        self._protocol = protocol
+        self._folder = folder
+        self._overwrite = overwrite
+        self._inputs = {_key(source.path) for source in sources if source.path is not None}
+        self._claimed: dict[str, str] = {}
+
+    def folders(self, source: Source) -> set[Path]:
+        """Return the folders that a picture's files go to."""
+        return {
+            path.parent for one in self._protocol.degradations for path in self._paths(source, one).values()
+        }
+
+    def run(self, source: Source) -> Iterator[DegradedFiles]:
+        """Degrade one picture by every kernel; what goes wrong is in the results, never raised.
+
+        A picture that cannot be read gives one result.
+        """
+        first = self._protocol.degradations[0]
+        try:
+            if source.error:
+                raise source.error
+            photo, hr = self._read(source)
+        except ManetError as error:
+            yield DegradedFiles(source, self._protocol.name, first.scale, "failed", error=error)
+            return
+        for degradation in self._protocol.degradations:
+            kernel = kernel_label(degradation)
+            try:
+                yield self._degraded(source, photo.metadata, hr, degradation)
+            except ManetError as error:
+                yield DegradedFiles(source, kernel, degradation.scale, "failed", error=error)
+
+    def _read(self, source: Source) -> tuple[Photo, Tensor]:
+        with memory_reported(source.name):
+            photo = read_photo(read_input(source.path, source.name), source.name)
+            return photo, hr_tensor(photo, source.name)
+
+    def _degraded(
+        self, source: Source, metadata: Metadata, hr: Tensor, degradation: Degradation
+    ) -> DegradedFiles:
+        started = time.perf_counter()
+        scale, kernel = degradation.scale, kernel_label(degradation)
+        if min(hr.shape[-2:]) < scale:
+            raise InputError(
+                f"{source.name} has {hr.shape[-1]}x{hr.shape[-2]} pixels; at least {scale} a side are needed"
+            )
+        paths = self._paths(source, degradation)
+        for path in paths.values():
+            self._claim(path, source)
+        with memory_reported(source.name):
+            degraded = degradation.apply(hr)
+            profile = metadata.icc_profile if metadata.icc_profile and not _is_grey(metadata) else None
+            contents = {
+                "output": _encoded(degraded.lr, profile),
+                "hr": _encoded(degraded.hr, profile),
+                **_kernel_files(degraded, degradation),
+            }
+        status = self._write({paths[name]: content for name, content in contents.items()})
+        height, width = degraded.lr.shape[-2:]
+        return DegradedFiles(
+            source, kernel, scale, status, paths, width, height, time.perf_counter() - started
+        )
+
+    def _paths(self, source: Source, degradation: Degradation) -> dict[str, Path]:
+        kernel = kernel_label(degradation)
+        folder = self._folder
+        if len(self._protocol.degradations) > 1:
+            folder = folder / kernel.replace(",", "_")
+        stem = source.path.stem if source.path else "stdin"
+        paths = {
+            "output": folder / "LR" / source.below / f"{stem}.png",
+            "hr": folder / "HR" / source.below / f"{stem}.png",
+            "kernels": folder / "kernels" / source.below / f"{stem}.npz",
+        }
+        if degradation.kernel is not None:
+            paths["kernel_file"] = folder / "kernels" / source.below / f"{stem}.npy"
+        return paths
+
+    def _claim(self, path: Path, source: Source) -> None:
+        """Refuse a path that is another input's output already."""
+        other = self._claimed.setdefault(_key(path), source.name)
+        if other != source.name:
+            raise OutputError(
+                f"{path} is made from {other} already: rename one of the pictures, or use two folders"
+            )
+
+    def _write(self, contents: dict[Path, bytes]) -> str:
+        """Write files that are missing or may be replaced, the LR image last; return the status."""
+        missing = [path for path, content in contents.items() if not self._is_there(path, content)]
+        # A run that was cut off leaves no LR image whose HR image and kernels are missing.
+        for path in reversed(missing):
+            prepare_folder(path.parent)
+            with atomic_path(path) as temporary:
+                try:
+                    temporary.write_bytes(contents[path])
+                except OSError as error:
+                    raise OutputError(
+                        f"{path} cannot be written ({error.strerror}): free some space or choose another -o"
+                    ) from error
+        return "done" if missing else "skipped"
+
+    def _is_there(self, path: Path, content: bytes) -> bool:
+        """Whether a file holds that content already; OutputError if it may not be written."""
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: choose another -o")
+        if not os.path.lexists(path):
+            return False
+        try:
+            if path.read_bytes() == content:
+                return True
+        except OSError:
+            pass
+        if _key(path) in self._inputs:
+            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+        if not self._overwrite:
+            raise OutputError(
+                f"{path} exists and holds something else: give --overwrite or choose another -o"
+            )
+        return False
+
+
+def _encoded(image: Tensor, icc_profile: bytes | None) -> bytes:
+    """Return an image (1, 3, H, W) in [0, 1] as a PNG file of 8-bit RGB."""
+    pixels = to_integer(image[0].permute(1, 2, 0).numpy(), np.uint8)
+    file = io.BytesIO()
+    write_photo(Photo(pixels, None, Metadata(icc_profile=icc_profile)), file, format_by_name("png"))
+    return file.getvalue()
+
+
+def _kernel_files(degraded: DegradedImage, degradation: Degradation) -> dict[str, bytes]:
+    """Return the contents of the kernel files: all in the .npz, one kernel alone in a .npy too."""
+    blocks = degraded.kernels
+    npz = io.BytesIO()
+    np.savez_compressed(npz, **_kernel_arrays(blocks, degradation))  # type: ignore[arg-type, unused-ignore]
+    files = {"kernels": npz.getvalue()}
+    if degradation.kernel is not None:
+        npy = io.BytesIO()
+        np.save(npy, blocks.kernels[0, 0].numpy(), allow_pickle=False)
+        files["kernel_file"] = npy.getvalue()
+    return files
+
+
+def _kernel_arrays(blocks: BlockKernels, degradation: Degradation) -> dict[str, npt.NDArray[np.generic]]:
+    """Return what the .npz holds.
+
+    kernels (nH, nW, 21, 21); parameters (nH, nW, 3): two variances in HR pixels squared and degrees. The
+    kernel of LR pixel (i, j) is kernels[i * scale // block_size, j * scale // block_size].
+    """
+    parameters = blocks.parameters.numpy() * np.array([1, 1, 180 / math.pi])
+    jpeg = degradation.jpeg_quality or 0
+    return {
+        "kernels": blocks.kernels.numpy(),
+        "parameters": parameters,
+        "block_size": np.array(blocks.block_size),
+        "scale": np.array(blocks.scale),
+        "height": np.array(blocks.height),
+        "width": np.array(blocks.width),
+        "noise": np.array(float(degradation.noise_level)),
+        "jpeg": np.array(jpeg),
+        "seed": np.array(degradation.seed),
+    }
+
+
+def _is_grey(metadata: Metadata) -> bool:
+    """Whether the colour profile is one for grey, which does not fit the RGB that is written."""
+    return (metadata.icc_profile or b"")[16:20] == b"GRAY"
+
+
+def _key(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))

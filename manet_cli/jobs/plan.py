@@ -1,0 +1,222 @@
+"""What a run will write where, decided and checked before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.images import (
+    Header,
+    ImageFormat,
+    check_writable_as,
+    format_by_name,
+    format_for_suffix,
+    read_header,
+)
+from manet_cli.jobs.kernel_maps import check_kernel_map
+from manet_cli.jobs.record import Record, matches
+from manet_cli.jobs.sources import STDIN, Source
+
+__all__ = ["Destination", "Item", "Planner", "plan_destination"]
+
+# Suffixes of pictures that are not written: more likely meant as a file than as a folder.
+_UNWRITABLE = frozenset(
+    (".gif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".ico", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".exr")
+)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where outputs go.
+
+    Attributes:
+        folder: for all outputs, the tree below an input folder kept; None: each beside its input.
+        file: for the one output; None: named after the input.
+        stdout: write the one output to standard output.
+        format: of the outputs.
+    """
+
+    folder: Path | None
+    file: Path | None
+    stdout: bool
+    format: ImageFormat
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a run.
+
+    Attributes:
+        source: the input.
+        output: the file to write; None for standard output, or where there can be none.
+        kernels: the kernel map to write, if any.
+        header: what the input is; None if unknown (standard input, or unreadable).
+        error: why it cannot be done; None if nothing speaks against it.
+        done: the output is there already, made from the same input, weights and settings.
+    """
+
+    source: Source
+    output: Path | None = None
+    kernels: Path | None = None
+    header: Header | None = None
+    error: ManetError | None = None
+    done: bool = False
+
+
+def plan_destination(inputs: list[str], output: str | None, format_name: str | None) -> Destination:
+    """Decide what ``-o`` names.
+
+    A folder, if it exists as one, ends in a separator, has no image suffix, or there are several inputs or a
+    folder; else a file. ``-``, or standard input without ``-o``, means standard output.
+
+    Raises:
+        UsageError: ``-o`` and ``--format`` contradict each other, or several inputs are to become one file.
+    """
+    format = format_by_name(format_name) if format_name else format_by_name("png")
+    several = len(inputs) > 1 or any(Path(name).is_dir() or _is_pattern(name) for name in inputs)
+    if output == STDIN or (output is None and inputs == [STDIN]):
+        if several:
+            raise UsageError("-o -: standard output holds one picture, but several inputs were given.")
+        return Destination(None, None, True, format)
+    if output is None:
+        return Destination(None, None, False, format)
+    path = Path(output)
+    if several or path.is_dir() or output.endswith(("/", os.sep)) or not _looks_like_picture(path):
+        return Destination(path, None, False, format)
+    named = format_for_suffix(path)
+    if named is None:
+        raise UsageError(
+            f"-o {output}: {path.suffix} is not written; use .png, .jpg, .webp, .tif, .bmp or .avif"
+        )
+    if format_name and named != format:
+        raise UsageError(f"-o {output} and --format {format_name} name different formats; give one of them.")
+    return Destination(None, path, False, named)
+
+
+def _is_pattern(name: str) -> bool:
+    return any(character in name for character in "*?[") and not os.path.lexists(name)
+
+
+def _looks_like_picture(path: Path) -> bool:
+    return format_for_suffix(path) is not None or path.suffix.lower() in _UNWRITABLE
+
+
+class Planner:
+    """Plans pictures one after the other; what is wrong with one is noted in its item and costs no other.
+
+    Args:
+        sources: all inputs.
+        destination: where outputs go.
+        scale: output pixels per input pixel along a side.
+        kernels: what ``--save-kernels`` names: a folder for several inputs, else a .npy file or a folder.
+        overwrite: replace outputs that exist and were made otherwise.
+        record_of: makes the record of an input, to compare it with that of an output that exists.
+    """
+
+    def __init__(
+        self,
+        sources: list[Source],
+        destination: Destination,
+        *,
+        scale: int,
+        kernels: str | None,
+        overwrite: bool,
+        record_of: Callable[[str, bytes], Record],
+    ) -> None:
+        self._sources = sources
+        self._destination = destination
+        self._scale = scale
+        self._kernels = kernels
+        self._overwrite = overwrite
+        self._record_of = record_of
+        self._inputs = {_key(source.path) for source in sources if source.path is not None}
+        self._claimed: dict[str, Source] = {}
+
+    def plan(self) -> list[Item]:
+        """Plan all pictures."""
+        return [self._item(source) for source in self._sources]
+
+    def _item(self, source: Source) -> Item:
+        output = self._output_path(source)
+        item = Item(source, output, self._kernels_path(source, output))
+        try:
+            if source.error:
+                raise source.error
+            if source.path is not None:
+                item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
+                if output and self._is_done(item, source.path, output):
+                    self._claimed.setdefault(_key(output), source)
+                    return replace(item, done=True)
+            for path in (item.output, item.kernels):
+                if path is not None:
+                    self._claim(path, source)
+            return item
+        except ManetError as error:
+            return replace(item, error=error)
+
+    def _output_path(self, source: Source) -> Path | None:
+        to = self._destination
+        if to.stdout or to.file:
+            return to.file
+        name = f"{_stem(source)}_x{self._scale}{to.format.suffixes[0]}"
+        if to.folder:
+            return to.folder / source.below / name
+        return source.path.with_name(name) if source.path else Path(name)
+
+    def _kernels_path(self, source: Source, output: Path | None) -> Path | None:
+        if self._kernels is None:
+            return None
+        path = Path(self._kernels)
+        if path.suffix.lower() == ".npy" and len(self._sources) == 1 and not path.is_dir():
+            return path
+        return path / source.below / f"{_stem(source)}_x{self._scale}_kernels.npy"
+
+    def _checked_header(self, path: Path, name: str, kernels: Path | None) -> Header:
+        header = read_header(path, name)
+        check_writable_as(
+            self._destination.format,
+            header.width * self._scale,
+            header.height * self._scale,
+            alpha=header.has_alpha,
+            bits=header.bits,
+        )
+        if kernels:
+            check_kernel_map(header.height, header.width, large=False)
+        return header
+
+    def _is_done(self, item: Item, path: Path, output: Path) -> bool:
+        if not output.is_file() or (item.kernels and not item.kernels.is_file()):
+            return False
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{item.source.name} cannot be read ({error.strerror})") from error
+        return matches(output, self._record_of(item.source.name, data))
+
+    def _claim(self, path: Path, source: Source) -> None:
+        """Refuse a path that is an input's or another output's, or exists and may not be replaced."""
+        key = _key(path)
+        if key in self._inputs:
+            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+        if key in self._claimed:
+            other = self._claimed[key].name
+            raise OutputError(f"{path} is written for {other} already: choose another -o or --format")
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: choose another -o")
+        if os.path.lexists(path) and not self._overwrite:
+            raise OutputError(
+                f"{path} exists and was not made from this input, weights and settings: "
+                "give --overwrite or choose another -o"
+            )
+        self._claimed[key] = source
+
+
+def _stem(source: Source) -> str:
+    return source.path.stem if source.path else "stdin"
+
+
+def _key(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))

@@ -1,0 +1,112 @@
+"""From options to a model that is ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from manet_cli.errors import UsageError
+from manet_cli.images import ImageFormat
+from manet_cli.inference import Engine, choose_device, choose_precision
+from manet_cli.jobs.blur import read_kernel, sigma_kernel
+from manet_cli.jobs.upscale import Upscaler
+from manet_cli.weights import load_weights
+
+__all__ = ["ModelOptions", "OpenModel", "open_model", "open_upscaler"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What decides the model and how it is run, as the user gave it.
+
+    Attributes:
+        model: family, entry or file of weights.
+        scale: 2, 3 or 4; None for what the weights are for.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, fp32, bf16 or fp16.
+        tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
+        exact: give tiles the full receptive field.
+    """
+
+    model: str
+    scale: int | None
+    device: str
+    precision: str
+    tile: int | None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model that is ready to run, the scale it is used at, and the digest of its weights."""
+
+    engine: Engine
+    scale: int
+    sha256: str
+
+
+def open_model(options: ModelOptions) -> OpenModel:
+    """Choose the device, load the weights and put them there.
+
+    Raises:
+        UsageError: an option has no meaning.
+        DeviceError: there is no such device.
+        WeightsError: the weights are missing or damaged.
+    """
+    device = choose_device(options.device)
+    precision = choose_precision(device, options.precision)
+    weights, scale = load_weights(options.model, options.scale)
+    engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
+    return OpenModel(engine, scale, weights.sha256)
+
+
+def open_upscaler(
+    options: ModelOptions,
+    *,
+    format: ImageFormat,
+    quality: int | None,
+    registration: str,
+    kernel: str | None,
+    sigma: str | None,
+) -> Upscaler:
+    """Make a run's upscaler.
+
+    Args:
+        options: the model and how it is run.
+        format: of the outputs.
+        quality: for formats that have one.
+        registration: ``input`` or ``protocol``.
+        kernel: ``.npy`` file of the blur; None to estimate it.
+        sigma: ``SX[,SY[,THETA]]`` of the blur; None to estimate it.
+
+    Raises:
+        UsageError: options that do not go together.
+        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+    """
+    if kernel and sigma:
+        raise UsageError("--kernel and --sigma both give the blur; give one of them")
+    if quality is not None and format.default_quality is None:
+        raise UsageError(
+            f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
+        )
+    opened = open_model(options)
+    engine = opened.engine
+    size = engine.kernel_size
+    blur = None
+    if kernel:
+        blur = read_kernel(Path(kernel), size)
+    elif sigma:
+        blur = sigma_kernel(sigma, opened.scale, size)
+    # Ask for the networks that will be needed now, so that weights without them fail before any picture.
+    engine.require(estimator=blur is None, restorer=True)
+    settings: dict[str, object] = {
+        "scale": opened.scale,
+        "registration": registration,
+        "blur": blur.description if blur else "estimated",
+        "precision": options.precision,
+        "tile": "auto" if options.tile is None else options.tile,
+        "exact": options.exact,
+    }
+    if format.default_quality is not None:
+        settings["quality"] = quality or format.default_quality
+    return Upscaler(engine, format, quality, registration == "input", blur, opened.sha256, settings)

@@ -1,0 +1,220 @@
+"""Upscaling one picture: read, run, write whole."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from manet_cli.atomic import atomic_path, prepare_folder
+from manet_cli.errors import InputError, ManetError, OutOfMemoryError, OutputError
+from manet_cli.images import ImageFormat, Photo, check_writable_as, read_photo, write_photo
+from manet_cli.inference import Engine
+from manet_cli.inference.engine import ConstantCode, EstimatedCodes
+from manet_cli.jobs.blur import GivenBlur
+from manet_cli.jobs.canvas import Canvas, PhotoRows
+from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
+from manet_cli.jobs.plan import Item
+from manet_cli.jobs.record import Record
+from manet_cli.jobs.sources import STDIN
+
+__all__ = ["Progress", "Result", "Upscaler", "read_input"]
+
+Progress = Callable[[float], None]
+"""Is told the share done, in [0, 1]."""
+
+
+def read_input(path: Path | None, name: str) -> bytes:
+    """Read an input's content, standard input for no path.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path is None:
+        return sys.stdin.buffer.read()
+    if not path.is_file():
+        read_photo(path, name)  # says what is wrong with it
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one picture went.
+
+    Attributes:
+        item: what was planned.
+        status: done, skipped, failed, or planned by a dry run.
+        width: of the output, pixels; None if unknown.
+        height: likewise.
+        seconds: from reading to renaming.
+        memory: bytes that the run will need at most, estimated; by a dry run only.
+        error: why it failed.
+    """
+
+    item: Item
+    status: str
+    scale: int
+    width: int | None = None
+    height: int | None = None
+    seconds: float = 0.0
+    memory: int | None = None
+    error: ManetError | None = None
+
+    def fields(self) -> dict[str, object]:
+        """Return the result for a script."""
+        item = self.item
+        fields: dict[str, object] = {
+            "input": item.source.name,
+            "output": str(item.output) if item.output and not self.error else None,
+            "status": self.status,
+            "scale": self.scale,
+            "width": self.width,
+            "height": self.height,
+            "seconds": round(self.seconds, 3),
+            "error": str(self.error) if self.error else None,
+        }
+        if item.kernels and self.error is None:
+            fields["kernels"] = str(item.kernels)
+        if self.memory is not None:
+            fields["memory"] = self.memory
+        return fields
+
+    def line(self) -> str | None:
+        """Return what stdout gets without ``--json``: the written path, or the plan; None for neither."""
+        if self.error or self.item.output is None:
+            return None
+        if self.status != "planned":
+            return str(self.item.output)
+        size = f" {self.width}x{self.height}" if self.width else ""
+        memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
+        return f"{self.item.source.name} -> {self.item.output}{size}{memory}"
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """Everything that a run's pictures have in common.
+
+    Attributes:
+        engine: the model, ready to run.
+        format: of the outputs.
+        quality: for formats that have one; None for the format's default.
+        registered: align the result with the input.
+        blur: the blur the user gave; None to estimate each picture's own.
+        weights_sha256: digest of the weight file.
+        settings: the settings that change pixels, as the user asked for them.
+    """
+
+    engine: Engine
+    format: ImageFormat
+    quality: int | None
+    registered: bool
+    blur: GivenBlur | None
+    weights_sha256: str
+    settings: Mapping[str, object]
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel along a side."""
+        return self.engine.restorer.config.scale
+
+    def record_of(self, name: str, data: bytes) -> Record:
+        """Return the record of an output made from an input's content."""
+        return Record.of("stdin" if name == STDIN else name, data, self.weights_sha256, self.settings)
+
+    def preview(self, item: Item) -> Result:
+        """Say what `finish` will do with one picture, without doing any of it."""
+        if item.error or item.done:
+            return self.finish(item, lambda share: None)
+        if item.header is None:
+            return Result(item, "planned", self.scale)
+        width, height = item.header.width * self.scale, item.header.height * self.scale
+        channels = item.header.channels + item.header.has_alpha
+        canvas = width * height * channels * item.header.bits // 8
+        # The canvas and its encoded copy, the input twice, and the tile at work.
+        layers = 1 + item.header.has_alpha
+        memory = 2 * canvas + 2 * canvas // self.scale**2 + self.engine.working_memory(layers)
+        return Result(item, "planned", self.scale, width, height, memory=memory)
+
+    def finish(self, item: Item, progress: Progress) -> Result:
+        """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
+        if item.error:
+            return Result(item, "failed", self.scale, error=item.error)
+        if item.done:
+            header = item.header
+            size = (header.width * self.scale, header.height * self.scale) if header else ()
+            return Result(item, "skipped", self.scale, *size)
+        try:
+            width, height, seconds = self.run(item, progress)
+        except ManetError as error:
+            return Result(item, "failed", self.scale, error=error)
+        except MemoryError:
+            too_large = OutOfMemoryError(f"{item.source.name} and its result do not fit into memory")
+            return Result(item, "failed", self.scale, error=too_large)
+        return Result(item, "done", self.scale, width, height, seconds)
+
+    def run(self, item: Item, progress: Progress) -> tuple[int, int, float]:
+        """Make one picture.
+
+        Returns:
+            Width and height of the result, and the seconds from reading to renaming.
+
+        Raises:
+            ManetError: whatever is wrong with this picture; nothing is left behind.
+        """
+        started = time.perf_counter()
+        name = item.source.name
+        data = read_input(item.source.path, name)
+        photo = read_photo(data, "standard input" if name == STDIN else name)
+        scale = self.scale
+        check_writable_as(
+            self.format,
+            photo.width * scale,
+            photo.height * scale,
+            alpha=photo.alpha is not None,
+            bits=photo.pixels.dtype.itemsize * 8,
+        )
+        if item.output:
+            prepare_folder(item.output.parent)
+        with self._kernel_map(item, photo) as kernel_map:
+            result = self._restored(photo, kernel_map, progress)
+            self._write(result, item.output, self.record_of(name, data).to_json())
+        return result.width, result.height, time.perf_counter() - started
+
+    def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
+        if item.kernels is None:
+            return nullcontext()
+        shape = kernel_map_shape(photo.height, photo.width, kernel_size=self.engine.kernel_size)
+        return open_kernel_map(item.kernels, shape)
+
+    def _restored(self, photo: Photo, kernel_map: KernelMapWriter | None, progress: Progress) -> Photo:
+        lr = PhotoRows(photo)
+        engine = self.engine
+        codes: ConstantCode | EstimatedCodes
+        if self.blur:
+            codes = engine.constant_code(self.blur.kernel, lr.width)
+        else:
+            codes = EstimatedCodes(engine, lr, kernel_map.write if kernel_map else None)
+        canvas = Canvas(photo, lr, self.scale)
+        done, total = 0, lr.height * lr.width * self.scale**2
+        progress(0.0)
+        for tile in engine.restore(lr, codes, registered=self.registered):
+            canvas.paint(tile)
+            done += tile.pixels.shape[2] * tile.pixels.shape[3]
+            progress(done / total)
+        return canvas.photo()
+
+    def _write(self, photo: Photo, output: Path | None, record: str) -> None:
+        if output is None:
+            try:
+                write_photo(photo, sys.stdout.buffer, self.format, quality=self.quality, record=record)
+            except BrokenPipeError as error:
+                raise OutputError("standard output was closed before the picture was written") from error
+            return
+        with atomic_path(output) as temporary:
+            write_photo(photo, temporary, self.format, quality=self.quality, record=record)

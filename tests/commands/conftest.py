@@ -1,0 +1,71 @@
+"""A command line to call and pictures to call it on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from manet_cli.cli import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.splitlines()
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+Manet = Callable[..., Outcome]
+
+
+@pytest.fixture
+def manet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Manet]:
+    """Run the command line in this process."""
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["manet", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capfd.readouterr()
+        return Outcome(int(end.value.code or 0), printed.out, printed.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+
+
+def texture(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """A picture with edges at several angles, (height, width, 3)."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    waves = [np.sin(x / 3), np.sin((x + y) / 4), np.cos(np.hypot(x - width / 2, y - height / 2) / 2)]
+    return np.round(np.stack(waves, axis=-1) * 100 + 128).astype(np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small RGB picture, alone in its folder."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(texture(30, 41)).save(path)
+    return path

@@ -1,0 +1,131 @@
+"""Real processes: streams, signals, kills, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.commands.conftest import texture
+
+MANET = [sys.executable, "-m", "manet_cli"]
+
+
+def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*MANET, *map(str, arguments)], input=stdin, capture_output=True, check=False)
+
+
+def test_standard_input_and_output(photo: Path) -> None:
+    piped = run("upscale", "-", "--format", "webp", stdin=photo.read_bytes())
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    assert piped.stdout[8:12] == b"WEBP"
+    output = photo.with_name("out.png")
+    named = run("upscale", "-", "-o", output, stdin=photo.read_bytes())
+    assert named.stdout.decode() == f"{output}\n"
+    bad = run("upscale", "-", stdin=b"hello")
+    assert (bad.returncode, bad.stdout) == (1, b"")
+    assert bad.stderr.startswith(b"manet: standard input is not")
+
+
+def test_a_closed_pipe_is_no_traceback(photo: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        ended = subprocess.run(
+            [*MANET, "upscale", photo, "-o", "-"], stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert ended.returncode == 1
+    assert b"Traceback" not in ended.stderr
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    for name in (b"ph\xc3\xb6to \xe2\x82\xac.png", b"b\xff\xfe.png", b"-dash.png", b"new\nline.png"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        Image.fromarray(texture(8, 8)).save(path)
+        ended = run("upscale", path)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout == os.fsencode(path.with_name(f"{path.stem}_x4.png")) + b"\n"
+
+
+def test_a_traceback_only_when_asked(photo: Path) -> None:
+    script = (
+        "import sys, manet_cli.cli as cli, manet_cli.jobs.setup as setup\n"
+        "def fail(*a, **k): raise ZeroDivisionError('broken')\n"
+        "setup.open_upscaler = fail\n"
+        f"sys.argv = ['manet', 'upscale', {str(photo)!r}]\n"
+        "cli.main()\n"
+    )
+    for debug, expected in (("0", False), ("1", True)):
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "MANET_DEBUG": debug},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert ("Traceback" in ended.stderr) is expected
+        assert "ZeroDivisionError" in ended.stderr
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    """A folder with pictures that take a while together."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(4):
+        Image.fromarray(np.roll(texture(150, 200), i, axis=0)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_run_that_is_stopped(batch: Path, number: signal.Signals, code: int) -> None:
+    """Nothing half-written stays under a final name, and the next run finishes the same bytes."""
+    out = batch.parent / "out"
+    originals = {path: path.read_bytes() for path in batch.iterdir()}
+    command = [*MANET, "upscale", str(batch), "-o", str(out), "--save-kernels", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        # The second picture's kernel map is open: the run is in the middle of it.
+        while not (out / ".1_x4_kernels.npy.manet-tmp").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert b"Traceback" not in errors
+    left = sorted(path.name for path in out.iterdir())
+    if number != signal.SIGKILL:
+        assert not [name for name in left if name.endswith(".manet-tmp")]
+    finished = {name: (out / name).read_bytes() for name in left if not name.startswith(".")}
+    assert "0_x4.png" in finished
+    assert "3_x4.png" not in finished
+    assert {path: path.read_bytes() for path in batch.iterdir()} == originals
+
+    assert run("upscale", batch, "-o", out, "--save-kernels", out).returncode == 0
+    whole = batch.parent / "whole"
+    run("upscale", batch, "-o", whole, "--save-kernels", whole)
+    assert sorted(os.listdir(out)) == sorted(os.listdir(whole))
+    for path in whole.iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes()
+        if path.name in finished:
+            assert finished[path.name] == path.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_for_standard_output(photo: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*MANET, "upscale", photo, "-o", "-"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert ended.returncode == 1
+    assert b"Traceback" not in ended.stderr
+    assert ended.stderr.startswith(b"manet: ")

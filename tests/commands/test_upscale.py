@@ -1,0 +1,388 @@
+"""`manet upscale`, as a user and a script meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from manet_cli.images import read_record
+from tests.commands.conftest import Manet, texture
+
+
+def pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(np.int64)
+
+
+def test_a_photo(manet: Manet, photo: Path) -> None:
+    outcome = manet("upscale", photo)
+    output = photo.with_name("photo_x4.png")
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"{output}\n", "")
+    assert pixels(output).shape == (120, 164, 3)
+    assert sorted(os.listdir(photo.parent)) == ["photo.png", "photo_x4.png"]
+
+
+def test_the_result_lies_over_the_input(manet: Manet, photo: Path) -> None:
+    manet("upscale", photo)
+    with Image.open(photo) as image:
+        bicubic = np.asarray(image.resize((164, 120), Image.Resampling.BICUBIC)).astype(np.int64)
+    result = pixels(photo.with_name("photo_x4.png"))
+
+    def difference(dy: int, dx: int) -> float:
+        core = result[12 + dy : 108 + dy, 12 + dx : 152 + dx]
+        return float(((core - bicubic[12:108, 12:152]) ** 2).mean())
+
+    assert min((difference(dy, dx), dy, dx) for dy in range(-4, 5) for dx in range(-4, 5))[1:] == (0, 0)
+    manet("upscale", photo, "--registration", "protocol", "-o", photo.with_name("protocol.png"))
+    result = pixels(photo.with_name("protocol.png"))
+    assert min((difference(dy, dx), dy, dx) for dy in range(-4, 5) for dx in range(-4, 5))[1:] == (-3, -3)
+
+
+def test_json(manet: Manet, photo: Path) -> None:
+    (line,) = manet("upscale", photo, "--json").json
+    assert line.pop("seconds") > 0
+    assert line == {
+        "input": str(photo),
+        "output": str(photo.with_name("photo_x4.png")),
+        "status": "done",
+        "scale": 4,
+        "width": 164,
+        "height": 120,
+        "error": None,
+    }
+    (again,) = manet("upscale", photo, "--json").json
+    assert (again["status"], again["width"], again["seconds"]) == ("skipped", 164, 0)
+
+
+def test_bad_inputs_cost_no_others(manet: Manet, photo: Path) -> None:
+    folder = photo.parent
+    (folder / "text.png").write_text("not a picture")
+    (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(30))
+    names = [folder / name for name in ("missing.png", "text.png", "cut.jpg", "photo.png")]
+    outcome = manet("upscale", *names, "--json")
+    assert outcome.code == 1
+    assert [line["status"] for line in outcome.json] == ["failed"] * 3 + ["done"]
+    assert [line["output"] is None for line in outcome.json] == [True] * 3 + [False]
+    assert outcome.stderr.count("manet: ") == 3
+    assert "Traceback" not in outcome.stderr
+    assert all(
+        line["error"].count(str(name)) == 1 for line, name in zip(outcome.json[:3], names, strict=False)
+    )
+
+
+def test_an_unwritable_folder(manet: Manet, photo: Path) -> None:
+    (photo.parent / "file").touch()
+    outcome = manet("upscale", photo, "-o", photo.parent / "file" / "below")
+    assert outcome.code == 1
+    assert outcome.stderr.startswith("manet: ")
+    assert "Traceback" not in outcome.stderr
+
+
+def test_what_exists_is_kept(manet: Manet, photo: Path) -> None:
+    output = photo.with_name("photo_x4.png")
+    output.write_bytes(b"precious")
+    outcome = manet("upscale", photo)
+    assert outcome.code == 1
+    assert "--overwrite" in outcome.stderr
+    assert output.read_bytes() == b"precious"
+    assert manet("upscale", photo, "--overwrite").code == 0
+    made = output.read_bytes()
+    inode = output.stat().st_ino
+    outcome = manet("upscale", photo)
+    assert (outcome.code, outcome.stdout) == (0, f"{output}\n")
+    assert output.stat().st_ino == inode
+    assert manet("upscale", photo, "--sigma", "1.5").code == 1, "made with other settings"
+    assert output.read_bytes() == made
+    Image.fromarray(texture(30, 41)[::-1]).save(photo)
+    assert manet("upscale", photo).code == 1, "made from another input"
+    assert output.read_bytes() == made
+
+
+def test_equal_runs_give_equal_bytes(manet: Manet, photo: Path) -> None:
+    manet("upscale", photo, "-o", photo.with_name("a.png"))
+    manet("upscale", photo, "-o", photo.with_name("b.png"))
+    assert photo.with_name("a.png").read_bytes() == photo.with_name("b.png").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif"])
+def test_the_record(manet: Manet, photo: Path, suffix: str) -> None:
+    output = photo.with_name(f"out.{suffix}")
+    assert manet("upscale", photo, "-o", output).code == 0
+    text = read_record(output)
+    assert text is not None
+    record = json.loads(text)
+    assert record["input"] == "photo.png"
+    assert len(record["input_sha256"]) == len(record["weights_sha256"]) == 64
+    assert record["settings"]["scale"] == 4
+    assert str(photo.parent) not in text
+    assert "out" not in json.dumps(record["settings"])
+    assert manet("upscale", photo, "-o", output, "--json").json[0]["status"] == "skipped"
+    moved = photo.with_name(f"moved.{suffix}")
+    output.rename(moved)
+    photo.rename(photo.with_name("renamed.png"))
+    outcome = manet("upscale", photo.with_name("renamed.png"), "-o", moved, "--json")
+    assert outcome.json[0]["status"] == "skipped"
+
+
+def test_inputs_are_never_overwritten(manet: Manet, photo: Path) -> None:
+    before = photo.read_bytes()
+    assert manet("upscale", photo, "-o", photo, "--overwrite").code == 1
+    link = photo.with_name("link.png")
+    link.symlink_to(photo)
+    assert manet("upscale", photo, "-o", link, "--overwrite").code == 1
+    other = photo.with_name("photo_x4.png")
+    shutil.copy(photo, other)
+    outcome = manet("upscale", photo, other, "--overwrite", "--json")
+    assert [line["status"] for line in outcome.json] == ["failed", "done"]
+    assert photo.read_bytes() == other.read_bytes() == before
+
+
+def test_a_folder_twice(manet: Manet, photo: Path) -> None:
+    folder = photo.parent
+    (folder / "deep" / "er").mkdir(parents=True)
+    shutil.copy(photo, folder / "deep" / "er" / "photo.png")
+    shutil.copy(photo, folder / ".hidden.png")
+    (folder / "notes.txt").write_text("no picture")
+    assert manet("upscale", folder).lines == [str(folder / "photo_x4.png")]
+    recursive = [str(folder / "deep" / "er" / "photo_x4.png"), str(folder / "photo_x4.png")]
+    for _ in range(2):
+        outcome = manet("upscale", folder, "-r")
+        assert (outcome.code, sorted(outcome.lines)) == (0, recursive)
+
+
+def test_a_folder_keeps_its_tree(manet: Manet, photo: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for name in ("a", "b"):
+        (source / name).mkdir(parents=True)
+        shutil.copy(photo, source / name / "same.png")
+    outcome = manet("upscale", source, "-r", "-o", tmp_path / "out")
+    assert outcome.code == 0
+    assert outcome.lines == [str(tmp_path / "out" / name / "same_x4.png") for name in ("a", "b")]
+
+
+def test_collisions(manet: Manet, photo: Path) -> None:
+    with Image.open(photo) as image:
+        image.save(photo.with_suffix(".bmp"))
+    outcome = manet("upscale", photo, photo.with_suffix(".bmp"), photo, "--json")
+    assert outcome.code == 1
+    assert [line["status"] for line in outcome.json] == ["done", "failed"]
+    assert str(photo) in outcome.json[1]["error"]
+
+
+def test_a_pattern(manet: Manet, photo: Path) -> None:
+    shutil.copy(photo, photo.with_name("[x].png"))
+    shutil.copy(photo, photo.with_name("other.png"))
+    outcome = manet("upscale", photo.with_name("p*.png"), photo.with_name("[x].png"))
+    assert [Path(line).name for line in outcome.lines] == ["photo_x4.png", "[x]_x4.png"]
+    assert manet("upscale", photo.with_name("none*.png")).code == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("there", "there/photo_x4.png"),
+        ("new/", "new/photo_x4.png"),
+        ("new", "new/photo_x4.png"),
+        ("new.d", "new.d/photo_x4.png"),
+        ("new/file.tif", "new/file.tif"),
+        ("file.JPG", "file.JPG"),
+    ],
+)
+def test_what_o_names(
+    manet: Manet, photo: Path, output: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    Path("there").mkdir()
+    outcome = manet("upscale", "photo.png", "-o", output)
+    assert (outcome.code, outcome.lines) == (0, [expected])
+    with Image.open(expected) as image:
+        assert image.size == (164, 120)
+
+
+def test_dry_run_touches_nothing(manet: Manet, photo: Path) -> None:
+    big = photo.with_name("big.png")
+    Image.new("L", (5000, 2)).save(big)
+    outcome = manet(
+        "upscale", photo, big, "--dry-run", "--json", "--format", "webp", "-o", photo.parent / "new"
+    )
+    assert outcome.code == 1
+    good, bad = outcome.json
+    assert (good["status"], good["width"], good["height"]) == ("planned", 164, 120)
+    assert good["memory"] > 164 * 120 * 3
+    assert bad["status"] == "failed"
+    assert "16383" in bad["error"]
+    assert sorted(os.listdir(photo.parent)) == ["big.png", "photo.png"]
+    assert "164x120" in manet("upscale", photo, "-n").stdout
+
+
+def test_alpha(manet: Manet, tmp_path: Path) -> None:
+    """What is invisible must not bleed into what is visible, and flat areas of alpha stay flat."""
+    rgba = np.zeros((24, 24, 4), np.uint8)
+    rgba[..., :] = (0, 255, 0, 0)  # invisible green
+    rgba[6:18, 6:18] = (200, 30, 30, 255)
+    path = tmp_path / "sprite.png"
+    Image.fromarray(rgba).save(path)
+    assert manet("upscale", path).code == 0
+    result = pixels(tmp_path / "sprite_x4.png")
+    assert result.shape == (96, 96, 4)
+    alpha = result[..., 3]
+    assert (alpha[34:62, 34:62] == 255).all()
+    assert (alpha[:14] == 0).all()
+    visible = result[alpha > 128]
+    assert visible[:, 1].max() < 90
+    assert abs(visible[:, 0].mean() - 200) < 10
+    opaque = tmp_path / "opaque.png"
+    Image.fromarray(texture(20, 20)).convert("RGBA").save(opaque)
+    plain = tmp_path / "plain.png"
+    Image.fromarray(texture(20, 20)).save(plain)
+    manet("upscale", opaque, plain)
+    assert (pixels(tmp_path / "opaque_x4.png")[..., 3] == 255).all()
+    assert (pixels(tmp_path / "opaque_x4.png")[..., :3] == pixels(tmp_path / "plain_x4.png")).all()
+
+
+def test_grey_stays_grey_and_16_bits_stay(manet: Manet, tmp_path: Path) -> None:
+    grey = texture(20, 25)[..., 0]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert manet("upscale", tmp_path / "grey.png", tmp_path / "deep.png").code == 0
+    eight, sixteen = pixels(tmp_path / "grey_x4.png"), pixels(tmp_path / "deep_x4.png")
+    assert eight.shape == sixteen.shape == (80, 100)
+    assert np.abs(sixteen / 257 - eight).max() <= 0.51
+    assert len(np.unique(sixteen)) > 256
+
+
+def test_metadata_is_kept(manet: Manet, tmp_path: Path) -> None:
+    path = tmp_path / "camera.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Maker"
+    Image.fromarray(texture(20, 30)).save(path, exif=exif, dpi=(300, 300), icc_profile=b"profile" * 20)
+    assert manet("upscale", path, "-o", tmp_path / "out.jpg").code == 0
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.size == (80, 120), "turned upright"
+        assert image.getexif()[0x0112] == 1
+        assert image.getexif()[0x010F] == "Maker"
+        assert image.info["icc_profile"] == b"profile" * 20
+        assert image.info["dpi"] == (300, 300)
+
+
+def test_kernels_beside_the_result(manet: Manet, photo: Path) -> None:
+    kernels = photo.with_name("k.npy")
+    (line,) = manet("upscale", photo, "--save-kernels", kernels, "--json").json
+    assert line["kernels"] == str(kernels)
+    saved = np.load(kernels)
+    assert (saved.shape, saved.dtype) == ((30, 41, 21, 21), np.float16)
+    manet("kernels", photo, "--out", photo.with_name("k2.npy"))
+    assert np.array_equal(saved, np.load(photo.with_name("k2.npy")))
+    assert manet("upscale", photo, "--save-kernels", kernels, "--json").json[0]["status"] == "skipped"
+    kernels.unlink()
+    outcome = manet("upscale", photo, "--save-kernels", kernels, "--overwrite", "--json")
+    assert outcome.json[0]["status"] == "done"
+    assert kernels.exists()
+
+
+def test_the_blur_can_be_given(manet: Manet, photo: Path) -> None:
+    from manet_cli.degradations import GaussianParameters
+
+    kernel = photo.with_name("kernel.npy")
+    np.save(kernel, GaussianParameters.from_degrees(9.0, 1.0, 30).kernel(4).numpy())
+    manet("upscale", photo, "--kernel", kernel, "-o", photo.with_name("k.png"))
+    manet("upscale", photo, "--sigma", "3,1,30", "-o", photo.with_name("s.png"))
+    manet("upscale", photo, "--sigma", "0.8", "-o", photo.with_name("other.png"))
+    given, by_sigma = pixels(photo.with_name("k.png")), pixels(photo.with_name("s.png"))
+    assert np.abs(given - by_sigma).max() <= 1
+    assert np.abs(given - pixels(photo.with_name("other.png"))).max() > 10
+
+
+def bad_kernels(folder: Path) -> None:
+    np.save(folder / "shape.npy", np.full((5, 5), 0.04))
+    np.save(folder / "sum.npy", np.full((21, 21), 1.0))
+    np.save(folder / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(folder / "nan.npy", np.full((21, 21), np.nan))
+    (folder / "text.npy").write_text("hello")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--sigma", "x"], 2),
+        (["--sigma", "1,2,3,4"], 2),
+        (["--sigma", "0"], 2),
+        (["--sigma", "inf"], 2),
+        (["--sigma", "2", "--kernel", "sum.npy"], 2),
+        (["--sigma", "2", "--save-kernels", "k"], 2),
+        *((["--kernel", f"{name}.npy"], 2) for name in ("shape", "sum", "pickle", "nan", "text", "missing")),
+        (["--tile", "3"], 2),
+        (["--tile", "many"], 2),
+        (["--device", "gpu"], 2),
+        (["--device", "cuda:x"], 2),
+        (["--device", "cuda:99"], 4),
+        (["--precision", "fp8"], 2),
+        (["--precision", "fp16", "--device", "cpu"], 2),
+        (["--scale", "5"], 2),
+        (["--scale", "2"], 3),
+        (["--model", "nonsense"], 3),
+        (["--model", "published"], 3),
+        (["--model", "missing.pth"], 3),
+        (["--format", "gif"], 2),
+        (["-o", "x.gif"], 2),
+        (["-o", "x.png", "--format", "jpeg"], 2),
+        (["--quality", "50"], 2),
+        (["--quality", "0", "--format", "jpeg"], 2),
+        (["-o", "-", "--json"], 2),
+        (["--registration", "other"], 2),
+        (["--no-such-option"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_wrong_options(
+    manet: Manet, photo: Path, arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    bad_kernels(photo.parent)
+    before = sorted(os.listdir())
+    outcome = manet("upscale", "photo.png", *arguments)
+    assert (outcome.code, outcome.stdout) == (code, "")
+    assert outcome.stderr.strip()
+    assert "Traceback" not in outcome.stderr
+    assert sorted(os.listdir()) == before
+
+
+def test_settings_from_the_environment(manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value, code in (
+        ("MANET_MODEL", "nonsense", 3),
+        ("MANET_DEVICE", "cuda:99", 4),
+        ("MANET_PRECISION", "fp8", 2),
+        ("MANET_TILE", "3", 2),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert manet("upscale", photo).code == code
+            flag = {
+                "MANET_MODEL": "default",
+                "MANET_DEVICE": "cpu",
+                "MANET_PRECISION": "fp32",
+                "MANET_TILE": "64",
+            }
+            assert (
+                manet("upscale", photo, f"--{name[6:].lower()}", flag[name], "-o", "new/x.png", "-n").code
+                == 0
+            )
+
+
+def test_tiles_do_not_show(manet: Manet, tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.fromarray(texture(20, 60)).save(path)
+    common = ("upscale", path, "--precision", "fp32")
+    manet(*common, "--tile", "0", "-o", tmp_path / "whole.png")
+    manet(*common, "--tile", "32", "-o", tmp_path / "tiled.png")
+    manet(*common, "--tile", "32", "--exact", "-o", tmp_path / "exact.png")
+    whole = pixels(tmp_path / "whole.png")
+    assert np.abs(pixels(tmp_path / "tiled.png") - whole).max() <= 1
+    assert np.abs(pixels(tmp_path / "exact.png") - whole).max() <= 1

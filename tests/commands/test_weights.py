@@ -1,0 +1,105 @@
+"""`manet weights`: what a user is told about weights, and converts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from manet_cli.weights import load_manifest
+from tests.commands.conftest import Manet
+
+
+def test_list(manet: Manet) -> None:
+    names = [entry.name for entry in load_manifest()]
+    outcome = manet("weights", "list")
+    assert outcome.code == 0
+    assert [line.split()[0] for line in outcome.lines if line[:1].strip()][1:] == names
+    entries = json.loads(manet("weights", "list", "--json").stdout)
+    assert [entry["name"] for entry in entries] == names
+    assert Path(entries[0]["path"]).stat().st_size == entries[0]["bytes"]
+    assert all(entry["sha256"] or entry["url"] for entry in entries)
+
+
+def test_path_verify_show(manet: Manet) -> None:
+    (path,) = manet("weights", "path", "default").lines
+    assert manet("weights", "path", "default_x4", "-s", "4").lines == [path]
+    assert Path(path).is_file()
+    outcome = manet("weights", "verify")
+    assert outcome.code == 0
+    assert "default_x4: sound" in outcome.stdout
+    fields = json.loads(manet("weights", "show", path, "--json").stdout)
+    assert fields["estimator_parameters"] == 1_810_361
+    assert fields["scale"] == 4
+    shown = manet("weights", "show", "default").stdout
+    assert f"sha256: {fields['sha256']}" in shown
+    assert "licence: " in shown
+
+
+def test_convert_both_ways(manet: Manet, tmp_path: Path, photo: Path) -> None:
+    (path,) = manet("weights", "path", "default").lines
+    published, ours = tmp_path / "a.pth", tmp_path / "b.safetensors"
+    assert manet("weights", "convert", path, published).lines == [str(published)]
+    assert manet("weights", "convert", published, ours).code == 0
+    assert ours.read_bytes() == Path(path).read_bytes()
+    assert manet("weights", "convert", published, ours).code == 1, "it exists"
+    assert manet("weights", "convert", published, ours, "--overwrite").code == 0
+    assert manet("weights", "convert", published, tmp_path / "c.onnx").code == 2
+    manet("upscale", photo, "-o", tmp_path / "shipped.png")
+    manet("upscale", photo, "--model", published, "-o", tmp_path / "converted.png")
+    assert manet("upscale", photo, "--model", published, "-s", "2").code == 2
+
+
+def test_bad_weights_end_in_3(manet: Manet, tmp_path: Path, photo: Path) -> None:
+    (path,) = manet("weights", "path", "default").lines
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(Path(path).read_bytes()[:100_000])
+    for arguments in (
+        ("verify", cut),
+        ("show", cut),
+        ("path", "published"),
+        ("convert", cut, tmp_path / "x.pth"),
+    ):
+        outcome = manet("weights", *arguments)
+        assert (outcome.code, outcome.stdout) == (3, "")
+        assert outcome.stderr.startswith("manet: ")
+        assert "Traceback" not in outcome.stderr
+    assert manet("upscale", photo, "--model", cut).code == 3
+    outcome = manet("weights", "verify", cut, "default")
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+
+
+def test_a_part_alone(manet: Manet, tmp_path: Path, photo: Path) -> None:
+    """Weights with one network serve what needs no other, and say what is missing for the rest."""
+    import safetensors.torch
+
+    (path,) = manet("weights", "path", "default").lines
+    tensors = safetensors.torch.load_file(path)
+    for part in ("estimator", "restorer"):
+        kept = {
+            name: value
+            for name, value in tensors.items()
+            if (name.split(".")[0] == "estimator") == (part == "estimator")
+        }
+        safetensors.torch.save_file(kept, tmp_path / f"{part}.safetensors")
+    estimator, restorer = tmp_path / "estimator.safetensors", tmp_path / "restorer.safetensors"
+    assert manet("kernels", photo, "--model", estimator, "--stride", "9").code == 0
+    assert manet("upscale", photo, "--model", estimator).code == 3
+    assert manet("kernels", photo, "--model", restorer, "--overwrite").code == 3
+    assert manet("upscale", photo, "--model", restorer).code == 3
+    assert manet("upscale", photo, "--model", restorer, "--sigma", "1.5").code == 0
+
+
+def test_a_damaged_installation(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from manet_cli.weights.manifest import Entry
+
+    (path,) = manet("weights", "path", "default").lines
+    changed = tmp_path / "changed.safetensors"
+    shutil.copy(path, changed)
+    changed.write_bytes(changed.read_bytes()[:-1] + b"\x7f")
+    monkeypatch.setattr(Entry, "path", changed)
+    outcome = manet("weights", "verify")
+    assert outcome.code == 3
+    assert "sha256" in outcome.stderr

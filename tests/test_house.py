@@ -1,0 +1,89 @@
+"""The house rules that a reader could break without noticing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "manet_cli"
+ROWS = [
+    {"__init__", "errors"},
+    {"atomic", "images", "degradations", "models"},
+    {"weights"},
+    {"inference"},
+    {"evaluation"},
+    {"jobs"},
+    {"console"},
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+]
+ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The part of the house that a module is in."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The parts of the house that a module imports from, wherever in it the import stands."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "manet_cli":
+            parts = node.module.split(".")[1:]
+            rooms |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            rooms |= {name.name.split(".")[1] for name in node.names if name.name.startswith("manet_cli.")}
+    return {"__init__" if room == "__version__" else room for room in rooms}
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {room_of(path) for path in MODULES} == set(ROW_OF)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path: Path) -> None:
+    room = room_of(path)
+    for imported in imported_rooms(path) - {room}:
+        assert ROW_OF[imported] < ROW_OF[room], f"{room} imports {imported}, which is not below it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_top_prints_or_exits(path: Path) -> None:
+    if ROW_OF[room_of(path)] >= ROW_OF["console"]:
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"print", "exit", "sys.exit", "os._exit"}, f"line {node.lineno}"
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) not in {"sys.argv", "sys.stderr"}, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["upscale", "--help"], ["weights", "list", "--help"]]
+)
+def test_help_imports_no_torch(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from manet_cli.cli import app\n"
+        f"sys.argv = ['manet', *{arguments!r}]\n"
+        "try:\n    app()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "slow = {'torch', 'numpy', 'PIL', 'safetensors'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_version_is_one() -> None:
+    changelog = (PACKAGE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    from manet_cli import __version__
+
+    assert f"## [{__version__}]" in changelog
