@@ -32,6 +32,8 @@ def print_error(error: ManetError | str) -> None:
 
 def print_lines(lines: list[str]) -> None:
     """Print a result on stdout, a line each; file names come out byte for byte."""
+    if sys.stdout is None:
+        return
     sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
     sys.stdout.buffer.flush()
 

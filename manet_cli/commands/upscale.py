@@ -96,19 +96,21 @@ def upscale(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.plan import Planner, plan_destination
+    from manet_cli.jobs.plan import Planner, check_kernels_path, plan_destination
     from manet_cli.jobs.setup import ModelOptions, open_upscaler
     from manet_cli.jobs.sources import expand_sources
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
-    if save_kernels and (kernel or sigma):
+    if save_kernels is not None and (kernel is not None or sigma is not None):
         raise UsageError(
             "--save-kernels writes estimated kernels, but the blur was given; leave one of them out"
         )
+    if save_kernels is not None:
+        check_kernels_path(save_kernels)
     destination = plan_destination(inputs, output, format)
     if destination.stdout and as_json:
         raise UsageError("--json and a picture cannot both go to standard output; give -o FILE")
-    if destination.stdout and not dry_run and sys.stdout.isatty():
+    if destination.stdout and not dry_run and (sys.stdout is None or sys.stdout.isatty()):
         raise UsageError("a picture would go to the terminal; give -o FILE or send standard output elsewhere")
     upscaler = open_upscaler(
         ModelOptions(model, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE), exact),
@@ -131,6 +133,8 @@ def upscale(
     failed = False
     for result in results:
         reporter.result(result.fields(), result.line())
+        if result.status == "skipped":
+            reporter.message(f"{result.item.output}: made already, skipped")
         if result.error is not None:
             reporter.failure(result.error)
             failed = True
@@ -148,4 +152,5 @@ def _run(items: list[Item], upscaler: Upscaler, reporter: Reporter) -> Iterator[
         remove_leftovers(folder)
     for item in items:
         with reporter.progress(item.source.name) as progress:
-            yield upscaler.finish(item, progress)
+            result = upscaler.finish(item, progress)
+        yield result

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from manet_cli.degradations import BlockKernels, DegradedImage, apply_quantization
-from manet_cli.errors import ManetError, WeightsError
+from manet_cli.errors import WeightsError
 from manet_cli.evaluation.kernel_comparison import DECIBEL_CAP, KernelComparison
 from manet_cli.evaluation.metrics import best_registered_bicubic, psnr_y, ssim_y
+from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine
 from manet_cli.inference.engine import Codes, EstimatedCodes
 
@@ -44,20 +45,6 @@ class Figures:
 
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
-
-
-class _ImageRows:
-    """An LR image (1, 3, H, W) as an engine's input (`inference.LowResolution`)."""
-
-    layers = 1
-
-    def __init__(self, image: Tensor) -> None:
-        self._image = image
-        self.height, self.width = int(image.shape[2]), int(image.shape[3])
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return rows [start, stop)."""
-        return self._image[:, :, start:stop]
 
 
 class _TrueCodes:
@@ -102,7 +89,7 @@ def measure(engine: Engine, degraded: DegradedImage, scale: int, *, bicubic: flo
         ManetError: the networks give infinities or not-a-number.
         OutOfMemoryError: the smallest tile does not fit.
     """
-    lr, hr = _ImageRows(degraded.lr), degraded.hr
+    lr, hr = ImageRows(degraded.lr), degraded.hr
     figures = Figures(bicubic_psnr_y=bicubic)
     if _holds(engine, restorer=True) and _fits(hr, scale):
         true = _restored(engine, lr, _TrueCodes(engine, degraded.kernels), scale)
@@ -119,15 +106,12 @@ def measure(engine: Engine, degraded: DegradedImage, scale: int, *, bicubic: flo
     else:
         for tile in engine.kernels(lr):
             comparison.add(tile)
-    figures = dataclasses.replace(
+    return dataclasses.replace(
         figures,
         kernel_psnr=comparison.per_pixel,
         kernel_psnr_mean_kernel=comparison.mean_kernel,
         lr_psnr=comparison.lr_psnr,
     )
-    if figures.kernel_psnr != figures.kernel_psnr:
-        raise _not_a_number()
-    return figures
 
 
 def _holds(engine: Engine, *, estimator: bool = False, restorer: bool = False) -> bool:
@@ -139,14 +123,12 @@ def _holds(engine: Engine, *, estimator: bool = False, restorer: bool = False) -
     return True
 
 
-def _restored(engine: Engine, lr: _ImageRows, codes: Codes, scale: int) -> Tensor:
+def _restored(engine: Engine, lr: ImageRows, codes: Codes, scale: int) -> Tensor:
     """Return the restorer's result (1, 3, s H, s W) in 8 bits, in the published registration."""
     result = torch.empty(1, 3, lr.height * scale, lr.width * scale)
     for tile in engine.restore(lr, codes, registered=False):
         height, width = tile.pixels.shape[-2:]
         result[..., tile.row : tile.row + height, tile.column : tile.column + width] = tile.pixels
-    if not bool(torch.isfinite(result).all()):
-        raise _not_a_number()
     return apply_quantization(result)
 
 
@@ -157,7 +139,3 @@ def _capped_psnr(image: Tensor, hr: Tensor, scale: int) -> float:
 def _fits(hr: Tensor, border: int, window: int = 1) -> bool:
     """Whether at least a window of pixels is left of an HR image within a border."""
     return min(hr.shape[-2:]) >= 2 * border + window
-
-
-def _not_a_number() -> ManetError:
-    return ManetError("the networks' result is not a number somewhere: try --precision fp32")

@@ -1,21 +1,31 @@
-"""HR pictures as the published protocol takes them: 8-bit RGB without transparency."""
+"""Pictures as the published protocol takes them (8-bit RGB without transparency) and as the engine does."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from manet_cli.errors import InputError, OutOfMemoryError
+from manet_cli.errors import InputError
 from manet_cli.images import Photo, to_float
-from manet_cli.inference.memory import is_out_of_memory
 
-__all__ = ["hr_tensor", "memory_reported"]
+__all__ = ["ImageRows", "hr_tensor"]
 
 _OPAQUE = 255
+
+
+class ImageRows:
+    """An LR image (1, 3, H, W) as an engine's input (`inference.LowResolution`)."""
+
+    layers = 1
+
+    def __init__(self, image: Tensor) -> None:
+        self._image = image
+        self.height, self.width = int(image.shape[2]), int(image.shape[3])
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return rows [start, stop)."""
+        return self._image[:, :, start:stop]
 
 
 def hr_tensor(photo: Photo, name: str) -> Tensor:
@@ -43,16 +53,3 @@ def hr_tensor(photo: Photo, name: str) -> Tensor:
         )
     pixels = torch.from_numpy(np.ascontiguousarray(to_float(photo.pixels)))
     return pixels.permute(2, 0, 1)[None].expand(1, 3, -1, -1).contiguous()
-
-
-@contextmanager
-def memory_reported(name: str) -> Iterator[None]:
-    """Turn running out of memory over the picture called ``name`` into an `OutOfMemoryError`."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            f"{name} does not fit in memory: close other programs or cut the picture into smaller ones"
-        ) from error

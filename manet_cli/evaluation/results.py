@@ -138,8 +138,9 @@ class Results:
         if self._file is None:
             return
         try:
-            self._file.write(measurement.encoded())
-            self._file.flush()
+            rest = measurement.encoded()
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
@@ -171,7 +172,8 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
         raise OutputError(f"{path} is not a regular file: choose another -o")
     prepare_folder(path.parent)
     try:
-        file = path.open("a+b")
+        # Unbuffered: what a full disk refused would be written again, and fail again, on closing.
+        file = path.open("a+b", buffering=0)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another -o") from error
     with file:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from manet_cli.degradations import KERNEL_SIZE, DegradedImage
 from manet_cli.errors import UsageError, WeightsError
 from manet_cli.evaluation.measuring import bicubic_figure, measure
-from manet_cli.evaluation.pictures import hr_tensor, memory_reported
+from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import Protocol, kernel_label
 from manet_cli.evaluation.results import Measurement, Results, Settings
 from manet_cli.images import read_photo
-from manet_cli.inference import Engine
+from manet_cli.inference import Engine, memory_reported
 
 __all__ = ["Evaluation", "TestedModel", "check_models"]
 

@@ -64,17 +64,20 @@ def write_photo(
     *,
     quality: int | None = None,
     record: str | None = None,
+    name: str | None = None,
 ) -> None:
     """Encode `photo` as `fmt` and write it to a path, or to an open binary file that need not be seekable.
 
     `quality`: 1..100 for JPEG, WebP and AVIF, None for the format's default. `record`: ASCII text that
-    `read_record` gives back; BMP drops it. The file is encoded in memory first and written in one go; a path
+    `read_record` gives back; BMP drops it. `name`: what messages call the output. The file is
+    encoded in memory first and written in one go; a path
     is overwritten in place, so callers give a temporary one (`atomic_path`).
 
     Raises OutputError if the format cannot hold the photo or the file cannot be written, UsageError for a
     quality that means nothing.
     """
-    name = path_or_file.name if isinstance(path_or_file, Path) else "the output"
+    if name is None:
+        name = path_or_file.name if isinstance(path_or_file, Path) else "the output"
     bits = photo.pixels.dtype.itemsize * 8
     check_writable_as(fmt, photo.width, photo.height, alpha=photo.alpha is not None, bits=bits)
     _check_quality(fmt, quality)

@@ -2,7 +2,7 @@
 
 from manet_cli.inference.device import PRECISIONS, choose_device, choose_precision
 from manet_cli.inference.engine import SMALLEST_TILE, Engine, KernelTile, LowResolution, RestoredTile
-from manet_cli.inference.memory import available_memory
+from manet_cli.inference.memory import available_memory, memory_reported
 
 __all__ = [
     "PRECISIONS",
@@ -14,4 +14,5 @@ __all__ = [
     "available_memory",
     "choose_device",
     "choose_precision",
+    "memory_reported",
 ]

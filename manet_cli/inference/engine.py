@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from manet_cli.errors import OutOfMemoryError, WeightsError
+from manet_cli.errors import ManetError, OutOfMemoryError, WeightsError
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
 from manet_cli.inference.tiles import Tile, TileGrid
 from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
@@ -39,6 +40,8 @@ SMALLEST_TILE = 16
 _PREFERRED_TILE = {"cpu": 256, "mps": 256, "cuda": 512}
 # The estimator's 441 channels, twice in float32 and with what feeds them; measured by benchmarks/cpu.py.
 _BYTES_PER_PIXEL = 8 * 1024
+
+Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
 
 
 class LowResolution(Protocol):
@@ -71,11 +74,15 @@ class Codes(Protocol):
 
 @dataclass(frozen=True)
 class KernelTile:
-    """Kernels (k*k, h, w) in float32 of the LR pixels from ``row`` and ``column`` on; on the device."""
+    """Kernels (k*k, h, w) of the LR pixels from ``row`` and ``column`` on, float32, on the device.
+
+    ``code`` is their code (L, h, w), on the CPU; without a restorer's basis there is none, and L is 0.
+    """
 
     row: int
     column: int
     kernels: Tensor
+    code: Tensor
 
 
 @dataclass(frozen=True)
@@ -134,21 +141,21 @@ class EstimatedCodes:
         """Return the codes of rows [start, stop), estimating those that are not there yet."""
         known = self._start + self._kept.shape[2]
         if stop > known:
-            self._kept = torch.cat([self._kept, self._estimate(known, stop)], dim=2)
+            multiple = MANet.size_multiple
+            self._estimate(known, min(-(-stop // multiple) * multiple, self._lr.height))
         return self._kept[:, :, start - self._start : stop - self._start]
 
-    def _estimate(self, start: int, stop: int) -> Tensor:
-        multiple = MANet.size_multiple
-        stop = min(-(-stop // multiple) * multiple, self._lr.height)
-        codes = torch.empty(1, self._kept.shape[1], stop - start, self._lr.width)
+    def _estimate(self, start: int, stop: int) -> None:
+        # Room for all is made first: nothing can fail between a tile's kernels being handed out and kept.
+        _, length, rows, width = self._kept.shape
+        codes = torch.empty(1, length, rows + stop - start, width)
+        codes[:, :, :rows] = self._kept
         for tile in self._engine.kernels(self._lr, start, stop):
             if self._on_kernels:
                 self._on_kernels(tile)
-            with torch.inference_mode():
-                code = self._engine.kernel_code(tile.kernels[None])
-            row, column = tile.row - start, tile.column
-            codes[:, :, row : row + code.shape[2], column : column + code.shape[3]] = code
-        return codes
+            row, column, code = tile.row - self._start, tile.column, tile.code
+            codes[0, :, row : row + code.shape[1], column : column + code.shape[2]] = code
+        self._kept = codes
 
 
 class Engine:
@@ -177,6 +184,9 @@ class Engine:
         self._device = device
         self._tile = tile
         self._exact = exact
+        # Read once: tiles of a run must not change with what other programs do.
+        self._memory = available_memory(device)
+        self._largest_tile = sys.maxsize
 
     @property
     def estimator(self) -> MANet:
@@ -211,11 +221,13 @@ class Engine:
         """Side of the kernels in HR pixels."""
         return self._model.config.kernel_size
 
-    def working_memory(self, layers: int) -> int:
-        """Return the bytes, at most and about, that a tile of an image with so many layers needs."""
+    def working_memory(self, height: int, width: int, layers: int) -> int:
+        """Return about how many bytes the largest tile of an image with so many layers needs."""
         footprint = self.restorer.footprint
         halo = footprint.radius if self._exact else footprint.practical_radius
-        return (self._tile_size(halo, layers) + 2 * halo) ** 2 * _BYTES_PER_PIXEL * layers
+        tile = self._tile_size(halo, layers) or max(height, width)
+        outer = min(tile + 2 * halo, height) * min(tile + 2 * halo, width)
+        return outer * _BYTES_PER_PIXEL * layers
 
     def constant_code(self, kernel: Tensor, width: int) -> ConstantCode:
         """Return the codes of an image ``width`` pixels wide that one kernel (k, k) blurred."""
@@ -238,18 +250,21 @@ class Engine:
         grid = TileGrid(height, width, footprint.radius, multiple)
         stop = -(-(stop or lr.height) // multiple) * multiple
 
-        def compute(tile: Tile) -> Tensor:
+        kernel_code = self._model.kernel_code
+
+        def compute(tile: Tile) -> tuple[Tensor, Tensor]:
             rows, columns = tile.rows, tile.columns
             image = lr.rows(rows.outer_start, min(rows.outer_stop, lr.height))[:1]
             right, below = max(columns.outer_stop - lr.width, 0), max(rows.outer_stop - lr.height, 0)
             image = F.pad(image[..., columns.outer], (0, right, 0, below), mode="replicate")
-            kernels = estimator.kernels_of_padded(self._send(image))
-            kernels = kernels[0, :, rows.inner(), columns.inner()]
-            return kernels[:, : lr.height - rows.start, : lr.width - columns.start]
+            kernels = estimator.kernels_of_padded(self._send(image))[..., rows.inner(), columns.inner()]
+            kernels = kernels[..., : lr.height - rows.start, : lr.width - columns.start]
+            code = kernel_code(kernels) if kernel_code else kernels[:, :0]
+            return kernels[0], code[0].cpu()
 
         size = self._tile_size(footprint.radius, layers=1)
-        for tile, kernels in self._run(grid, grid.tiles(size, start, stop), compute):
-            yield KernelTile(tile.rows.start, tile.columns.start, kernels)
+        for tile, (kernels, code) in self._run(grid, grid.tiles(size, start, stop), compute):
+            yield KernelTile(tile.rows.start, tile.columns.start, kernels, code)
 
     def restore(self, lr: LowResolution, codes: Codes, *, registered: bool = True) -> Iterator[RestoredTile]:
         """Super-resolve an image with the codes of its kernels and yield the result tile by tile.
@@ -279,12 +294,12 @@ class Engine:
             top, left = (extra if span.outer_start == 0 else 0 for span in (rows, columns))
             return F.pad(found, (left, 0, top, 0), mode="replicate") if top or left else found
 
-        def compute(tile: Tile) -> Tensor:
+        def compute(tile: Tile) -> tuple[Tensor]:
             rows, columns = tile.rows, tile.columns
             image = padded(lr, tile)
             code = padded(codes, tile).expand(image.shape[0], -1, -1, -1)
             output: Tensor = restorer(self._send(image), self._send(code))
-            return output[..., rows.inner(scale), columns.inner(scale)].cpu()
+            return (output[..., rows.inner(scale), columns.inner(scale)].cpu(),)
 
         def forget(tile: Tile) -> None:
             codes.forget(max(tile.rows.outer_start - extra, 0))
@@ -292,7 +307,7 @@ class Engine:
         size = self._tile_size(halo, layers=lr.layers)
         # The extra pixel must not cost an image that just fits a second tile.
         size = size + extra if size else 0
-        for tile, pixels in self._run(grid, grid.tiles(size), compute, forget):
+        for tile, (pixels,) in self._run(grid, grid.tiles(size), compute, forget):
             row, column = tile.rows.start * scale - extra, tile.columns.start * scale - extra
             below, right = lr.height * scale - row, lr.width * scale - column
             pixels = pixels[..., max(-row, 0) : below, max(-column, 0) : right]
@@ -302,12 +317,13 @@ class Engine:
         self,
         grid: TileGrid,
         tiles: list[Tile],
-        compute: Callable[[Tile], Tensor],
+        compute: Callable[[Tile], Tensors],
         on_band: Callable[[Tile], None] = lambda tile: None,
-    ) -> Iterator[tuple[Tile, Tensor]]:
+    ) -> Iterator[tuple[Tile, Tensors]]:
         """Compute ``tiles``, halving those to come (and the failed one) whenever memory runs out.
 
-        ``on_band`` is given the first tile of each row of tiles, before it is computed.
+        Later runs begin with what fitted. ``on_band`` is given the first tile of each row of tiles, before it
+        is computed.
         """
         pending = deque((tile.rows.start, tile) for tile in tiles)
         band = -1
@@ -330,26 +346,36 @@ class Engine:
                     + ("leave --tile at auto." if self._tile == 0 else "close other programs.")
                 )
             size = max(grid.half(longest), SMALLEST_TILE)
+            self._largest_tile = min(size, self._largest_tile)
             logger.warning("out of memory: going on with tiles of %d pixels", size)
             pending = deque((start, part) for start, whole in pending for part in grid.split(whole, size))
 
-    def _attempt(self, compute: Callable[[Tile], Tensor], tile: Tile) -> Tensor | None:
-        """Return what ``compute`` gives, None if memory ran out (and nothing of the attempt is held)."""
+    def _attempt(self, compute: Callable[[Tile], Tensors], tile: Tile) -> Tensors | None:
+        """Return what ``compute`` gives, None if memory ran out (and nothing of the attempt is held).
+
+        Raises:
+            ManetError: the result holds infinities or not-a-number.
+        """
+        # On CUDA float32 means float32, and equal runs give equal bytes.
+        exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
         try:
-            with torch.inference_mode():
-                return compute(tile)
+            with torch.inference_mode(), torch.backends.cudnn.flags(**exact):
+                results = compute(tile)
+                sound = all(bool(torch.isfinite(result).all()) for result in results)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
+        if not sound:
+            raise ManetError("the networks' result is not a number somewhere: try --precision fp32")
+        return results
 
     def _tile_size(self, halo: int, layers: int) -> int:
         if self._tile is not None:
-            return self._tile
-        preferred = _PREFERRED_TILE[self._device.type]
-        outer = math.isqrt(available_memory(self._device) // 2 // (_BYTES_PER_PIXEL * layers))
+            return min(self._tile, self._largest_tile)
+        outer = math.isqrt(self._memory // 2 // (_BYTES_PER_PIXEL * layers))
         size = max((outer - 2 * halo) // SMALLEST_TILE * SMALLEST_TILE, SMALLEST_TILE)
-        return min(preferred, size)
+        return min(_PREFERRED_TILE[self._device.type], size, self._largest_tile)
 
     def _send(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device).contiguous(memory_format=torch.channels_last)

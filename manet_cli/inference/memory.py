@@ -6,11 +6,15 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-__all__ = ["available_memory", "is_out_of_memory", "release_memory"]
+from manet_cli.errors import OutOfMemoryError
+
+__all__ = ["available_memory", "is_out_of_memory", "memory_reported", "release_memory"]
 
 # What the CPU allocator, CUDA, Metal and oneDNN say; the last gives no reason when it has no memory for a
 # convolution's machine code or scratch space.
@@ -22,6 +26,8 @@ _OUT_OF_MEMORY = (
     "bad allocation",
     "could not create a primitive",
     "could not execute a primitive",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
 )
 
 
@@ -31,7 +37,7 @@ def available_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return max(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory(), 0)
     if sys.platform == "win32":
         return _windows_memory()
     return min(_host_memory(Path("/proc/meminfo")), _container_memory(Path("/sys/fs/cgroup")))
@@ -50,6 +56,9 @@ def _container_memory(cgroup: Path) -> int:
     try:
         limit = (cgroup / "memory.max").read_text().strip()
         used = int((cgroup / "memory.current").read_text())
+        # Cached files are counted as used, but are given up for the asking.
+        details = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        used -= int(details.get("inactive_file", 0))
         return sys.maxsize if limit == "max" else max(int(limit) - used, 0)
     except (OSError, ValueError):
         return sys.maxsize
@@ -85,3 +94,16 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+@contextmanager
+def memory_reported(name: str) -> Iterator[None]:
+    """Turn running out of memory over the picture called ``name`` into an `OutOfMemoryError`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"{name} does not fit in memory: close other programs or cut the picture into smaller ones"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +38,15 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
         UsageError: the file is missing or holds something else.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")  # no memory for what a header claims
     except FileNotFoundError as error:
         raise UsageError(f"--kernel {path}: there is no such file.") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"--kernel {path}: this is not a .npy file of plain numbers.") from error
     expected = (kernel_size, kernel_size)
-    if not isinstance(array, np.ndarray) or array.shape != expected or array.dtype.kind not in "fiu":
-        shape = getattr(array, "shape", "an archive")
-        raise UsageError(f"--kernel {path}: expected numbers of shape {expected}, it holds {shape}.")
+    if array.shape != expected or array.dtype.kind not in "fiu":
+        found = f"{array.dtype} of shape {array.shape}"
+        raise UsageError(f"--kernel {path}: expected real numbers of shape {expected}, it holds {found}.")
     values = array.astype(np.float64)
     total = float(values.sum())
     if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
@@ -73,8 +74,8 @@ def sigma_kernel(text: str, scale: int, kernel_size: int) -> GivenBlur:
     if not 1 <= len(numbers) <= 3:
         raise UsageError(f"--sigma {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
     sigma_x, sigma_y, theta = (*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3]
-    if min(sigma_x, sigma_y) <= 0:
-        raise UsageError(f"--sigma {text}: standard deviations are above 0.")
+    if not all(map(math.isfinite, (sigma_x, sigma_y, theta))) or min(sigma_x, sigma_y) <= 0:
+        raise UsageError(f"--sigma {text}: expected standard deviations above 0 and finite degrees.")
     parameters = GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, theta)
     kernel = parameters.kernel(scale, kernel_size=kernel_size)
     return GivenBlur(kernel, f"sigma {sigma_x:g},{sigma_y:g},{theta:g}")

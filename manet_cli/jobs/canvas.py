@@ -10,7 +10,6 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from manet_cli.errors import ManetError
 from manet_cli.images import Photo, premultiply, to_float, to_integer, unpremultiply
 from manet_cli.inference import RestoredTile
 
@@ -73,13 +72,7 @@ class Canvas:
             )
 
     def paint(self, tile: RestoredTile) -> None:
-        """Put a finished tile in its place.
-
-        Raises:
-            ManetError: the tile holds infinities or not-a-number.
-        """
-        if not bool(torch.isfinite(tile.pixels).all()):
-            raise ManetError("the network's result is not a number somewhere: try --precision fp32")
+        """Put a finished tile in its place."""
         layers = tile.pixels.permute(0, 2, 3, 1).numpy()
         colours = layers[0]
         height, width = colours.shape[:2]

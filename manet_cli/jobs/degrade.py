@@ -17,9 +17,10 @@ from torch import Tensor
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.degradations import BlockKernels, Degradation, DegradedImage
 from manet_cli.errors import InputError, ManetError, OutputError, UsageError
-from manet_cli.evaluation.pictures import hr_tensor, memory_reported
+from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, kernel_label, parse_kernel, parse_protocol
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
+from manet_cli.inference import memory_reported
 from manet_cli.jobs.sources import Source
 from manet_cli.jobs.upscale import read_input
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from manet_cli.atomic import remove_leftovers
 from manet_cli.errors import OutputError, UsageError
 from manet_cli.images import read_photo
-from manet_cli.inference import Engine
+from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.kernel_maps import check_kernel_map, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.sources import STDIN
@@ -90,7 +90,8 @@ def plan_kernel_map(
         raise OutputError(f"{target} is a folder: choose another --out")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: give --overwrite or choose another --out")
-    lr = PhotoRows(read_photo(read_input(path, name), "standard input" if path is None else name))
+    with memory_reported(name):
+        lr = PhotoRows(read_photo(read_input(path, name), "standard input" if path is None else name))
     size = check_kernel_map(lr.height, lr.width, stride=stride, dtype=dtype, large=large)
     shape = kernel_map_shape(lr.height, lr.width, stride, kernel_size)
     return KernelMapJob(lr, target, shape, stride, dtype, size)

@@ -20,7 +20,7 @@ from manet_cli.jobs.kernel_maps import check_kernel_map
 from manet_cli.jobs.record import Record, matches
 from manet_cli.jobs.sources import STDIN, Source
 
-__all__ = ["Destination", "Item", "Planner", "plan_destination"]
+__all__ = ["Destination", "Item", "Planner", "check_kernels_path", "plan_destination"]
 
 # Suffixes of pictures that are not written: more likely meant as a file than as a folder.
 _UNWRITABLE = frozenset(
@@ -75,7 +75,9 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     Raises:
         UsageError: ``-o`` and ``--format`` contradict each other, or several inputs are to become one file.
     """
-    format = format_by_name(format_name) if format_name else format_by_name("png")
+    if output == "":
+        raise UsageError("-o is empty: give a file or a folder")
+    format = format_by_name(format_name) if format_name is not None else format_by_name("png")
     several = len(inputs) > 1 or any(Path(name).is_dir() or _is_pattern(name) for name in inputs)
     if output == STDIN or (output is None and inputs == [STDIN]):
         if several:
@@ -102,6 +104,16 @@ def _is_pattern(name: str) -> bool:
 
 def _looks_like_picture(path: Path) -> bool:
     return format_for_suffix(path) is not None or path.suffix.lower() in _UNWRITABLE
+
+
+def check_kernels_path(path: str) -> None:
+    """Check what ``--save-kernels`` names: a folder or a .npy file.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if path in ("", STDIN) or (_looks_like_picture(Path(path)) and not Path(path).is_dir()):
+        raise UsageError(f"--save-kernels {path}: expected a folder or a .npy file")
 
 
 class Planner:
@@ -140,16 +152,20 @@ class Planner:
         return [self._item(source) for source in self._sources]
 
     def _item(self, source: Source) -> Item:
+        if source.error:
+            return Item(source, error=source.error)
         output = self._output_path(source)
-        item = Item(source, output, self._kernels_path(source, output))
+        item = Item(source, output, self._kernels_path(source))
         try:
-            if source.error:
-                raise source.error
             if source.path is not None:
                 item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
-                if output and self._is_done(item, source.path, output):
-                    self._claimed.setdefault(_key(output), source)
-                    return replace(item, done=True)
+                if output and self._is_made(item, source.path, output):
+                    if item.kernels is None or item.kernels.is_file():
+                        self._claimed.setdefault(_key(output), source)
+                        return replace(item, done=True)
+                    # Made again for the sake of its kernel map; the same bytes replace it.
+                    self._claim(item.kernels, source)
+                    return item
             for path in (item.output, item.kernels):
                 if path is not None:
                     self._claim(path, source)
@@ -166,7 +182,7 @@ class Planner:
             return to.folder / source.below / name
         return source.path.with_name(name) if source.path else Path(name)
 
-    def _kernels_path(self, source: Source, output: Path | None) -> Path | None:
+    def _kernels_path(self, source: Source) -> Path | None:
         if self._kernels is None:
             return None
         path = Path(self._kernels)
@@ -187,8 +203,9 @@ class Planner:
             check_kernel_map(header.height, header.width, large=False)
         return header
 
-    def _is_done(self, item: Item, path: Path, output: Path) -> bool:
-        if not output.is_file() or (item.kernels and not item.kernels.is_file()):
+    def _is_made(self, item: Item, path: Path, output: Path) -> bool:
+        """Whether the output is there, made from the same input, weights and settings."""
+        if not output.is_file():
             return False
         try:
             data = path.read_bytes()
@@ -203,7 +220,7 @@ class Planner:
             raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
         if key in self._claimed:
             other = self._claimed[key].name
-            raise OutputError(f"{path} is written for {other} already: choose another -o or --format")
+            raise OutputError(f"{path} is planned for {other} too: choose another -o, --format or name")
         if path.is_dir():
             raise OutputError(f"{path} is a folder: choose another -o")
         if os.path.lexists(path) and not self._overwrite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from manet_cli.errors import UsageError
+from manet_cli.errors import DeviceError, UsageError
 from manet_cli.images import ImageFormat
 from manet_cli.inference import Engine, choose_device, choose_precision
 from manet_cli.jobs.blur import read_kernel, sigma_kernel
@@ -56,7 +56,11 @@ def open_model(options: ModelOptions) -> OpenModel:
     device = choose_device(options.device)
     precision = choose_precision(device, options.precision)
     weights, scale = load_weights(options.model, options.scale)
-    engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
+    try:
+        engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(f"{device} cannot hold the model ({reason}): choose another --device") from error
     return OpenModel(engine, scale, weights.sha256)
 
 
@@ -83,7 +87,7 @@ def open_upscaler(
         UsageError: options that do not go together.
         WeightsError: the weights are missing, damaged, or lack a network that is needed.
     """
-    if kernel and sigma:
+    if kernel is not None and sigma is not None:
         raise UsageError("--kernel and --sigma both give the blur; give one of them")
     if quality is not None and format.default_quality is None:
         raise UsageError(
@@ -93,9 +97,9 @@ def open_upscaler(
     engine = opened.engine
     size = engine.kernel_size
     blur = None
-    if kernel:
+    if kernel is not None:
         blur = read_kernel(Path(kernel), size)
-    elif sigma:
+    elif sigma is not None:
         blur = sigma_kernel(sigma, opened.scale, size)
     # Ask for the networks that will be needed now, so that weights without them fail before any picture.
     engine.require(estimator=blur is None, restorer=True)

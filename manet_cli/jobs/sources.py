@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import InputError, ManetError
-from manet_cli.images import IMAGE_SUFFIXES, read_record
+from manet_cli.images import IMAGE_SUFFIXES, format_for_suffix, read_record
 
 __all__ = ["STDIN", "Source", "expand_sources"]
 
@@ -55,6 +55,8 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
 def _expand(name: str, recursive: bool) -> list[Source]:
     if name == STDIN:
         return [Source(name, None)]
+    if not name:
+        return [Source(name, Path(), error=InputError("an input has an empty name: check the command"))]
     path = Path(name)
     if not os.path.lexists(path) and glob.has_magic(name):
         found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -62,9 +64,9 @@ def _expand(name: str, recursive: bool) -> list[Source]:
             return [Source(name, path, error=InputError(f"{name} matches no file: check the pattern"))]
         return [source for match in found for source in _expand(match, recursive)]
     if path.is_dir():
-        return _pictures_in(path, recursive) or [
-            Source(name, path, error=InputError(f"{name} holds no pictures{'' if recursive else '; try -r'}"))
-        ]
+        advice = "" if recursive or not _has_folders(path) else ": try -r"
+        nothing = Source(name, path, error=InputError(f"{name} holds no pictures{advice}"))
+        return _pictures_in(path, recursive) or [nothing]
     return [Source(name, path)]
 
 
@@ -83,13 +85,20 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     return pictures
 
 
+def _has_folders(folder: Path) -> bool:
+    return any(child.is_dir() for child in folder.iterdir())
+
+
 def _is_output(path: Path, siblings: list[str]) -> bool:
-    """Whether a picture is one of our results: named so, and with a record in it or its source beside it."""
+    """Whether a picture is one of our results: named so, and with a record in it.
+
+    Of a format that holds no record, a source beside it must do.
+    """
     match = _OUTPUT_STEM.fullmatch(path.stem)
     if match is None:
         return False
-    source = match["source"]
-    beside = any(
-        Path(name).stem == source and Path(name).suffix.lower() in IMAGE_SUFFIXES for name in siblings
-    )
-    return beside or read_record(path) is not None
+    named = format_for_suffix(path)
+    if named is None or named.record:
+        return read_record(path) is not None
+    names = map(Path, siblings)
+    return any(name.stem == match["source"] and name.suffix.lower() in IMAGE_SUFFIXES for name in names)

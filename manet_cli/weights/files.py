@@ -69,6 +69,8 @@ def read_weights(path: Path) -> Weights:
         WeightsError: the file is missing or damaged, or holds anything but the networks' tensors.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise WeightsError("it is not a regular file.")
         sha256 = file_sha256(path)
         tensors = _read_pickle(path) if path.suffix.lower() in PICKLE_SUFFIXES else _read_safetensors(path)
         published = is_published(tensors)
@@ -108,7 +110,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise WeightsError("expected a state dict of named tensors.")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise WeightsError(f"expected a state dict of named tensors, but {name!r} is none.")
+            raise WeightsError(f"expected a state dict of named tensors, but {name!r} is something else.")
     return content
 
 
@@ -133,7 +135,8 @@ def write_weights(weights: Weights, path: Path) -> None:
     }
     with atomic_path(path) as temporary:
         if suffix == ".safetensors":
-            safetensors.torch.save_file(tensors, temporary, {"format": "pt"})
+            # save_file would put a file of its own, unlocked and private, in the temporary one's place.
+            temporary.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))
         else:
             # torch.save names the archive's root after the file; a stream keeps equal weights equal bytes.
             with temporary.open("wb") as stream:

@@ -144,6 +144,8 @@ def _estimator_config(tensors: Mapping[str, Tensor]) -> MANetConfig:
     split = _count(tensors, "estimator.down_block.first.convs.{}.weight")
     if split < 2:
         raise KeyError("estimator.down_block.first.convs.1.weight")
+    if split > _MOST_SPLITS:
+        raise WeightsError(f"its estimator has {split} splits; at most {_MOST_SPLITS} are supported.")
     others, bottleneck = low - low // split, tensors["estimator.down_block.first.affine.0.0.weight"].shape[0]
     return MANetConfig(
         kernel_size=math.isqrt(tensors["estimator.tail.weight"].shape[0]),
@@ -157,6 +159,8 @@ def _restorer_config(tensors: Mapping[str, Tensor]) -> RRDBSFTConfig:
     blocks = _count(tensors, "restorer.blocks.{}.transform.scale.weight")
     if blocks == 0:
         raise KeyError("restorer.blocks.0.transform.scale.weight")
+    if blocks > _MOST_BLOCKS:
+        raise WeightsError(f"its restorer has {blocks} blocks; at most {_MOST_BLOCKS} are supported.")
     return RRDBSFTConfig(
         scale=math.isqrt(tensors["restorer.tail.weight"].shape[0] // 3),
         features=tensors["restorer.head.weight"].shape[0],
@@ -188,6 +192,9 @@ def check_layout(tensors: Mapping[str, Tensor], config: BlindConfig) -> None:
             )
         if tensor.numel() == 0:
             raise WeightsError(f"its tensor {name!r} is empty: shape {tuple(tensor.shape)}.")
+        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+            # A view that repeats a few numbers would make a huge network of a tiny file.
+            raise WeightsError(f"its tensor {name!r} holds fewer numbers than its shape says.")
     try:
         with torch.device("meta"):
             expected = BlindModel(config).state_dict()

@@ -73,7 +73,12 @@ def weights_path(name: str, scale: int | None = None) -> Path:
     Raises:
         UsageError, WeightsError: as `load_weights`.
     """
-    return _verified_path(find_entry(name, scale))
+    if not _is_file(name):
+        return _verified_path(find_entry(name, scale))
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weight file.")
+    return path
 
 
 def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:

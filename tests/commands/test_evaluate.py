@@ -32,6 +32,7 @@ from tests.commands.conftest import Manet, texture
 
 ESTIMATOR = MANetConfig(channels=(8, 12))
 KERNEL = "5,1,40"
+NO_CODE = torch.empty(0)
 GRID_LINES = 9
 
 
@@ -140,7 +141,7 @@ def test_tiles_of_kernels_in_any_order(hr: Path) -> None:
     channels_first = kernels.permute(2, 0, 1)
     for row, column in ((7, 0), (0, 8), (0, 0), (7, 8)):
         rows, columns = (7 if row == 0 else height), (8 if column == 0 else width)
-        comparison.add(KernelTile(row, column, channels_first[:, row:rows, column:columns]))
+        comparison.add(KernelTile(row, column, channels_first[:, row:rows, column:columns], NO_CODE))
     kernel_map = kernels.reshape(height, width, 21, 21)
     whole = compare_kernel_maps(kernel_map, degraded.kernels.lr_rows, height, width)
     assert comparison.per_pixel == pytest.approx(whole.per_pixel, abs=1e-9)
@@ -155,7 +156,7 @@ def test_perfect_kernels_are_capped(hr: Path) -> None:
     height, width = degraded.lr.shape[-2:]
     comparison = KernelComparison(degraded)
     kernels = degraded.kernels.lr_rows(0, height).reshape(height, width, 441).permute(2, 0, 1)
-    comparison.add(KernelTile(0, 0, kernels))
+    comparison.add(KernelTile(0, 0, kernels, NO_CODE))
     assert (comparison.per_pixel, comparison.mean_kernel, comparison.lr_psnr) == (100, 100, 100)
 
 

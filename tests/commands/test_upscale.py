@@ -95,7 +95,7 @@ def test_what_exists_is_kept(manet: Manet, photo: Path) -> None:
     made = output.read_bytes()
     inode = output.stat().st_ino
     outcome = manet("upscale", photo)
-    assert (outcome.code, outcome.stdout) == (0, f"{output}\n")
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", f"{output}: made already, skipped\n")
     assert output.stat().st_ino == inode
     assert manet("upscale", photo, "--sigma", "1.5").code == 1, "made with other settings"
     assert output.read_bytes() == made
@@ -151,9 +151,11 @@ def test_a_folder_twice(manet: Manet, photo: Path) -> None:
     (folder / "notes.txt").write_text("no picture")
     assert manet("upscale", folder).lines == [str(folder / "photo_x4.png")]
     recursive = [str(folder / "deep" / "er" / "photo_x4.png"), str(folder / "photo_x4.png")]
-    for _ in range(2):
-        outcome = manet("upscale", folder, "-r")
-        assert (outcome.code, sorted(outcome.lines)) == (0, recursive)
+    for status in ("skipped", "done"), ("skipped", "skipped"):
+        outcome = manet("upscale", folder, "-r", "--json")
+        assert outcome.code == 0
+        assert sorted(line["output"] for line in outcome.json) == recursive
+        assert sorted(line["status"] for line in outcome.json) == sorted(status)
 
 
 def test_a_folder_keeps_its_tree(manet: Manet, photo: Path, tmp_path: Path) -> None:
@@ -282,8 +284,7 @@ def test_kernels_beside_the_result(manet: Manet, photo: Path) -> None:
     assert np.array_equal(saved, np.load(photo.with_name("k2.npy")))
     assert manet("upscale", photo, "--save-kernels", kernels, "--json").json[0]["status"] == "skipped"
     kernels.unlink()
-    outcome = manet("upscale", photo, "--save-kernels", kernels, "--overwrite", "--json")
-    assert outcome.json[0]["status"] == "done"
+    assert manet("upscale", photo, "--save-kernels", kernels, "--json").json[0]["status"] == "done"
     assert kernels.exists()
 
 
@@ -300,12 +301,21 @@ def test_the_blur_can_be_given(manet: Manet, photo: Path) -> None:
     assert np.abs(given - pixels(photo.with_name("other.png"))).max() > 10
 
 
+BAD_KERNELS = ("shape", "sum", "pickle", "nan", "text", "missing", "huge", "complex", "zip")
+
+
 def bad_kernels(folder: Path) -> None:
     np.save(folder / "shape.npy", np.full((5, 5), 0.04))
     np.save(folder / "sum.npy", np.full((21, 21), 1.0))
     np.save(folder / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.save(folder / "nan.npy", np.full((21, 21), np.nan))
     (folder / "text.npy").write_text("hello")
+    (folder / "zip.npy").write_bytes(b"PK\x03\x04" + bytes(60))
+    np.save(folder / "complex.npy", np.full((21, 21), 1j))
+    with (folder / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**6)}
+        )
 
 
 @pytest.mark.parametrize(
@@ -315,9 +325,14 @@ def bad_kernels(folder: Path) -> None:
         (["--sigma", "1,2,3,4"], 2),
         (["--sigma", "0"], 2),
         (["--sigma", "inf"], 2),
+        (["--sigma", ""], 2),
+        (["--kernel", ""], 2),
+        (["-o", ""], 2),
+        (["--save-kernels", "-"], 2),
+        (["--save-kernels", "k.png"], 2),
         (["--sigma", "2", "--kernel", "sum.npy"], 2),
         (["--sigma", "2", "--save-kernels", "k"], 2),
-        *((["--kernel", f"{name}.npy"], 2) for name in ("shape", "sum", "pickle", "nan", "text", "missing")),
+        *((["--kernel", f"{name}.npy"], 2) for name in BAD_KERNELS),
         (["--tile", "3"], 2),
         (["--tile", "many"], 2),
         (["--device", "gpu"], 2),
@@ -386,3 +401,16 @@ def test_tiles_do_not_show(manet: Manet, tmp_path: Path) -> None:
     whole = pixels(tmp_path / "whole.png")
     assert np.abs(pixels(tmp_path / "tiled.png") - whole).max() <= 1
     assert np.abs(pixels(tmp_path / "exact.png") - whole).max() <= 1
+
+
+def test_odd_names_of_inputs_and_targets(manet: Manet, photo: Path) -> None:
+    outcome = manet("upscale", "", photo, "--json")
+    assert (outcome.code, [line["status"] for line in outcome.json]) == (1, ["failed", "done"])
+    both = photo.with_name("both.npy")
+    assert manet("upscale", photo, "-o", photo.with_name("x"), "--save-kernels", both).code == 0
+    own = photo.with_name("photo_x4.png")
+    Image.fromarray(texture(9, 9)).save(own)
+    outcome = manet("upscale", photo.parent, "--json", "-o", photo.with_name("out"))
+    assert [Path(line["input"]).name for line in outcome.json] == ["photo.png", "photo_x4.png"], (
+        "a picture that only looks like one of our results is not left out"
+    )

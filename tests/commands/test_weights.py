@@ -26,6 +26,7 @@ def test_list(manet: Manet) -> None:
 def test_path_verify_show(manet: Manet) -> None:
     (path,) = manet("weights", "path", "default").lines
     assert manet("weights", "path", "default_x4", "-s", "4").lines == [path]
+    assert manet("weights", "path", path).lines == [path]
     assert Path(path).is_file()
     outcome = manet("weights", "verify")
     assert outcome.code == 0

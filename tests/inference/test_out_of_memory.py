@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.errors import OutOfMemoryError
-from manet_cli.inference import SMALLEST_TILE, Engine, available_memory
+from manet_cli.errors import ManetError, OutOfMemoryError
+from manet_cli.inference import SMALLEST_TILE, Engine, KernelTile, available_memory
+from manet_cli.inference.engine import EstimatedCodes
 from manet_cli.inference.memory import is_out_of_memory
 
 from .conftest import CPU, KernelMap, estimate, noise, restore, small_model
@@ -156,11 +157,50 @@ def test_what_counts_as_out_of_memory(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
 
 
-def test_automatic_tiles_follow_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_are_handed_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if memory runs out in what follows the network."""
+    picture = noise(64, 80)
+    engine = Engine(small_model(), CPU, tile=32)
+    forward = engine.kernel_code.forward
+    failing = Failing(forward, lambda height, width, call: call == 3)
+    monkeypatch.setattr(engine.kernel_code, "forward", failing)
+    counts = torch.zeros(64, 80)
+
+    def count(tile: KernelTile) -> None:
+        height, width = tile.kernels.shape[1:]
+        counts[tile.row : tile.row + height, tile.column : tile.column + width] += 1
+
+    for _ in engine.restore(picture, EstimatedCodes(engine, picture, count)):
+        pass
+    assert failing.failures == 1
+    assert (counts == 1).all()
+
+
+def test_what_fitted_is_remembered(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    picture = noise(256, 32)
+    engine, failing = engine_failing(monkeypatch, "estimator", lambda height, width, call: height > 64, 64)
+    list(engine.restore(picture, EstimatedCodes(engine, picture)))
+    assert failing.failures == 1
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("network", ["restorer", "estimator"])
+def test_a_result_that_is_no_number_is_an_error(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = noise(20, 20)
     engine = Engine(small_model(), CPU)
+    owner = engine.restorer if network == "restorer" else engine.estimator
+    assert owner.tail.bias is not None
+    with torch.no_grad():
+        owner.tail.bias[0] = float("nan")
+    with pytest.raises(ManetError, match="not a number"):
+        list(engine.restore(picture, EstimatedCodes(engine, picture)))
+
+
+def test_automatic_tiles_follow_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for free in (10**6, 10**8, 4 * 10**8, 10**12):
         monkeypatch.setattr("manet_cli.inference.engine.available_memory", lambda _, free=free: free)
+        engine = Engine(small_model(), CPU)
         sizes.append(engine._tile_size(8, layers=1))
         assert engine._tile_size(8, layers=2) <= sizes[-1]
     assert sizes == sorted(sizes)
@@ -179,7 +219,7 @@ sys.path[:0] = [{tests!r}]
 import torch
 torch.set_num_threads(1)
 import inference.conftest as helpers
-from manet_cli.errors import OutOfMemoryError
+from manet_cli.errors import ManetError, OutOfMemoryError
 from manet_cli.inference import Engine
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 import logging

@@ -255,7 +255,7 @@ def test_files_of_other_kinds(suffix: str, content: bytes, tmp_path: Path) -> No
 def test_a_folder_and_a_missing_file(suffix: str, tmp_path: Path) -> None:
     folder = tmp_path / f"folder{suffix}"
     folder.mkdir()
-    assert "cannot be read" in refused(folder)
+    assert "not a regular file" in refused(folder)
     assert "no such weight file" in refused(tmp_path / f"missing{suffix}")
 
 
@@ -401,3 +401,24 @@ def test_metadata_is_no_tensor(small_tensors: dict[str, Tensor], tmp_path: Path)
     path = tmp_path / "meta.safetensors"
     path.write_bytes(safetensors.torch.save(small_tensors, {"note": "made by hand"}))
     assert read_weights(path).config == SMALL
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.pth"
+    os.mkfifo(path)
+    assert "not a regular file" in refused(path)
+
+
+def test_repeated_numbers_do_not_pass_for_a_network(
+    published_tensors: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.pth"
+    torch.save({name: torch.zeros(()).expand(t.shape) for name, t in published_tensors.items()}, path)
+    assert "fewer numbers" in refused(path)
+
+
+def test_written_files_have_the_usual_permissions(safetensors_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_weights(read_weights(safetensors_file), tmp_path / "new.safetensors")
+    assert (tmp_path / "new.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

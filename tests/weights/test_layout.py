@@ -24,7 +24,7 @@ def published_file(stage: int, scale: int) -> dict[str, Tensor]:
         shapes |= GROUPS["estimator"]
     if stage != 1:
         shapes |= GROUPS["restorer"] | GROUPS["upsampler"][str(scale)]
-    return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+    return {name: torch.zeros(shape) for name, shape in shapes.items()}
 
 
 def shapes_of(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
