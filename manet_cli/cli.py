@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from manet_cli import __version__
-from manet_cli.commands import weights
+from manet_cli.commands import study, weights
 from manet_cli.commands.degrade import degrade
 from manet_cli.commands.evaluate import evaluate
 from manet_cli.commands.kernels import kernels
@@ -19,6 +20,8 @@ from manet_cli.commands.upscale import upscale
 from manet_cli.errors import ManetError
 
 __all__ = ["app", "main"]
+
+_STDOUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="manet",
@@ -30,6 +33,7 @@ app.command()(upscale)
 app.command()(kernels)
 app.command()(degrade)
 app.command()(evaluate)
+app.add_typer(study.app, name="study")
 app.add_typer(weights.app, name="weights")
 
 
@@ -63,6 +67,9 @@ def main() -> None:
             raise
         from manet_cli.console import print_error
 
+        if isinstance(error, OSError) and error.filename is None and error.errno in _STDOUT_ERRORS:
+            print_error(f"standard output cannot be written ({error.strerror})")
+            sys.exit(1)
         if isinstance(error, ManetError):
             print_error(error)
             sys.exit(error.exit_code)

@@ -47,7 +47,7 @@ def test_the_readme_names_only_what_exists() -> None:
     known |= {"--help", "--version", "--install-completion", "--show-completion"}
     for line in re.findall(r"^ *(?:\$ )?manet .*$", README, re.MULTILINE):
         words = line.replace("$ ", "").split("#")[0].split()
-        name = " ".join(words[:3]) if words[1:2] == ["weights"] else " ".join(words[:2])
+        name = " ".join(words[:3]) if words[1:2] in (["weights"], ["study"]) else " ".join(words[:2])
         assert name in COMMANDS or words[1].startswith("-"), line
         assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, line
     assert set(re.findall(r"`(--[a-z-]+)", README)) <= known

@@ -1,0 +1,49 @@
+"""The libraries that only the studies need: whether they are there, and keeping their chatter to them."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from manet_cli.errors import UsageError
+
+__all__ = ["quiet_libraries", "require_extra"]
+
+_PACKAGE_OF = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
+
+
+def require_extra(*modules: str) -> None:
+    """Check that libraries of the extra `study` can be imported.
+
+    Args:
+        modules: ``matplotlib``, ``sklearn``.
+
+    Raises:
+        UsageError: one of them cannot.
+    """
+    for module in modules:
+        try:
+            with quiet_libraries():
+                importlib.import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"this study needs {_PACKAGE_OF[module]}, which cannot be imported: "
+                "run pip install 'manet-cli[study]'"
+            ) from error
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what those libraries log (a font cache is built) and warn of (a glyph is missing) off the user."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

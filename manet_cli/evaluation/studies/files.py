@@ -1,0 +1,95 @@
+"""A finished study and its two files: the figure, and the numbers behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
+from manet_cli.errors import OutputError
+from manet_cli.evaluation.studies.style import render
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Study", "StudyFiles"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found.
+
+    Attributes:
+        numbers: for a script; no infinities.
+        size: of the figure in pixels, (width, height).
+        draw: draws the figure.
+    """
+
+    numbers: dict[str, object]
+    size: tuple[int, int]
+    draw: Callable[[Figure], None]
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where a study goes: ``figure`` is a PNG file, ``numbers`` a JSON file."""
+
+    figure: Path
+    numbers: Path
+
+    @classmethod
+    def plan(cls, folder: Path, stem: str, inputs: Sequence[str], *, overwrite: bool) -> StudyFiles:
+        """Name the files and check that they may be written, before any work.
+
+        Args:
+            folder: made when the study is done, if it is missing.
+            stem: of both names.
+            inputs: pictures, none of which is ever overwritten.
+            overwrite: replace files that exist.
+
+        Raises:
+            OutputError: they may not.
+        """
+        files = cls(folder / f"{stem}.png", folder / f"{stem}.json")
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"-o {folder} is a file: choose a folder")
+        read = {os.path.realpath(name) for name in inputs}
+        for path in (files.figure, files.numbers):
+            if path.is_dir():
+                raise OutputError(f"{path} is a folder: choose another -o")
+            if os.path.realpath(path) in read:
+                raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+            if os.path.lexists(path) and not overwrite:
+                raise OutputError(f"{path} exists: give --overwrite or choose another -o")
+        return files
+
+    def write(self, study: Study) -> None:
+        """Write both files; they appear whole, or not at all.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        figure = render(study.size, study.draw)
+        numbers = _laid_out(study.numbers)
+        prepare_folder(self.figure.parent)
+        remove_leftovers(self.figure.parent)
+        with atomic_path(self.figure) as figure_path, atomic_path(self.numbers) as numbers_path:
+            try:
+                figure_path.write_bytes(figure)
+                numbers_path.write_text(numbers, encoding="utf-8")
+            except OSError as error:
+                raise OutputError(
+                    f"the study cannot be written to {self.figure.parent} ({error.strerror}): free some space"
+                ) from error
+
+
+def _laid_out(numbers: dict[str, object]) -> str:
+    """Return numbers as JSON to read: a name a line, and a list of plain numbers on one."""
+    text = json.dumps(numbers, indent=2, allow_nan=False) + "\n"
+    # No string holds a line's end.
+    return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
