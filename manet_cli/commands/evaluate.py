@@ -14,7 +14,7 @@ from manet_cli.errors import InputError, ManetError, OutputError
 if TYPE_CHECKING:
     from manet_cli.console import Reporter
     from manet_cli.evaluation.results import Measurement
-    from manet_cli.evaluation.runs import Evaluation, TestedModel
+    from manet_cli.evaluation.runs import Evaluation
     from manet_cli.jobs.sources import Source
 
 __all__ = ["evaluate"]
@@ -25,7 +25,7 @@ def evaluate(
         str, typer.Argument(metavar="HR_DIR", help="Folder of sharp pictures, a picture, or a glob pattern.")
     ],
     scale: shared.Scale = None,
-    models: Annotated[
+    given: Annotated[
         list[str] | None,
         typer.Option(
             "--model",
@@ -82,54 +82,26 @@ def evaluate(
     from manet_cli.console import Reporter
     from manet_cli.evaluation.protocols import parse_protocol
     from manet_cli.evaluation.results import Settings, open_results
-    from manet_cli.evaluation.runs import Evaluation, check_models
-    from manet_cli.inference import PRECISIONS, choose_device, choose_precision
+    from manet_cli.evaluation.runs import Evaluation
+    from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.setup import ModelOptions, open_models
     from manet_cli.jobs.sources import expand_sources
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
     # Checked at any scale first: a protocol that means nothing is found before weights are loaded.
     parse_protocol(protocol, scale or 4, noise=noise, jpeg=jpeg, seed=seed)
-    names = models or [os.environ.get("MANET_MODEL") or "default"]
-    tested, used_scale = _open_models(names, scale, device, precision, tile)
-    check_models(tested)
-    chosen = choose_device(device)
-    number_format = choose_precision(chosen, precision)
-    test = parse_protocol(protocol, used_scale, noise=noise, jpeg=jpeg, seed=seed)
-    settings = Settings(
-        used_scale,
-        test.name,
-        noise,
-        jpeg,
-        seed,
-        chosen.type,
-        next(name for name, dtype in PRECISIONS.items() if dtype == number_format),
-        tile,
-    )
+    names = given or [os.environ.get("MANET_MODEL") or "default"]
+    side = shared.parse_tile(tile, SMALLEST_TILE)
+    models = open_models(names, ModelOptions(names[0], scale, device, precision, side))
+    tested, opened = [model for model, _ in models], models[0][1]
+    test = parse_protocol(protocol, opened.scale, noise=noise, jpeg=jpeg, seed=seed)
+    settings = Settings(opened.scale, test.name, noise, jpeg, seed, opened.device, opened.precision, tile)
     sources = expand_sources([hr], recursive=recursive)[:limit]
     with open_results(output, settings) as results:
         run = Evaluation(test, tested, settings, results)
         lines, failed = _measure(run, sources, reporter, as_json)
     _conclude(run, lines, as_json)
     raise typer.Exit(1 if failed else 0)
-
-
-def _open_models(
-    names: list[str], scale: int | None, device: str, precision: str, tile: str
-) -> tuple[list[TestedModel], int]:
-    """Open the models; the first decides the scale for all where none was asked for."""
-    from manet_cli.evaluation.runs import TestedModel
-    from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.setup import ModelOptions, open_model
-
-    files = [Path(name).name for name in names]
-    tested = []
-    for name, file in zip(names, files, strict=True):
-        options = ModelOptions(name, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE))
-        opened = open_model(options)
-        scale = opened.scale
-        label = file if files.count(file) == 1 else name
-        tested.append(TestedModel(label, opened.engine, opened.sha256))
-    return tested, scale or 4
 
 
 def _measure(

@@ -253,26 +253,15 @@ def _open_subjects(
     restorer: bool = False,
 ) -> list[Subject]:
     """Open the models; the first decides the scale for all where none was asked for."""
-    from manet_cli.evaluation.runs import TestedModel, check_models
     from manet_cli.evaluation.studies.estimates import Subject
-    from manet_cli.inference import PRECISIONS, SMALLEST_TILE, choose_device, choose_precision
-    from manet_cli.jobs.setup import ModelOptions, open_model
+    from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.setup import ModelOptions, open_models
 
-    files = [Path(name).name for name in names]
-    subjects: list[Subject] = []
-    for name, file in zip(names, files, strict=True):
-        side = shared.parse_tile(tile, SMALLEST_TILE)
-        opened = open_model(ModelOptions(name, scale, device, precision, side))
+    side = shared.parse_tile(tile, SMALLEST_TILE)
+    models = open_models(names, ModelOptions(names[0], scale, device, precision, side))
+    for _, opened in models:
         opened.engine.require(estimator=True, restorer=restorer)
-        scale = opened.scale
-        label = file if files.count(file) == 1 else name
-        chosen = choose_device(device)
-        number_format = choose_precision(chosen, precision)
-        used = next(known for known, dtype in PRECISIONS.items() if dtype == number_format)
-        model = TestedModel(label, opened.engine, opened.sha256)
-        subjects.append(Subject(model, scale, chosen.type, used, tile))
-    check_models([subject.model for subject in subjects])
-    return subjects
+    return [Subject(model, opened.scale, opened.device, opened.precision, tile) for model, opened in models]
 
 
 def _read_hr(name: str) -> tuple[Tensor, dict[str, object]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import DeviceError, UsageError
+from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import ImageFormat
-from manet_cli.inference import Engine, choose_device, choose_precision
+from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precision
 from manet_cli.jobs.blur import read_kernel, sigma_kernel
 from manet_cli.jobs.upscale import Upscaler
 from manet_cli.weights import load_weights
 
-__all__ = ["ModelOptions", "OpenModel", "open_model", "open_upscaler"]
+__all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_upscaler"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,21 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model that is ready to run, the scale it is used at, and the digest of its weights."""
+    """A model that is ready to run.
+
+    Attributes:
+        engine: runs it.
+        scale: it is used at.
+        sha256: digest of its weights.
+        device: cpu, cuda or mps.
+        precision: number format that is really used: fp32, bf16 or fp16.
+    """
 
     engine: Engine
     scale: int
     sha256: str
+    device: str
+    precision: str
 
 
 def open_model(options: ModelOptions) -> OpenModel:
@@ -61,7 +73,31 @@ def open_model(options: ModelOptions) -> OpenModel:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(f"{device} cannot hold the model ({reason}): choose another --device") from error
-    return OpenModel(engine, scale, weights.sha256)
+    name = next(name for name, dtype in PRECISIONS.items() if dtype == precision)
+    return OpenModel(engine, scale, weights.sha256, device.type, name)
+
+
+def open_models(names: list[str], options: ModelOptions) -> list[tuple[TestedModel, OpenModel]]:
+    """Open models that are to be compared, each with a name that tells it from the others.
+
+    Args:
+        names: families, entries or files of weights.
+        options: how all are run; where no scale is asked for, the first decides it.
+
+    Raises:
+        UsageError: an option has no meaning, two names stand for the same weights, or one for another scale.
+        DeviceError: there is no such device.
+        WeightsError: weights are missing or damaged.
+    """
+    files = [Path(name).name for name in names]
+    models = []
+    for name, file in zip(names, files, strict=True):
+        opened = open_model(dataclasses.replace(options, model=name))
+        options = dataclasses.replace(options, scale=opened.scale)
+        label = file if files.count(file) == 1 else name
+        models.append((TestedModel(label, opened.engine, opened.sha256), opened))
+    check_models([model for model, _ in models])
+    return models
 
 
 def open_upscaler(
