@@ -36,16 +36,10 @@ def degrade(
     grid: Annotated[
         bool, typer.Option("--grid", help="The published 9 kernels, each in a folder of its own.")
     ] = False,
-    noise: Annotated[
-        float, typer.Option("--noise", min=0, max=255, help="Standard deviation of the noise, of 255.")
-    ] = 0.0,
-    jpeg: Annotated[
-        int | None, typer.Option("--jpeg", min=1, max=100, help="JPEG quality; by default no JPEG.")
-    ] = None,
+    noise: shared.Noise = 0.0,
+    jpeg: shared.Jpeg = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise and of --mode 5.")] = 0,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
-    ] = False,
+    recursive: shared.Recursive = False,
     overwrite: shared.Overwrite = False,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,

@@ -25,15 +25,7 @@ def evaluate(
         str, typer.Argument(metavar="HR_DIR", help="Folder of sharp pictures, a picture, or a glob pattern.")
     ],
     scale: shared.Scale = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="Family of weights or a weight file; give it again to compare. By default what "
-            "MANET_MODEL names, else the family 'default'.",
-            show_default=False,
-        ),
-    ] = None,
+    given: shared.Models = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -43,19 +35,13 @@ def evaluate(
             "spatially variant type, mode1 to mode6.",
         ),
     ] = "grid",
-    noise: Annotated[
-        float, typer.Option("--noise", min=0, max=255, help="Standard deviation of the noise, of 255.")
-    ] = 0.0,
-    jpeg: Annotated[
-        int | None, typer.Option("--jpeg", min=1, max=100, help="JPEG quality; by default no JPEG.")
-    ] = None,
+    noise: shared.Noise = 0.0,
+    jpeg: shared.Jpeg = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise and of mode5.")] = 0,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Take the first N pictures only.")
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Take the folders below the folder too.")
-    ] = False,
+    recursive: shared.Recursive = False,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -8,7 +8,21 @@ import typer
 
 from manet_cli.errors import UsageError
 
-__all__ = ["Device", "Json", "Model", "Overwrite", "Precision", "Quiet", "Scale", "Tile", "parse_tile"]
+__all__ = [
+    "Device",
+    "Jpeg",
+    "Json",
+    "Model",
+    "Models",
+    "Noise",
+    "Overwrite",
+    "Precision",
+    "Quiet",
+    "Recursive",
+    "Scale",
+    "Tile",
+    "parse_tile",
+]
 
 Scale: TypeAlias = Annotated[
     int | None,
@@ -35,6 +49,24 @@ Tile: TypeAlias = Annotated[
     typer.Option(
         "--tile", envvar="MANET_TILE", help="Largest side of a tile in input pixels; auto, or 0 for no tiles."
     ),
+]
+Models: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Family of weights or a weight file; give it again to compare. By default what "
+        "MANET_MODEL names, else the family 'default'.",
+        show_default=False,
+    ),
+]
+Recursive: TypeAlias = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
+]
+Noise: TypeAlias = Annotated[
+    float, typer.Option("--noise", min=0, max=255, help="Standard deviation of the noise, of 255.")
+]
+Jpeg: TypeAlias = Annotated[
+    int | None, typer.Option("--jpeg", min=1, max=100, help="JPEG quality; by default no JPEG.")
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]

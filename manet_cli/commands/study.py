@@ -170,15 +170,7 @@ def compare(
     ],
     output: Folder,
     scale: shared.Scale = None,
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="Family of weights or a weight file; give it again to compare. By default what "
-            "MANET_MODEL names, else the family 'default'.",
-            show_default=False,
-        ),
-    ] = None,
+    models: shared.Models = None,
     crop: Annotated[
         str | None,
         typer.Option(

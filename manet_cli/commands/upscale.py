@@ -48,9 +48,7 @@ def upscale(
         int | None,
         typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF. (default: 95, 90, 85)"),
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
-    ] = False,
+    recursive: shared.Recursive = False,
     model: shared.Model = "default",
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
