@@ -23,6 +23,15 @@ from manet_cli.degradations.gaussian import (
 )
 from manet_cli.degradations.jpeg import apply_jpeg
 from manet_cli.degradations.kernel_bands import KernelMap, KernelRows, iterate_kernel_bands
+from manet_cli.degradations.kernel_shape import (
+    KernelShapes,
+    covariances,
+    kernel_centre,
+    kernel_shapes,
+    moment_weights,
+    shapes_from_covariances,
+    shapes_from_moments,
+)
 from manet_cli.degradations.noise import apply_noise, sample_noise
 from manet_cli.degradations.protocol import Degradation, DegradedImage, crop_to_multiple, published_grid
 from manet_cli.degradations.quantization import apply_quantization
@@ -34,11 +43,14 @@ from manet_cli.degradations.spatially_variant import (
     spatially_variant_kernels,
     uniform_kernels,
 )
+from manet_cli.degradations.texture import FLAT_BELOW, TEXTURE_MARGIN, texture
 
 __all__ = [
     "BLOCK_SIZE",
+    "FLAT_BELOW",
     "KERNEL_SIZE",
     "MODES",
+    "TEXTURE_MARGIN",
     "BlockKernels",
     "Degradation",
     "DegradedImage",
@@ -46,6 +58,7 @@ __all__ = [
     "KernelMap",
     "KernelRange",
     "KernelRows",
+    "KernelShapes",
     "anisotropic_kernels",
     "apply_block_blur",
     "apply_blur",
@@ -55,13 +68,20 @@ __all__ = [
     "apply_noise",
     "apply_quantization",
     "block_parameters",
+    "covariances",
     "crop_to_multiple",
     "isotropic_kernels",
     "iterate_kernel_bands",
+    "kernel_centre",
+    "kernel_shapes",
+    "moment_weights",
     "published_grid",
     "sample_kernels",
     "sample_noise",
     "sample_parameters",
+    "shapes_from_covariances",
+    "shapes_from_moments",
     "spatially_variant_kernels",
+    "texture",
     "uniform_kernels",
 ]
