@@ -6,15 +6,17 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from manet_cli.degradations import GaussianParameters
 from manet_cli.errors import UsageError
 
-__all__ = ["GivenBlur", "read_kernel", "sigma_kernel"]
+__all__ = ["GivenBlur", "given_kernel", "read_kernel", "sigma_kernel"]
 
 _SUM_TOLERANCE = 0.01
 
@@ -43,19 +45,24 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
         raise UsageError(f"--kernel {path}: there is no such file.") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"--kernel {path}: this is not a .npy file of plain numbers.") from error
+    return given_kernel(array, kernel_size, f"--kernel {path}")
+
+
+def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: str = "kernel") -> GivenBlur:
+    """Take a kernel from an array, see `read_kernel`; ``name`` is what messages call it."""
     expected = (kernel_size, kernel_size)
     if array.shape != expected or array.dtype.kind not in "fiu":
         found = f"{array.dtype} of shape {array.shape}"
-        raise UsageError(f"--kernel {path}: expected real numbers of shape {expected}, it holds {found}.")
+        raise UsageError(f"{name}: expected real numbers of shape {expected}, it holds {found}.")
     values = array.astype(np.float64)
     total = float(values.sum())
     if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
-        raise UsageError(f"--kernel {path}: a blur kernel's values sum to 1, these sum to {total:.4g}.")
+        raise UsageError(f"{name}: a blur kernel's values sum to 1, these sum to {total:.4g}.")
     kernel = torch.from_numpy((values / total).astype(np.float32))
     return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
 
 
-def sigma_kernel(text: str, scale: int, kernel_size: int) -> GivenBlur:
+def sigma_kernel(text: str, scale: int, kernel_size: int, name: str = "--sigma") -> GivenBlur:
     """Make the Gaussian kernel that ``SX[,SY[,THETA]]`` describes.
 
     Args:
@@ -63,6 +70,7 @@ def sigma_kernel(text: str, scale: int, kernel_size: int) -> GivenBlur:
             the first axis' angle in degrees from right towards down.
         scale: HR pixels per LR pixel, which decides the placement.
         kernel_size: side of the kernel.
+        name: what messages call it.
 
     Raises:
         UsageError: the text is none of that.
@@ -72,10 +80,10 @@ def sigma_kernel(text: str, scale: int, kernel_size: int) -> GivenBlur:
     except ValueError:
         numbers = []
     if not 1 <= len(numbers) <= 3:
-        raise UsageError(f"--sigma {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
+        raise UsageError(f"{name} {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
     sigma_x, sigma_y, theta = (*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3]
     if not all(map(math.isfinite, (sigma_x, sigma_y, theta))) or min(sigma_x, sigma_y) <= 0:
-        raise UsageError(f"--sigma {text}: expected standard deviations above 0 and finite degrees.")
+        raise UsageError(f"{name} {text}: expected standard deviations above 0 and finite degrees.")
     parameters = GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, theta)
     kernel = parameters.kernel(scale, kernel_size=kernel_size)
     return GivenBlur(kernel, f"sigma {sigma_x:g},{sigma_y:g},{theta:g}")

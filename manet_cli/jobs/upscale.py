@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, OutputError
 from manet_cli.images import ImageFormat, Photo, check_writable_as, read_photo, write_photo
-from manet_cli.inference import Engine, memory_reported
+from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile, memory_reported
 from manet_cli.inference.engine import ConstantCode, EstimatedCodes
 from manet_cli.jobs.blur import GivenBlur
 from manet_cli.jobs.canvas import Canvas, PhotoRows
@@ -185,7 +185,7 @@ class Upscaler:
         if item.output:
             prepare_folder(item.output.parent)
         with self._kernel_map(item, photo) as kernel_map:
-            result = self._restored(photo, kernel_map, progress)
+            result = self.restored(photo, kernel_map, progress)
             self._write(result, item.output, self.record_of(name, data).to_json())
         return result.width, result.height, time.perf_counter() - started
 
@@ -195,22 +195,40 @@ class Upscaler:
         shape = kernel_map_shape(photo.height, photo.width, kernel_size=self.engine.kernel_size)
         return open_kernel_map(item.kernels, shape)
 
-    def _restored(self, photo: Photo, kernel_map: KernelMapWriter | None, progress: Progress) -> Photo:
+    def restored(
+        self, photo: Photo, kernel_map: KernelMapWriter | None = None, progress: Progress = lambda share: None
+    ) -> Photo:
+        """Upscale a photo in memory.
+
+        Args:
+            photo: the input.
+            kernel_map: is given the kernels; None to keep none.
+            progress: is told the share done.
+
+        Raises:
+            ManetError: the networks' result is not a number somewhere, or memory ran out.
+        """
         lr = PhotoRows(photo)
+        canvas = Canvas(photo, lr, self.scale)
+        done, total = 0, lr.height * lr.width * self.scale**2
+        progress(0.0)
+        for tile in self.tiles(lr, kernel_map.write if kernel_map else None):
+            canvas.paint(tile)
+            done += tile.pixels.shape[2] * tile.pixels.shape[3]
+            progress(done / total)
+        return canvas.photo()
+
+    def tiles(
+        self, lr: LowResolution, on_kernels: Callable[[KernelTile], None] | None = None
+    ) -> Iterator[RestoredTile]:
+        """Yield the result tile by tile; ``on_kernels`` is given the kernels as they are estimated."""
         engine = self.engine
         codes: ConstantCode | EstimatedCodes
         if self.blur:
             codes = engine.constant_code(self.blur.kernel, lr.width)
         else:
-            codes = EstimatedCodes(engine, lr, kernel_map.write if kernel_map else None)
-        canvas = Canvas(photo, lr, self.scale)
-        done, total = 0, lr.height * lr.width * self.scale**2
-        progress(0.0)
-        for tile in engine.restore(lr, codes, registered=self.registered):
-            canvas.paint(tile)
-            done += tile.pixels.shape[2] * tile.pixels.shape[3]
-            progress(done / total)
-        return canvas.photo()
+            codes = EstimatedCodes(engine, lr, on_kernels)
+        return engine.restore(lr, codes, registered=self.registered)
 
     def _write(self, photo: Photo, output: Path | None, record: str) -> None:
         if output is None:

@@ -1,0 +1,226 @@
+"""The Python interface: a model that takes NumPy arrays and Pillow images. See docs/python.md.
+
+It gives the pixels that the command line gives, and raises what that says, as a `ManetError`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from manet_cli.errors import InputError, OutOfMemoryError, UsageError
+from manet_cli.images import format_by_name
+from manet_cli.images.memory import array_of, check_array, image_of, photo_of_array, photo_of_image
+from manet_cli.inference import SMALLEST_TILE, LowResolution, available_memory, memory_reported
+from manet_cli.jobs import setup
+from manet_cli.jobs.blur import GivenBlur, given_kernel, sigma_kernel
+from manet_cli.jobs.canvas import PhotoRows
+from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape
+from manet_cli.jobs.upscale import Upscaler
+
+__all__ = ["Model", "open_model"]
+
+Picture = TypeVar("Picture", npt.NDArray[Any], Image.Image)
+Sigma: TypeAlias = float | Sequence[float]
+
+
+def open_model(
+    model: str | os.PathLike[str] = "default",
+    *,
+    scale: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    tile: int | None = None,
+    exact: bool = False,
+) -> Model:
+    """Load a model, ready to run. The options are those of ``manet upscale``, with the same defaults.
+
+    Args:
+        model: a family of weights, or a ``.safetensors`` or ``.pth`` file.
+        scale: 2, 3 or 4; None for 4, or what a file is for.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, fp32, bf16 or fp16.
+        tile: largest side of a tile in input pixels, from 16 on; 0 for no tiles, None to choose by memory.
+        exact: give tiles the full context that they depend on.
+
+    Raises:
+        UsageError: an option has no meaning.
+        DeviceError: there is no such device.
+        WeightsError: the weights are missing or damaged.
+    """
+    if scale not in (None, 2, 3, 4):
+        raise UsageError(f"scale={scale}: expected 2, 3 or 4")
+    if tile is not None and (tile < 0 or 0 < tile < SMALLEST_TILE):
+        raise UsageError(f"tile={tile}: expected None, 0, or a whole number from {SMALLEST_TILE} on")
+    return Model(
+        setup.open_model(setup.ModelOptions(os.fspath(model), scale, device, precision, tile, exact))
+    )
+
+
+class Model:
+    """A model that is ready to run; made by `open_model`.
+
+    Attributes:
+        scale: output pixels per input pixel along a side.
+        kernel_size: side of the kernels in output pixels.
+        device: cpu, cuda or mps.
+        precision: number format that is really used: fp32, bf16 or fp16.
+        weights_sha256: digest of the weight file.
+    """
+
+    def __init__(self, opened: setup.OpenModel) -> None:
+        self._engine = opened.engine
+        self.scale = opened.scale
+        self.kernel_size = opened.engine.kernel_size
+        self.device = opened.device
+        self.precision = opened.precision
+        self.weights_sha256 = opened.sha256
+
+    def __repr__(self) -> str:
+        return f"<manet_cli.Model x{self.scale} on {self.device} in {self.precision}>"
+
+    def kernels(self, image: npt.NDArray[Any] | Image.Image, *, stride: int = 1) -> npt.NDArray[np.float32]:
+        """Estimate the blur kernel of every pixel.
+
+        Args:
+            image: a picture, as in `upscale`.
+            stride: take every ``stride``-th pixel of every ``stride``-th row.
+
+        Returns:
+            (ceil(H / stride), ceil(W / stride), k, k), each kernel summing to 1: values on a grid of output
+            pixels, in the published placement.
+
+        Raises:
+            InputError: this is no picture, see `upscale`.
+            UsageError: the stride is below 1.
+            WeightsError: the weights hold no estimator.
+            OutOfMemoryError: the array does not fit in the memory that is free.
+        """
+        if stride < 1:
+            raise UsageError(f"stride={stride}: expected 1 or more")
+        self._engine.require(estimator=True)
+        lr = _rows_of(image)
+        shape = kernel_map_shape(lr.height, lr.width, stride, self.kernel_size)
+        size = 4 * math.prod(shape)
+        if size > available_memory(torch.device("cpu")):
+            raise OutOfMemoryError(
+                f"the kernels of {lr.width}x{lr.height} pixels take {size / 1e9:.1f} GB: give a stride"
+            )
+        with memory_reported("the picture"):
+            kernels = np.empty(shape, np.float32)
+            writer = KernelMapWriter(kernels, stride)
+            for tile in self._engine.kernels(lr):
+                writer.write(tile)
+        return kernels
+
+    def upscale(
+        self,
+        image: Picture,
+        *,
+        registration: Literal["input", "protocol"] = "input",
+        kernel: npt.NDArray[Any] | None = None,
+        sigma: Sigma | None = None,
+    ) -> Picture:
+        """Upscale a picture.
+
+        Args:
+            image: an array (H, W) or (H, W, 1) grey, (H, W, 3) RGB, or (H, W, 4) RGB and straight alpha, in
+                uint8, uint16 (no alpha) or floats in [0, 1] (no alpha); or a Pillow image: grey, RGB or
+                palette, with or without transparency, or 16-bit grey.
+            registration: ``input``: the result lies over the input; ``protocol``: with the published offset
+                of (s - 1) pixels.
+            kernel: the blur (k, k), instead of estimating it.
+            sigma: likewise, as a Gaussian: a standard deviation in output pixels; or two, and an angle in
+                degrees.
+
+        Returns:
+            The same kind of picture, ``scale`` times as wide and as high: an array of the same type (floats:
+            float32, clamped to [0, 1]) and dimensions; or an image with the `info` of the input, in mode L,
+            LA, RGB, RGBA or I;16.
+
+        Raises:
+            InputError: this is no picture.
+            UsageError: options that do not go together or have no meaning.
+            WeightsError: the weights lack a network that is needed.
+            OutOfMemoryError: the smallest tile does not fit.
+        """
+        if registration not in ("input", "protocol"):
+            raise UsageError(f"registration={registration!r}: expected 'input' or 'protocol'")
+        blur = self._given_blur(kernel, sigma)
+        self._engine.require(estimator=blur is None, restorer=True)
+        upscaler = Upscaler(
+            self._engine, format_by_name("png"), None, registration == "input", blur, self.weights_sha256, {}
+        )
+        with memory_reported("the picture"):
+            if isinstance(image, Image.Image):
+                return image_of(upscaler.restored(photo_of_image(image)), image)
+            array = _array(image)
+            if array.dtype.kind == "f":
+                return _restored_floats(upscaler, _FloatRows(array), array.ndim)
+            return array_of(upscaler.restored(photo_of_array(array)), array.ndim)
+
+    def _given_blur(self, kernel: npt.NDArray[Any] | None, sigma: Sigma | None) -> GivenBlur | None:
+        if kernel is not None and sigma is not None:
+            raise UsageError("kernel and sigma both give the blur; give one of them")
+        if kernel is not None:
+            return given_kernel(np.asarray(kernel), self.kernel_size)
+        if sigma is None:
+            return None
+        numbers = sigma if isinstance(sigma, Sequence) else (sigma,)
+        return sigma_kernel(",".join(map(repr, map(float, numbers))), self.scale, self.kernel_size, "sigma")
+
+
+class _FloatRows:
+    """An array of floats as an engine's input (`inference.LowResolution`)."""
+
+    layers = 1
+
+    def __init__(self, array: npt.NDArray[np.floating]) -> None:
+        check_array(array)
+        pixels = array if array.ndim == 3 else array[..., np.newaxis]
+        if pixels.shape[2] == 4:
+            raise InputError("the array holds floats with alpha: give uint8, or leave the alpha out")
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 1):  # not-a-number is neither
+            raise InputError(f"the array holds floats from {low:g} to {high:g}: give numbers in [0, 1]")
+        self.height, self.width, self.channels = pixels.shape
+        self._pixels = pixels
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return rows [start, stop) as (1, 3, stop - start, width), float32 in [0, 1]."""
+        rows = np.array(self._pixels[start:stop], np.float32)
+        return torch.from_numpy(rows).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+
+
+def _array(image: object) -> npt.NDArray[Any]:
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"the picture is a {type(image).__name__}: give a NumPy array or a Pillow image")
+    return image
+
+
+def _rows_of(image: object) -> LowResolution:
+    if isinstance(image, Image.Image):
+        return PhotoRows(photo_of_image(image))
+    array = _array(image)
+    return _FloatRows(array) if array.dtype.kind == "f" else PhotoRows(photo_of_array(array))
+
+
+def _restored_floats(upscaler: Upscaler, lr: _FloatRows, ndim: int) -> npt.NDArray[np.float32]:
+    """Upscale an array of floats into one of float32: (s H, s W) if ``ndim`` is 2, else (s H, s W, C)."""
+    scale = upscaler.scale
+    result = np.empty((scale * lr.height, scale * lr.width, lr.channels), np.float32)
+    for tile in upscaler.tiles(lr):
+        colours = tile.pixels[0].permute(1, 2, 0).numpy().clip(0, 1)
+        if lr.channels == 1:
+            colours = colours.mean(axis=2, keepdims=True)
+        height, width = colours.shape[:2]
+        result[tile.row : tile.row + height, tile.column : tile.column + width] = colours
+    return result[..., 0] if ndim == 2 else result
