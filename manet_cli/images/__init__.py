@@ -9,21 +9,25 @@ from manet_cli.images.formats import (
     format_by_name,
     format_for_suffix,
 )
-from manet_cli.images.photo import Metadata, Photo
-from manet_cli.images.reading import MAX_PIXELS, Header, read_header, read_photo
-from manet_cli.images.writing import read_record, write_photo
+from manet_cli.images.photo import Header, Metadata, Photo
+from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
+from manet_cli.images.rows import CollectedPhoto, RowSink
+from manet_cli.images.writing import open_output, read_record, write_photo
 
 __all__ = [
     "FORMATS",
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "CollectedPhoto",
     "Header",
     "ImageFormat",
     "Metadata",
     "Photo",
+    "RowSink",
     "check_writable_as",
     "format_by_name",
     "format_for_suffix",
+    "open_output",
     "premultiply",
     "read_header",
     "read_photo",

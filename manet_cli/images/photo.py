@@ -7,7 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Metadata", "Photo"]
+__all__ = ["Header", "Metadata", "Photo"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a photo is, or will be once decoded or written.
+
+    `width` and `height`: pixels, after the orientation. `channels`: 1 (grey) or 3 (RGB), alpha not counted.
+    `has_alpha`: whether there is transparency beside them. `bits`: per channel, 8 or 16.
+    """
+
+    width: int
+    height: int
+    channels: int
+    has_alpha: bool
+    bits: int
 
 
 @dataclass(frozen=True)
@@ -47,3 +62,9 @@ class Photo:
     def width(self) -> int:
         """Pixels in a row."""
         return int(self.pixels.shape[1])
+
+    @property
+    def header(self) -> Header:
+        """What it is, without its pixels."""
+        height, width, channels = self.pixels.shape
+        return Header(width, height, channels, self.alpha is not None, self.pixels.dtype.itemsize * 8)

@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,10 +19,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from manet_cli.errors import InputError
 from manet_cli.images import exif, headers
 from manet_cli.images.formats import FORMATS
-from manet_cli.images.photo import Metadata, Photo
+from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.quiet import logged_warnings
 
-__all__ = ["MAX_PIXELS", "Header", "open_image", "read_header", "read_photo"]
+__all__ = ["MAX_PIXELS", "open_image", "read_header", "read_photo"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,21 +41,6 @@ _REFUSED_MODES = {
     "F": "in floating-point numbers",
 }
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a photo will be once decoded.
-
-    `width` and `height`: pixels, after the orientation. `channels`: 1 (grey) or 3 (RGB), alpha not counted.
-    `has_alpha`: whether there is transparency beside them. `bits`: per channel, 8 or 16.
-    """
-
-    width: int
-    height: int
-    channels: int
-    has_alpha: bool
-    bits: int
 
 
 def read_header(source: Path | bytes, name: str) -> Header:

@@ -25,10 +25,14 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
@@ -36,11 +40,12 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from manet_cli.errors import OutputError, UsageError
 from manet_cli.images import exif
 from manet_cli.images.formats import ImageFormat, check_writable_as
-from manet_cli.images.photo import Metadata, Photo
+from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.quiet import logged_warnings
 from manet_cli.images.reading import open_image
+from manet_cli.images.rows import CollectedImage, RowSink
 
-__all__ = ["read_record", "write_photo"]
+__all__ = ["open_output", "read_record", "write_photo"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +60,9 @@ _JPEG_XMP_PREFIX = 29
 _CLASSIC_TIFF_BYTES = 4_000_000_000
 # The bytes that libaom gives depend on the number of threads, which is the machine's unless it is fixed.
 _AVIF_THREADS = 8
+_READS_UNUSED_BYTE = ("jpeg", "webp")  # of RGBX; the other encoders of Pillow need RGB
+_SPOOLED = 64 << 20  # an output that is no file is kept in memory up to here, then on the disk
+_COPIED_AT_ONCE = 1 << 20
 
 
 def write_photo(
@@ -66,39 +74,57 @@ def write_photo(
     record: str | None = None,
     name: str | None = None,
 ) -> None:
-    """Encode `photo` as `fmt` and write it to a path, or to an open binary file that need not be seekable.
+    """Write a whole photo: `open_output` with the photo's rows and metadata."""
+    with open_output(
+        path_or_file, fmt, photo.header, photo.metadata, quality=quality, record=record, name=name
+    ) as rows:
+        rows.write(photo.pixels, photo.alpha)
 
-    `quality`: 1..100 for JPEG, WebP and AVIF, None for the format's default. `record`: ASCII text that
-    `read_record` gives back; BMP drops it. `name`: what messages call the output. The file is
-    encoded in memory first and written in one go; a path
-    is overwritten in place, so callers give a temporary one (`atomic_path`).
 
-    Raises OutputError if the format cannot hold the photo or the file cannot be written, UsageError for a
-    quality that means nothing.
+@contextmanager
+def open_output(
+    path_or_file: Path | BinaryIO,
+    fmt: ImageFormat,
+    header: Header,
+    metadata: Metadata,
+    *,
+    quality: int | None = None,
+    record: str | None = None,
+    name: str | None = None,
+) -> Iterator[RowSink]:
+    """Give who takes the rows of a picture, to be written as `fmt` to a path or to an open binary file.
+
+    `header` and `metadata`: of the picture to be written. `quality`: 1..100 for JPEG, WebP and AVIF, None for
+    the format's default. `record`: ASCII text that `read_record` gives back; BMP drops it. `name`: what
+    messages call the output. A path is overwritten in place, so callers give a temporary one (`atomic_path`);
+    an open file, which need not be seekable, gets the picture in one go when the block ends, or nothing.
+
+    Raises OutputError if the format cannot hold the picture or the file cannot be written, UsageError for a
+    quality that means nothing; `write` of what is given raises OutputError too.
     """
     if name is None:
         name = path_or_file.name if isinstance(path_or_file, Path) else "the output"
-    bits = photo.pixels.dtype.itemsize * 8
-    check_writable_as(fmt, photo.width, photo.height, alpha=photo.alpha is not None, bits=bits)
+    check_writable_as(fmt, header.width, header.height, alpha=header.has_alpha, bits=header.bits)
     _check_quality(fmt, quality)
-    try:
-        with logged_warnings(name):
-            encoded = _encoded(photo, fmt, quality, record)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise OutputError(f"{name} cannot be encoded as {fmt.name.upper()} ({error}): choose png") from error
-    try:
-        if isinstance(path_or_file, Path):
-            path_or_file.write_bytes(encoded)
-        else:
-            path_or_file.write(encoded)
+    if isinstance(path_or_file, Path):
+        with _reported(name, fmt):
+            file = path_or_file.open("wb")
+        try:
+            encoder = _Encoder(file, fmt, header, metadata, quality, record, name, path_or_file.parent)
+            yield encoder
+            encoder.finish()
+        finally:
+            with suppress(OSError):  # nothing of a whole picture is left to write
+                file.close()
+        return
+    with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
+        encoder = _Encoder(cast(BinaryIO, spool), fmt, header, metadata, quality, record, name, None)
+        yield encoder
+        encoder.finish()
+        with _reported(name, fmt):
+            spool.seek(0)
+            shutil.copyfileobj(spool, path_or_file, _COPIED_AT_ONCE)
             path_or_file.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        reason = error.strerror or "the system gave no reason"
-        raise OutputError(
-            f"{name} cannot be written ({reason}): free some space or choose another folder"
-        ) from error
 
 
 def read_record(path: Path) -> str | None:
@@ -130,23 +156,93 @@ def _check_quality(fmt: ImageFormat, quality: int | None) -> None:
         raise UsageError(f"the quality {quality} is not from 1 to 100: choose one that is")
 
 
-def _encoded(photo: Photo, fmt: ImageFormat, quality: int | None, record: str | None) -> bytes:
-    """Give the bytes of the whole file."""
-    image = _image(photo)
-    metadata = photo.metadata
-    block = _sized_exif(photo)
+@contextmanager
+def _reported(name: str, fmt: ImageFormat) -> Iterator[None]:
+    """Turn what goes wrong while the output called `name` is encoded or written into an OutputError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise OutputError(
+                f"{name} cannot be written ({error.strerror}): free some space or choose another folder"
+            ) from error
+        raise OutputError(f"{name} cannot be encoded as {fmt.name.upper()} ({error}): choose png") from error
+
+
+class _Encoder:
+    """Writes a picture into a file, errors reported under the name that the user knows it by."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        fmt: ImageFormat,
+        header: Header,
+        metadata: Metadata,
+        quality: int | None,
+        record: str | None,
+        name: str,
+        folder: Path | None,
+    ) -> None:
+        self._file = file
+        self._format = fmt
+        self._header = header
+        self._metadata = metadata
+        self._quality = quality
+        self._record = record
+        self._name = name
+        with _reported(name, fmt):
+            self._rows = CollectedImage(header, folder)
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        with _reported(self._name, self._format):
+            self._rows.write(pixels, alpha)
+
+    def finish(self) -> None:
+        """Write what is left, after the last row."""
+        with _reported(self._name, self._format):
+            image = self._rows.image()
+            if image.mode == "RGBX" and self._format.name not in _READS_UNUSED_BYTE:
+                image = image.convert("RGB")
+            with logged_warnings(self._name):
+                _encode(
+                    image, self._file, self._format, self._header, self._metadata, self._quality, self._record
+                )
+            self._file.flush()
+
+
+class _PlainFile:
+    """A file of which Pillow sees no descriptor, so that a full disk is an error with its reason."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+        self.flush = file.flush
+
+
+def _encode(
+    image: Image.Image,
+    file: BinaryIO,
+    fmt: ImageFormat,
+    header: Header,
+    metadata: Metadata,
+    quality: int | None,
+    record: str | None,
+) -> None:
+    """Write the whole file."""
+    block = _sized_exif(metadata, header)
     if quality is None:
         quality = fmt.default_quality
-    grey_kept = (
-        photo.pixels.shape[2] == 1 and fmt.name != "webp" and (fmt.name != "avif" or photo.alpha is None)
-    )
+    grey_kept = header.channels == 1 and fmt.name != "webp" and (fmt.name != "avif" or not header.has_alpha)
     options: dict[str, Any] = {} if metadata.dpi is None else {"dpi": metadata.dpi}
     if metadata.icc_profile is not None and (grey_kept or metadata.icc_profile[16:20] != b"GRAY"):
         options["icc_profile"] = metadata.icc_profile
     if fmt.name == "png":
         options |= _png_options(metadata, block, record)
     elif fmt.name == "tiff":
-        return _encoded_tiff(image, photo, block, record, options)
+        file.write(_encoded_tiff(image, metadata, block, record, options))
+        return
     elif fmt.name != "bmp":
         if record is not None:
             block = exif.with_history(block, record)
@@ -158,31 +254,15 @@ def _encoded(photo: Photo, fmt: ImageFormat, quality: int | None, record: str | 
         options["quality"] = quality
         if fmt.name == "avif" and grey_kept:
             options["subsampling"] = "4:0:0"
-    return _saved(image, fmt.pillow_name, options)
+    image.save(cast(BinaryIO, _PlainFile(file)), fmt.pillow_name, **options)
 
 
-def _saved(image: Image.Image, pillow_name: str, options: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    image.save(file, pillow_name, **options)
-    return file.getvalue()
-
-
-def _image(photo: Photo) -> Image.Image:
-    """Give the photo as a Pillow image: L, LA, RGB, RGBA or I;16."""
-    pixels = photo.pixels
-    if photo.alpha is not None:
-        pixels = np.concatenate([pixels, photo.alpha[..., np.newaxis]], axis=-1)
-    elif pixels.shape[2] == 1:
-        pixels = pixels[..., 0]
-    return Image.fromarray(pixels)
-
-
-def _sized_exif(photo: Photo) -> bytes | None:
-    """Give the photo's EXIF with the photo's size; None if there is none or it cannot be followed."""
-    if photo.metadata.exif is None:
+def _sized_exif(metadata: Metadata, header: Header) -> bytes | None:
+    """Give the EXIF with the picture's size; None if there is none or it cannot be followed."""
+    if metadata.exif is None:
         return None
     try:
-        return exif.with_size(photo.metadata.exif, photo.width, photo.height)
+        return exif.with_size(metadata.exif, header.width, header.height)
     except exif.CorruptExifError as error:
         _log.warning("the EXIF is damaged and is not written: %s", error)
         return None
@@ -229,22 +309,28 @@ def _avif_options(metadata: Metadata, block: bytes | None, record: str | None) -
 
 
 def _encoded_tiff(
-    image: Image.Image, photo: Photo, block: bytes | None, record: str | None, options: dict[str, Any]
+    image: Image.Image,
+    metadata: Metadata,
+    block: bytes | None,
+    record: str | None,
+    options: dict[str, Any],
 ) -> bytes:
     """Give the bytes of a TIFF file: deflated, or a BigTIFF if it may outgrow 4 GB."""
     tags = ImageFileDirectory_v2()
-    if photo.metadata.xmp is not None:
+    if metadata.xmp is not None:
         tags.tagtype[_TIFF_XMP] = _TIFF_BYTE
-        tags[_TIFF_XMP] = photo.metadata.xmp
+        tags[_TIFF_XMP] = metadata.xmp
     if record is not None:
         tags.tagtype[_TIFF_IMAGE_HISTORY] = _TIFF_ASCII
         tags[_TIFF_IMAGE_HISTORY] = record
-    large = photo.pixels.nbytes + (0 if photo.alpha is None else photo.alpha.nbytes) > _CLASSIC_TIFF_BYTES
+    bytes_per_pixel = 2 if image.mode.startswith("I;16") else len(image.mode)
+    large = image.width * image.height * bytes_per_pixel > _CLASSIC_TIFF_BYTES
     layout = {"big_tiff": True} if large else {"compression": "tiff_adobe_deflate"}
-    file = _saved(image, "TIFF", options | layout | {"tiffinfo": tags})
+    file = io.BytesIO()
+    image.save(file, "TIFF", **(options | layout | {"tiffinfo": tags}))
     if block is None:
-        return file
+        return file.getvalue()
     if large:
         _log.warning("the EXIF is not written into a TIFF of more than 4 GB")
-        return file
-    return exif.into_tiff(file, block)
+        return file.getvalue()
+    return exif.into_tiff(file.getvalue(), block)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from manet_cli.images import Photo, premultiply, to_float, to_integer, unpremultiply
+from manet_cli.images import Photo, RowSink, premultiply, to_float, to_integer, unpremultiply
 from manet_cli.inference import RestoredTile
 
 __all__ = ["Canvas", "PhotoRows"]
@@ -49,21 +49,26 @@ class PhotoRows:
 class Canvas:
     """Where finished tiles are put together, at the depth and with the channels of the input.
 
+    Rows go out as soon as all tiles of theirs and all rows above are there, so that no more than a row of
+    tiles is held.
+
     Args:
         photo: the input.
         lr: the same photo as the engine sees it.
         scale: output pixels per input pixel along a side.
+        sink: is given the finished rows from the top down.
     """
 
-    def __init__(self, photo: Photo, lr: PhotoRows, scale: int) -> None:
-        height, width = photo.height * scale, photo.width * scale
-        self._photo = photo
+    def __init__(self, photo: Photo, lr: PhotoRows, scale: int, sink: RowSink) -> None:
         self._scale = scale
-        self._pixels = np.empty((height, width, photo.pixels.shape[2]), photo.pixels.dtype)
-        self._alpha: npt.NDArray[np.uint8] | None = None
+        self._sink = sink
+        self._width = photo.width * scale
+        self._has_alpha = photo.alpha is not None
+        self._top = 0
+        self._pixels = np.empty((0, self._width, photo.pixels.shape[2]), photo.pixels.dtype)
+        self._alpha = np.empty((0, self._width), np.uint8)
+        self._painted = np.empty(0, np.int64)  # pixels of each row held
         self._alpha_range: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
-        if photo.alpha is not None:
-            self._alpha = np.full((height, width), _OPAQUE, np.uint8)
         if lr.alpha is not None:
             image = Image.fromarray(lr.alpha)
             self._alpha_range = (
@@ -76,18 +81,42 @@ class Canvas:
         layers = tile.pixels.permute(0, 2, 3, 1).numpy()
         colours = layers[0]
         height, width = colours.shape[:2]
-        rows, columns = slice(tile.row, tile.row + height), slice(tile.column, tile.column + width)
+        self._hold(tile.row + height - self._top)
+        rows = slice(tile.row - self._top, tile.row + height - self._top)
+        columns = slice(tile.column, tile.column + width)
         if self._pixels.shape[2] == 1:
             colours = colours.mean(axis=2, keepdims=True)
-        if self._alpha is not None and self._alpha_range is not None:
-            row_of = np.arange(rows.start, rows.stop)[:, None] // self._scale
+        if self._alpha_range is not None:
+            row_of = np.arange(tile.row, tile.row + height)[:, None] // self._scale
             column_of = np.arange(columns.start, columns.stop)[None, :] // self._scale
             low, high = (limit[row_of, column_of] for limit in self._alpha_range)
             alpha = np.clip(to_integer(layers[1].mean(axis=2), np.uint8), low, high)
             self._alpha[rows, columns] = alpha
             colours = unpremultiply(colours, to_float(alpha))
         self._pixels[rows, columns] = to_integer(colours, self._pixels.dtype.type)
+        self._painted[rows] += width
+        self._hand_out()
 
-    def photo(self) -> Photo:
-        """Return the result, with the metadata of the input."""
-        return Photo(self._pixels, self._alpha, self._photo.metadata)
+    def _hold(self, rows: int) -> None:
+        """Make room for so many rows."""
+        more = rows - len(self._pixels)
+        if more > 0:
+            self._pixels = _longer(self._pixels, more, 0)
+            self._painted = _longer(self._painted, more, 0)
+            if self._has_alpha:
+                self._alpha = _longer(self._alpha, more, _OPAQUE)
+
+    def _hand_out(self) -> None:
+        """Give the sink the rows that are finished."""
+        unfinished = np.flatnonzero(self._painted < self._width)
+        rows = int(unfinished[0]) if len(unfinished) else len(self._painted)
+        if rows == 0:
+            return
+        self._sink.write(self._pixels[:rows], self._alpha[:rows] if self._has_alpha else None)
+        self._pixels, self._painted = self._pixels[rows:].copy(), self._painted[rows:].copy()
+        self._alpha = self._alpha[rows:].copy()
+        self._top += rows
+
+
+def _longer(array: npt.NDArray[Any], rows: int, value: int) -> npt.NDArray[Any]:
+    return np.concatenate([array, np.full((rows, *array.shape[1:]), value, array.dtype)])

@@ -5,13 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, OutputError
-from manet_cli.images import ImageFormat, Photo, check_writable_as, read_photo, write_photo
+from manet_cli.images import (
+    CollectedPhoto,
+    Header,
+    ImageFormat,
+    Metadata,
+    Photo,
+    RowSink,
+    open_output,
+    read_photo,
+)
 from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile, memory_reported
 from manet_cli.inference.engine import ConstantCode, EstimatedCodes
 from manet_cli.jobs.blur import GivenBlur
@@ -174,20 +184,17 @@ class Upscaler:
         name = item.source.name
         data = read_input(item.source.path, name)
         photo = read_photo(data, "standard input" if name == STDIN else name)
-        scale = self.scale
-        check_writable_as(
-            self.format,
-            photo.width * scale,
-            photo.height * scale,
-            alpha=photo.alpha is not None,
-            bits=photo.pixels.dtype.itemsize * 8,
-        )
+        header = _enlarged(photo.header, self.scale)
+        record = self.record_of(name, data).to_json()
+        del data
         if item.output:
             prepare_folder(item.output.parent)
-        with self._kernel_map(item, photo) as kernel_map:
-            result = self.restored(photo, kernel_map, progress)
-            self._write(result, item.output, self.record_of(name, data).to_json())
-        return result.width, result.height, time.perf_counter() - started
+        with (
+            self._kernel_map(item, photo) as kernel_map,
+            self._output(item.output, header, photo.metadata, record) as rows,
+        ):
+            self.restore_into(rows, photo, kernel_map, progress)
+        return header.width, header.height, time.perf_counter() - started
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
         if item.kernels is None:
@@ -195,12 +202,27 @@ class Upscaler:
         shape = kernel_map_shape(photo.height, photo.width, kernel_size=self.engine.kernel_size)
         return open_kernel_map(item.kernels, shape)
 
-    def restored(
-        self, photo: Photo, kernel_map: KernelMapWriter | None = None, progress: Progress = lambda share: None
-    ) -> Photo:
+    def restored(self, photo: Photo) -> Photo:
         """Upscale a photo in memory.
 
+        Raises:
+            ManetError: as `restore_into` does.
+        """
+        rows = CollectedPhoto(_enlarged(photo.header, self.scale))
+        self.restore_into(rows, photo)
+        return rows.photo(photo.metadata)
+
+    def restore_into(
+        self,
+        rows: RowSink,
+        photo: Photo,
+        kernel_map: KernelMapWriter | None = None,
+        progress: Progress = lambda share: None,
+    ) -> None:
+        """Run the networks over a photo.
+
         Args:
+            rows: is given the rows of the result as they are finished.
             photo: the input.
             kernel_map: is given the kernels; None to keep none.
             progress: is told the share done.
@@ -209,14 +231,13 @@ class Upscaler:
             ManetError: the networks' result is not a number somewhere, or memory ran out.
         """
         lr = PhotoRows(photo)
-        canvas = Canvas(photo, lr, self.scale)
+        canvas = Canvas(photo, lr, self.scale, rows)
         done, total = 0, lr.height * lr.width * self.scale**2
         progress(0.0)
         for tile in self.tiles(lr, kernel_map.write if kernel_map else None):
             canvas.paint(tile)
             done += tile.pixels.shape[2] * tile.pixels.shape[3]
             progress(done / total)
-        return canvas.photo()
 
     def tiles(
         self, lr: LowResolution, on_kernels: Callable[[KernelTile], None] | None = None
@@ -230,12 +251,25 @@ class Upscaler:
             codes = EstimatedCodes(engine, lr, on_kernels)
         return engine.restore(lr, codes, registered=self.registered)
 
-    def _write(self, photo: Photo, output: Path | None, record: str) -> None:
-        if output is None:
-            try:
-                write_photo(photo, sys.stdout.buffer, self.format, quality=self.quality, record=record)
-            except BrokenPipeError as error:
-                raise OutputError("standard output was closed before the picture was written") from error
+    @contextmanager
+    def _output(
+        self, output: Path | None, header: Header, metadata: Metadata, record: str
+    ) -> Iterator[RowSink]:
+        """Open the output, standard output for no path; it is there, whole, when the block ends."""
+        options: dict[str, Any] = {"quality": self.quality, "record": record}
+        if output is not None:
+            with (
+                atomic_path(output) as temporary,
+                open_output(temporary, self.format, header, metadata, name=output.name, **options) as rows,
+            ):
+                yield rows
             return
-        with atomic_path(output) as temporary:
-            write_photo(photo, temporary, self.format, quality=self.quality, record=record, name=output.name)
+        try:
+            with open_output(sys.stdout.buffer, self.format, header, metadata, **options) as rows:
+                yield rows
+        except BrokenPipeError as error:
+            raise OutputError("standard output was closed before the picture was written") from error
+
+
+def _enlarged(header: Header, scale: int) -> Header:
+    return replace(header, width=header.width * scale, height=header.height * scale)

@@ -1,0 +1,112 @@
+"""Pictures that come row by row: who takes them, and two who keep them until the last one is there."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from manet_cli.images.photo import Header, Metadata, Photo
+
+__all__ = ["CollectedImage", "CollectedPhoto", "RowSink"]
+
+# A picture of more bytes than this is kept on the disk.
+_LARGE = 256 << 20
+
+
+class RowSink(Protocol):
+    """Takes the rows of a picture from the top down, any number at a time."""
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows: (n, W, C) uint8 or uint16, and (n, W) alpha if the picture has it.
+
+        The caller changes neither afterwards.
+        """
+        ...
+
+
+class CollectedPhoto:
+    """Rows become a photo in memory.
+
+    Args:
+        header: of the photo.
+    """
+
+    def __init__(self, header: Header) -> None:
+        dtype = np.uint16 if header.bits == 16 else np.uint8
+        shape = (header.height, header.width)
+        self._pixels = np.empty((*shape, header.channels), dtype)
+        self._alpha: npt.NDArray[Any] | None = np.empty(shape, dtype) if header.has_alpha else None
+        self._filled = 0
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        rows = slice(self._filled, self._filled + len(pixels))
+        self._pixels[rows] = pixels
+        if self._alpha is not None and alpha is not None:
+            self._alpha[rows] = alpha
+        self._filled = rows.stop
+
+    def photo(self, metadata: Metadata) -> Photo:
+        """Return the photo."""
+        return Photo(self._pixels, self._alpha, metadata)
+
+
+class CollectedImage:
+    """Rows become a Pillow image that shares their memory; a large one lies in an unnamed temporary file.
+
+    The system may drop such a file's pages from memory at any time and read them again, and removes it when
+    the process ends, however it ends.
+
+    Args:
+        header: of the picture.
+        folder: where the temporary file may be; None for the system's usual place.
+
+    Raises OSError if there is no room for it.
+    """
+
+    def __init__(self, header: Header, folder: Path | None) -> None:
+        if header.bits == 16:
+            self._mode = "I;16"
+        elif header.channels == 1:
+            self._mode = "LA" if header.has_alpha else "L"
+        else:
+            self._mode = "RGBA" if header.has_alpha else "RGBX"
+        self._size = header.width, header.height
+        dtype = np.dtype(np.uint16 if header.bits == 16 else np.uint8)
+        shape = (header.height, header.width, 1 if header.bits == 16 else len(self._mode))
+        self._values = _array(shape, dtype, folder)
+        self._filled = 0
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        rows = slice(self._filled, self._filled + len(pixels))
+        channels = pixels.shape[2]
+        self._values[rows, :, :channels] = pixels
+        if self._values.shape[2] > channels:
+            self._values[rows, :, channels] = 255 if alpha is None else alpha
+        self._filled = rows.stop
+
+    def image(self) -> Image.Image:
+        """Return the image: L, LA, I;16, RGBX (RGB with an unused byte) or RGBA."""
+        mode = self._mode
+        return Image.frombuffer(mode, self._size, self._values.reshape(-1), "raw", mode, 0, 1)
+
+
+def _array(shape: tuple[int, int, int], dtype: np.dtype[Any], folder: Path | None) -> npt.NDArray[Any]:
+    size = math.prod(shape) * dtype.itemsize
+    if size <= _LARGE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            # Writing to a memory map without room behind it would end the process.
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+        return np.memmap(file, dtype, "r+", shape=shape)
