@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows: there a file that is open cannot be removed, which serves as the lock
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_path", "is_temporary", "prepare_folder", "remove_leftovers"]
+__all__ = ["atomic_path", "check_folder", "is_temporary", "prepare_folder", "remove_leftovers"]
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,14 @@ def prepare_folder(path: Path) -> None:
     except OSError as error:
         reason = error.strerror or "the system gave no reason"
         raise OutputError(f"the folder {path} cannot be made ({reason}): choose another one") from error
-    if not os.access(path, os.W_OK | os.X_OK):
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise OutputError unless `path`, which exists, is a folder in which files can be made."""
+    if not path.is_dir():
+        raise OutputError(f"{path} cannot be a folder, a file is in the way: choose another folder")
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise OutputError(
             f"the folder {path} cannot be written to: choose another one or change its permissions"
         )

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,8 +17,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from manet_cli.errors import ManetError
+from manet_cli.jobs.durations import duration
 
-__all__ = ["Reporter", "print_error", "print_lines", "print_table"]
+__all__ = ["BatchProgress", "Reporter", "print_error", "print_lines", "print_table"]
 
 
 def _stderr() -> Console:
@@ -48,6 +51,83 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     Console(width=width, highlight=False, markup=False).print(table)
 
 
+_LINE_SECONDS = 60.0
+_LONG_SECONDS = 600.0
+
+
+class BatchProgress:
+    """How far a run over pictures is, and when it will end. Several pictures may be at work at once.
+
+    Args:
+        works: the work of each picture, in any unit; 0 for those with nothing to do.
+        show: is called with this object and a picture's name whenever there is something new.
+        clock: seconds from any moment on.
+    """
+
+    def __init__(
+        self,
+        works: Sequence[float],
+        show: Callable[[BatchProgress, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pictures = sum(work > 0 for work in works)
+        self._total = sum(works)
+        self._show = show
+        self._clock = clock
+        self._started = clock()
+        self._running: dict[object, float] = {}
+        self._done = 0.0
+        self._ended = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def picture(self, name: str, work: float) -> Iterator[Callable[[float], None]]:
+        """Follow one picture; the block is given a function of the share of it that is done."""
+        ticket = object()
+
+        def advance(share: float) -> None:
+            with self._lock:
+                self._running[ticket] = share * work
+            self._show(self, name)
+
+        try:
+            yield advance
+        finally:
+            with self._lock:
+                self._running.pop(ticket, None)
+                self._done += work
+                self._ended += work > 0
+            self._show(self, name)
+
+    @property
+    def share(self) -> float:
+        """The share of all work that is done, in [0, 1]."""
+        with self._lock:
+            done = self._done + sum(self._running.values())
+        return min(done / self._total, 1.0) if self._total else 1.0
+
+    @property
+    def count(self) -> str:
+        """Which picture it is at, such as ``12/400``."""
+        return f"{min(self._ended + 1, self.pictures)}/{self.pictures}"
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._started
+
+    def remaining(self) -> float | None:
+        """Give about how many seconds are left, by the pace so far; None before anything was done."""
+        share = self.share
+        return self.elapsed * (1 - share) / share if share else None
+
+    def line(self) -> str:
+        """Say how far the run is: ``12 of 400 pictures, 3%, about 2 h 10 min left``."""
+        remaining = self.remaining()
+        left = "" if remaining is None else f", about {duration(remaining)} left"
+        return f"{self._ended} of {self.pictures} pictures, {self.share:.0%}{left}"
+
+
 class Reporter:
     """Tells a user and a script how a run goes.
 
@@ -60,6 +140,7 @@ class Reporter:
         self._as_json = as_json
         self._quiet = quiet
         self._console = _stderr()
+        self._bars: Progress | None = None
         level = logging.ERROR if quiet else logging.WARNING
         handler = RichHandler(console=self._console, show_time=False, show_path=False, show_level=False)
         logging.basicConfig(level=level, handlers=[handler], format="%(message)s", force=True)
@@ -71,20 +152,55 @@ class Reporter:
 
     def result(self, fields: Mapping[str, object], line: str | None) -> None:
         """Report one input: ``fields`` as JSON, or ``line`` (the written path) if there is one."""
-        if self._as_json:
-            print_lines([json.dumps(dict(fields))])
-        elif line is not None:
-            print_lines([line])
+        with self._bar_away():
+            if self._as_json:
+                print_lines([json.dumps(dict(fields))])
+            elif line is not None:
+                print_lines([line])
 
     def failure(self, error: ManetError) -> None:
         """Report what is wrong with one input on stderr."""
-        print_error(error)
+        with self._bar_away():
+            print_error(error)
 
     @contextmanager
     def progress(self, description: str) -> Iterator[Callable[[float], None]]:
         """Show a bar while the block runs, on a terminal; the block is given a function of the share done."""
-        if self._quiet or not self._console.is_terminal:
-            yield lambda share: None
+        with self._shown([1.0], lambda batch: None) as batch, batch.picture(description, 1.0) as advance:
+            yield advance
+
+    @contextmanager
+    def batch(self, works: Sequence[float], advice: str | None = None) -> Iterator[BatchProgress]:
+        """Show how far a run is while the block runs: a bar on a terminal, else a line every minute.
+
+        Args:
+            works: the work of each picture, in any unit; 0 for those with nothing to do.
+            advice: told once if the run turns out to take long.
+        """
+        told = 0.0
+        advised = advice is None
+
+        def tell(batch: BatchProgress) -> None:
+            nonlocal told, advised
+            if not advised and batch.elapsed > _LINE_SECONDS / 4 and (batch.remaining() or 0) > _LONG_SECONDS:
+                advised = True
+                self.message(f"{batch.line()}: {advice}")
+            if not self._console.is_terminal and batch.elapsed - told > _LINE_SECONDS:
+                told = batch.elapsed
+                self.message(batch.line())
+
+        with self._shown(works, tell) as batch:
+            yield batch
+
+    @contextmanager
+    def _shown(
+        self, works: Sequence[float], tell: Callable[[BatchProgress], None]
+    ) -> Iterator[BatchProgress]:
+        if self._quiet:
+            yield BatchProgress(works, lambda batch, name: None)
+            return
+        if not self._console.is_terminal:
+            yield BatchProgress(works, lambda batch, name: tell(batch))
             return
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -93,5 +209,25 @@ class Reporter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console, transient=True) as bars:
-            task = bars.add_task(description, total=1.0)
-            yield lambda share: bars.update(task, completed=share)
+            task = bars.add_task("", total=1.0)
+
+            def show(batch: BatchProgress, name: str) -> None:
+                description = f"{batch.count} {name}" if batch.pictures > 1 else name
+                bars.update(task, completed=batch.share, description=description)
+                tell(batch)
+
+            self._bars = bars
+            try:
+                yield BatchProgress(works, show)
+            finally:
+                self._bars = None
+
+    @contextmanager
+    def _bar_away(self) -> Iterator[None]:
+        """Take a running bar off the terminal while the block prints."""
+        if self._bars is None:
+            yield
+            return
+        self._bars.stop()
+        yield
+        self._bars.start()

@@ -4,6 +4,7 @@
     ├── InputError            1   an input cannot be used: missing, unreadable, unsupported, too large
     ├── OutputError           1   an output cannot be written: exists, collides, no room, format limit
     ├── OutOfMemoryError      1   even the smallest tile does not fit
+    ├── NotStartedError       1   an input left alone because another one failed (--fail-fast)
     ├── UsageError            2   options that do not go together or have no meaning
     ├── WeightsError          3   weights missing, damaged, of another shape or scale
     └── DeviceError           4   the device asked for does not exist or cannot run the model
@@ -17,6 +18,7 @@ __all__ = [
     "DeviceError",
     "InputError",
     "ManetError",
+    "NotStartedError",
     "OutOfMemoryError",
     "OutputError",
     "UsageError",
@@ -44,6 +46,10 @@ class OutputError(ManetError):
 
 class OutOfMemoryError(ManetError):
     """The device has not enough memory for the smallest tile."""
+
+
+class NotStartedError(ManetError):
+    """An input was not worked on, because another one failed."""
 
 
 class UsageError(ManetError):

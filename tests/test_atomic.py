@@ -274,7 +274,7 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
 def test_an_unwritable_folder_is_refused_whoever_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode, **rest: False)
     with pytest.raises(OutputError, match="cannot be written to"):
         prepare_folder(tmp_path)
 

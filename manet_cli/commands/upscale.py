@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.errors import UsageError
+from manet_cli.errors import NotStartedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from manet_cli.console import Reporter
     from manet_cli.jobs.plan import Item
+    from manet_cli.jobs.sources import Source
     from manet_cli.jobs.upscale import Result, Upscaler
 
 __all__ = ["upscale"]
@@ -31,7 +33,10 @@ class Registration(str, Enum):
 def upscale(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Pictures, folders, glob patterns, or - for stdin."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, folders, glob patterns, @FILE (a list of names; @- is stdin), or - (a picture).",
+        ),
     ],
     scale: shared.Scale = None,
     output: Annotated[
@@ -84,6 +89,12 @@ def upscale(
         bool,
         typer.Option("--dry-run", "-n", help="Say what would be done, with sizes and memory; write nothing."),
     ] = False,
+    fail_fast: Annotated[
+        bool,
+        typer.Option(
+            "--fail-fast", help="Stop at the first input that fails; start nothing if the plan has errors."
+        ),
+    ] = False,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
@@ -94,6 +105,7 @@ def upscale(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.batch import Tally
     from manet_cli.jobs.plan import Planner, check_kernels_path, plan_destination
     from manet_cli.jobs.setup import ModelOptions, open_upscaler
     from manet_cli.jobs.sources import expand_sources
@@ -124,31 +136,52 @@ def upscale(
         scale=upscaler.scale,
         kernels=save_kernels,
         overwrite=overwrite,
-        record_of=upscaler.record_of,
+        weights_sha256=upscaler.weights_sha256,
+        settings=upscaler.settings,
     )
     items = planner.plan()
-    results = _preview(items, upscaler) if dry_run else _run(items, upscaler, reporter)
-    failed = False
-    for result in results:
-        reporter.result(result.fields(), result.line())
-        if result.status == "skipped":
-            reporter.message(f"{result.item.output}: made already, skipped")
-        if result.error is not None:
-            reporter.failure(result.error)
-            failed = True
-    raise typer.Exit(1 if failed else 0)
+    if planner.results:
+        reporter.message(f"{_named(planner.results)} left out: made by this tool from other inputs")
+    tally = Tally(len(items))
+    started = time.monotonic()
+    results = _preview(items, upscaler) if dry_run else _run(items, upscaler, reporter, fail_fast=fail_fast)
+    try:
+        for result in results:
+            tally.add(result)
+            reporter.result(result.fields(), result.line())
+            if result.status == "skipped":
+                reporter.message(f"{result.item.output}: made already, skipped")
+            if result.error is not None and not isinstance(result.error, NotStartedError):
+                reporter.failure(result.error)
+    finally:
+        # After Ctrl-C too.
+        if len(items) > 1:
+            reporter.message(tally.line(time.monotonic() - started))
+    raise typer.Exit(1 if tally.failed else 0)
+
+
+def _named(sources: list[Source]) -> str:
+    return sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
 
 
 def _preview(items: list[Item], upscaler: Upscaler) -> Iterator[Result]:
     return (upscaler.preview(item) for item in items)
 
 
-def _run(items: list[Item], upscaler: Upscaler, reporter: Reporter) -> Iterator[Result]:
+def _run(items: list[Item], upscaler: Upscaler, reporter: Reporter, *, fail_fast: bool) -> Iterator[Result]:
     from manet_cli.atomic import remove_leftovers
+    from manet_cli.jobs.batch import work_of
 
     for folder in {path.parent for item in items for path in (item.output, item.kernels) if path}:
         remove_leftovers(folder)
-    for item in items:
-        with reporter.progress(item.source.name) as progress:
-            result = upscaler.finish(item, progress)
-        yield result
+    # The whole plan was checked: with --fail-fast nothing starts if anything is wrong with it.
+    stopped = fail_fast and any(item.error for item in items)
+    with reporter.batch([work_of(item) for item in items]) as batch:
+        for item in items:
+            if stopped and not item.error and not item.done:
+                yield upscaler.not_started(item)
+                continue
+            with batch.picture(item.source.name, work_of(item)) as progress:
+                result = upscaler.finish(item, progress)
+            stopped = stopped or (fail_fast and result.error is not None)
+            yield result

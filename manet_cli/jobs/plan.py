@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.errors import InputError, ManetError, UsageError
 from manet_cli.images import (
+    IMAGE_SUFFIXES,
     Header,
     ImageFormat,
     check_writable_as,
     format_by_name,
     format_for_suffix,
     read_header,
+    read_record,
 )
+from manet_cli.jobs.claims import Claims
 from manet_cli.jobs.kernel_maps import check_kernel_map
-from manet_cli.jobs.record import Record, matches
-from manet_cli.jobs.sources import STDIN, Source
+from manet_cli.jobs.names import result_stem
+from manet_cli.jobs.record import is_made_from, parse_record
+from manet_cli.jobs.sources import STDIN, Source, names_several
 
 __all__ = ["Destination", "Item", "Planner", "check_kernels_path", "plan_destination"]
 
@@ -78,7 +82,7 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     if output == "":
         raise UsageError("-o is empty: give a file or a folder")
     format = format_by_name(format_name) if format_name is not None else format_by_name("png")
-    several = len(inputs) > 1 or any(Path(name).is_dir() or _is_pattern(name) for name in inputs)
+    several = len(inputs) > 1 or any(map(names_several, inputs))
     if output == STDIN or (output is None and inputs == [STDIN]):
         if several:
             raise UsageError("-o -: standard output holds one picture, but several inputs were given.")
@@ -96,10 +100,6 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     if format_name and named != format:
         raise UsageError(f"-o {output} and --format {format_name} name different formats; give one of them.")
     return Destination(None, path, False, named)
-
-
-def _is_pattern(name: str) -> bool:
-    return any(character in name for character in "*?[") and not os.path.lexists(name)
 
 
 def _looks_like_picture(path: Path) -> bool:
@@ -125,7 +125,12 @@ class Planner:
         scale: output pixels per input pixel along a side.
         kernels: what ``--save-kernels`` names: a folder for several inputs, else a .npy file or a folder.
         overwrite: replace outputs that exist and were made otherwise.
-        record_of: makes the record of an input, to compare it with that of an output that exists.
+        weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
+        settings: those that change pixels, likewise.
+
+    Attributes:
+        results: inputs that are left out, because this tool made them from others: else a second run over
+            ``*.png`` would enlarge the results of the first.
     """
 
     def __init__(
@@ -136,16 +141,21 @@ class Planner:
         scale: int,
         kernels: str | None,
         overwrite: bool,
-        record_of: Callable[[str, bytes], Record],
+        weights_sha256: str,
+        settings: Mapping[str, object],
     ) -> None:
-        self._sources = sources
         self._destination = destination
         self._scale = scale
         self._kernels = kernels
         self._overwrite = overwrite
-        self._record_of = record_of
-        self._inputs = {_key(source.path) for source in sources if source.path is not None}
-        self._claimed: dict[str, Source] = {}
+        self._weights_sha256 = weights_sha256
+        self._settings = settings
+        self._single = len(sources) == 1
+        stems = {source.path.stem for source in sources if source.path}
+        self.results = [source for source in sources if source.path and _is_result(source.path, stems)]
+        results = set(self.results)
+        self._sources = [source for source in sources if source not in results]
+        self._claims = Claims(self._sources, overwrite=overwrite)
 
     def plan(self) -> list[Item]:
         """Plan all pictures."""
@@ -159,16 +169,16 @@ class Planner:
         try:
             if source.path is not None:
                 item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
-                if output and self._is_made(item, source.path, output):
+                if output and self._is_made(source.path, source.name, output):
                     if item.kernels is None or item.kernels.is_file():
-                        self._claimed.setdefault(_key(output), source)
+                        self._claims.keep(output, source)
                         return replace(item, done=True)
                     # Made again for the sake of its kernel map; the same bytes replace it.
-                    self._claim(item.kernels, source)
+                    self._claims.claim(item.kernels, source)
                     return item
             for path in (item.output, item.kernels):
                 if path is not None:
-                    self._claim(path, source)
+                    self._claims.claim(path, source)
             return item
         except ManetError as error:
             return replace(item, error=error)
@@ -180,13 +190,13 @@ class Planner:
         name = f"{_stem(source)}_x{self._scale}{to.format.suffixes[0]}"
         if to.folder:
             return to.folder / source.below / name
-        return source.path.with_name(name) if source.path else Path(name)
+        return source.path.with_name(name) if source.path and source.path.name else Path(name)
 
     def _kernels_path(self, source: Source) -> Path | None:
         if self._kernels is None:
             return None
         path = Path(self._kernels)
-        if path.suffix.lower() == ".npy" and len(self._sources) == 1 and not path.is_dir():
+        if path.suffix.lower() == ".npy" and self._single and not path.is_dir():
             return path
         return path / source.below / f"{_stem(source)}_x{self._scale}_kernels.npy"
 
@@ -203,37 +213,22 @@ class Planner:
             check_kernel_map(header.height, header.width, large=False)
         return header
 
-    def _is_made(self, item: Item, path: Path, output: Path) -> bool:
+    def _is_made(self, path: Path, name: str, output: Path) -> bool:
         """Whether the output is there, made from the same input, weights and settings."""
-        if not output.is_file():
-            return False
         try:
-            data = path.read_bytes()
+            return is_made_from(output, path, self._weights_sha256, self._settings)
         except OSError as error:
-            raise InputError(f"{item.source.name} cannot be read ({error.strerror})") from error
-        return matches(output, self._record_of(item.source.name, data))
+            raise InputError(f"{name} cannot be read ({error.strerror})") from error
 
-    def _claim(self, path: Path, source: Source) -> None:
-        """Refuse a path that is an input's or another output's, or exists and may not be replaced."""
-        key = _key(path)
-        if key in self._inputs:
-            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
-        if key in self._claimed:
-            other = self._claimed[key].name
-            raise OutputError(f"{path} is planned for {other} too: choose another -o, --format or name")
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder: choose another -o")
-        if os.path.lexists(path) and not self._overwrite:
-            raise OutputError(
-                f"{path} exists and was not made from this input, weights and settings: "
-                "give --overwrite or choose another -o"
-            )
-        self._claimed[key] = source
+
+def _is_result(path: Path, stems: set[str]) -> bool:
+    """Whether this tool made a picture from another with one of these stems: by its name and record."""
+    return (
+        path.suffix.lower() in IMAGE_SUFFIXES
+        and result_stem(path) in stems
+        and parse_record(read_record(path)) is not None
+    )
 
 
 def _stem(source: Source) -> str:
     return source.path.stem if source.path else "stdin"
-
-
-def _key(path: Path) -> str:
-    return os.path.normcase(os.path.realpath(path))

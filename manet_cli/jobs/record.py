@@ -13,8 +13,9 @@ from pathlib import Path
 
 from manet_cli import __version__
 from manet_cli.images import read_record
+from manet_cli.weights import file_sha256
 
-__all__ = ["Record", "matches"]
+__all__ = ["Record", "is_made_from", "parse_record"]
 
 Settings = Mapping[str, object]
 
@@ -27,13 +28,17 @@ class Record:
         input_name: file name of the input, without its folder.
         input_sha256: digest of the input file.
         weights_sha256: digest of the weight file.
-        settings: every setting that changes pixels, as the user asked for it.
+        settings: every setting that changes pixels, as the user asked for it: an option's name without its
+            dashes and its value. An option that comes with a later version stands here only where it is not
+            at its default, so that what older versions made is still recognised.
+        tool: name and version of the program that wrote it.
     """
 
     input_name: str
     input_sha256: str
     weights_sha256: str
     settings: Settings
+    tool: str = f"manet_cli {__version__}"
 
     @classmethod
     def of(cls, name: str, data: bytes, weights_sha256: str, settings: Settings) -> Record:
@@ -44,7 +49,7 @@ class Record:
         """Return the record as one line of ASCII JSON."""
         return json.dumps(
             {
-                "tool": f"manet_cli {__version__}",
+                "tool": self.tool,
                 "input": self.input_name,
                 "input_sha256": self.input_sha256,
                 "weights_sha256": self.weights_sha256,
@@ -53,15 +58,37 @@ class Record:
         )
 
 
-def matches(output: Path, record: Record) -> bool:
-    """Whether ``output`` holds a record of the same input, weights and settings (names do not matter)."""
-    text = read_record(output)
-    if text is None:
+def is_made_from(output: Path, path: Path, weights_sha256: str, settings: Settings) -> bool:
+    """Whether ``output`` is there and holds a record of this input, these weights and settings.
+
+    Names do not matter, so that files can be renamed and folders moved. The input is read only if all else
+    agrees.
+
+    Raises:
+        OSError: the input cannot be read.
+    """
+    found = parse_record(read_record(output)) if output.is_file() else None
+    if found is None:
         return False
+    # As JSON gives it back: tuples become lists.
+    wanted = json.loads(json.dumps(dict(settings)))
+    same = found.weights_sha256 == weights_sha256 and found.settings == wanted
+    return same and found.input_sha256 == file_sha256(path)
+
+
+def parse_record(text: str | None) -> Record | None:
+    """Read the text of a record; None for no text, or any that is not a record."""
     try:
-        found = json.loads(text)
-    except ValueError:
-        return False
-    wanted = json.loads(record.to_json())
-    same = ("input_sha256", "weights_sha256", "settings")
-    return isinstance(found, dict) and all(found.get(key) == wanted[key] for key in same)
+        fields = json.loads(text or "")
+        record = Record(
+            fields["input"],
+            fields["input_sha256"],
+            fields["weights_sha256"],
+            fields["settings"],
+            fields["tool"],
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    texts = (record.input_name, record.input_sha256, record.weights_sha256, record.tool)
+    valid = all(isinstance(value, str) for value in texts) and isinstance(record.settings, dict)
+    return record if valid else None

@@ -1,20 +1,31 @@
-"""From what the user names (files, folders, patterns, standard input) to the pictures that are meant."""
+"""From what the user names (files, folders, patterns, lists, stdin) to the pictures that are meant."""
 
 from __future__ import annotations
 
+import codecs
 import glob
+import logging
 import os
-import re
+import sys
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from manet_cli.errors import InputError, ManetError
+from manet_cli.atomic import is_temporary
+from manet_cli.errors import InputError, ManetError, UsageError
 from manet_cli.images import IMAGE_SUFFIXES, format_for_suffix, read_record
+from manet_cli.jobs.names import result_stem
+from manet_cli.jobs.record import parse_record
 
-__all__ = ["STDIN", "Source", "expand_sources"]
+__all__ = ["STDIN", "Source", "expand_sources", "names_several"]
+
+logger = logging.getLogger(__name__)
 
 STDIN = "-"
-_OUTPUT_STEM = re.compile(r"(?P<source>.+)_x[234]")
+_LIST = "@"
+_ANY_DEPTH = "**"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -38,18 +49,36 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
     """Expand the inputs of a command line, each picture once, in the order given.
 
     Folders give their pictures by name: files with a known image suffix that are not hidden and were not
-    written by this tool. A pattern is expanded where no file has that very name.
+    written by this tool. Links to folders below them are not followed. A pattern or list is expanded where
+    no file has that very name. A name that no file has is also looked for in Unicode's other spelling (NFC,
+    NFD).
 
     Args:
-        inputs: files, folders, glob patterns (``**`` crosses folders) or ``-``.
+        inputs: files, folders, glob patterns (``**`` crosses folders), ``-``, or ``@FILE`` for a list of
+            files and folders, one a line or separated by NUL; ``@-`` reads the list from standard input.
         recursive: take the folders below a folder too.
+
+    Raises:
+        UsageError: standard input is to be a picture and a list.
     """
+    if STDIN in inputs and _LIST + STDIN in inputs:
+        raise UsageError("- and @- both read standard input; give one of them")
     sources: dict[str, Source] = {}
-    for name in inputs:
+    for name in dict.fromkeys(inputs):
         for source in _expand(name, recursive):
-            key = STDIN if source.path is None else os.path.realpath(source.path)
+            # A link to a picture is another picture: it has a name of its own, and so has its result.
+            key = STDIN
+            if source.path is not None:
+                key = os.path.join(os.path.realpath(source.path.parent), source.path.name)  # noqa: PTH118
             sources.setdefault(key, source)
     return list(sources.values())
+
+
+def names_several(name: str) -> bool:
+    """Whether an input may stand for more than one picture: a folder, a pattern or a list."""
+    if Path(name).is_dir():
+        return True
+    return (glob.has_magic(name) or name.startswith(_LIST)) and not os.path.lexists(name)
 
 
 def _expand(name: str, recursive: bool) -> list[Source]:
@@ -57,48 +86,140 @@ def _expand(name: str, recursive: bool) -> list[Source]:
         return [Source(name, None)]
     if not name:
         return [Source(name, Path(), error=InputError("an input has an empty name: check the command"))]
-    path = Path(name)
-    if not os.path.lexists(path) and glob.has_magic(name):
-        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if os.path.lexists(name):
+        return _named(name, recursive)
+    if name.startswith(_LIST):
+        return _listed(name, recursive)
+    if glob.has_magic(name):
+        spellings = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
+        found = next(filter(None, map(_matches, spellings)), [])
         if not found:
-            return [Source(name, path, error=InputError(f"{name} matches no file: check the pattern"))]
-        return [source for match in found for source in _expand(match, recursive)]
+            return [Source(name, Path(name), error=InputError(f"{name} matches no file: check the pattern"))]
+        return [source for match in found for source in _named(match, recursive)]
+    return _named(name, recursive)
+
+
+def _named(name: str, recursive: bool) -> list[Source]:
+    """Give what a name stands for that is no pattern: the pictures of a folder, or a file."""
+    name = _spelled(name)
+    path = Path(name)
     if path.is_dir():
-        advice = "" if recursive or not _has_folders(path) else ": try -r"
-        nothing = Source(name, path, error=InputError(f"{name} holds no pictures{advice}"))
-        return _pictures_in(path, recursive) or [nothing]
-    return [Source(name, path)]
+        return _pictures_in(path, recursive)
+    return [Source("./-" if name == STDIN else name, path)]
+
+
+def _spelled(name: str) -> str:
+    """Give a name in the Unicode spelling under which it exists, unchanged if it exists in none."""
+    if os.path.lexists(name):
+        return name
+    found = ""
+    for part in Path(name).parts:
+        forms = (part, unicodedata.normalize("NFC", part), unicodedata.normalize("NFD", part))
+        paths = [os.path.join(found, form) for form in forms]  # noqa: PTH118 - keeps ./ and the like
+        found = next((path for path in paths if os.path.lexists(path)), paths[0])
+    return found if os.path.lexists(found) else name
+
+
+def _matches(pattern: str) -> list[str]:
+    """Give the paths that match a pattern, sorted; ``**`` crosses folders, but no links to folders."""
+    parts = Path(pattern).parts
+    if _ANY_DEPTH not in parts:
+        found = glob.glob(pattern)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    else:
+        at = parts.index(_ANY_DEPTH)
+        rest = parts[at + 1 :] or ("*",)
+        found = []
+        for base in _matches(str(Path(*parts[:at]))) if at else ["."]:
+            for parent, folders, _ in os.walk(base):
+                folders[:] = [folder for folder in folders if not folder.startswith(".")]
+                found += _matches(str(Path(glob.escape(parent), *rest)))
+    return sorted({match for match in found if not is_temporary(Path(match))})
+
+
+def _listed(name: str, recursive: bool) -> list[Source]:
+    """Give what a list names: files and folders, from the current folder on; patterns mean nothing there."""
+    file = name.removeprefix(_LIST)
+
+    def failed(reason: str) -> list[Source]:
+        return [Source(name, Path(name), error=InputError(f"{name}: {reason}"))]
+
+    if Path(file).suffix.lower() in IMAGE_SUFFIXES:
+        return failed(f"there is no such file, and a list of names is a text file, not a picture like {file}")
+    try:
+        if file != STDIN:
+            data = Path(file).read_bytes()
+        elif sys.stdin is None:
+            return failed("standard input is closed: give a file")
+        else:
+            data = sys.stdin.buffer.read()
+        lines = list(_lines(data))
+    except OSError as error:
+        return failed(f"the list cannot be read ({error.strerror}): check the path")
+    except UnicodeError:
+        return failed("the list is cut off within a character: write it again")
+    if not lines:
+        return failed("the list is empty")
+    return [source for line in lines for source in _named(line, recursive)]
+
+
+def _lines(data: bytes) -> Iterator[str]:
+    """Give the names in a list: separated by NUL if it holds any, else by newlines; empty ones left out."""
+    if data.startswith(_UTF16):  # as Windows PowerShell redirects
+        data = data.decode("utf-16").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    separator = b"\0" if b"\0" in data else b"\n"
+    for line in data.split(separator):
+        name = line if separator == b"\0" else line.removesuffix(b"\r")
+        if name:
+            yield os.fsdecode(name)
 
 
 def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
-    pictures = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+    """Give the pictures in a folder, and a source with an error for what cannot be looked into."""
+    found: list[Source] = []
+    results = deeper = 0
+
+    def unreadable(error: OSError) -> None:
+        name = str(error.filename)
+        reason = f"the folder {name} cannot be read ({error.strerror}): check its permissions"
+        found.append(Source(name, Path(name), error=InputError(reason)))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        below = sorted(name for name in folders if not name.startswith("."))
+        deeper += len(below)
+        folders[:] = below if recursive else []
+        for name in folders:
+            _warn_of_link(Path(parent, name), folder)
         for name in sorted(names):
-            path = Path(parent) / name
-            if (
-                not name.startswith(".")
-                and path.suffix.lower() in IMAGE_SUFFIXES
-                and not _is_output(path, names)
-            ):
-                pictures.append(Source(str(path), path, path.parent.relative_to(folder)))
-    return pictures
+            path = Path(parent, name)
+            if name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
+                continue
+            if _is_result(path, names):
+                results += 1
+            else:
+                found.append(Source(str(path), path, path.parent.relative_to(folder)))
+    if found:
+        return found
+    but = f" but {results} that this tool made" if results else ""
+    advice = ": try -r" if deeper and not recursive else ""
+    return [Source(str(folder), folder, error=InputError(f"{folder} holds no pictures{but}{advice}"))]
 
 
-def _has_folders(folder: Path) -> bool:
-    return any(child.is_dir() for child in folder.iterdir())
+def _warn_of_link(path: Path, root: Path) -> None:
+    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+        logger.warning("%s is a link to a folder and is not followed; name it to take it too", path)
 
 
-def _is_output(path: Path, siblings: list[str]) -> bool:
-    """Whether a picture is one of our results: named so, and with a record in it.
+def _is_result(path: Path, siblings: list[str]) -> bool:
+    """Whether a picture was written by this tool: it has a record in it.
 
-    Of a format that holds no record, a source beside it must do.
+    Of a format that holds no record, one is whose name says so and whose source is beside it.
     """
-    match = _OUTPUT_STEM.fullmatch(path.stem)
-    if match is None:
-        return False
     named = format_for_suffix(path)
     if named is None or named.record:
-        return read_record(path) is not None
+        return parse_record(read_record(path)) is not None
+    stem = result_stem(path)
     names = map(Path, siblings)
-    return any(name.stem == match["source"] and name.suffix.lower() in IMAGE_SUFFIXES for name in names)
+    return stem is not None and any(
+        name.stem == stem and name.suffix.lower() in IMAGE_SUFFIXES for name in names
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manet_cli.atomic import atomic_path, prepare_folder
-from manet_cli.errors import InputError, ManetError, OutputError
+from manet_cli.errors import InputError, ManetError, NotStartedError, OutputError
 from manet_cli.images import (
     CollectedPhoto,
     Header,
@@ -170,6 +170,12 @@ class Upscaler:
         except ManetError as error:
             return Result(item, "failed", self.scale, error=error)
         return Result(item, "done", self.scale, width, height, seconds)
+
+    def not_started(self, item: Item) -> Result:
+        """Say that a picture was left alone because another one failed."""
+        name = item.source.name
+        error = NotStartedError(f"{name} was not started, because another input failed (--fail-fast)")
+        return Result(item, "failed", self.scale, error=error)
 
     def run(self, item: Item, progress: Progress) -> tuple[int, int, float]:
         """Make one picture.

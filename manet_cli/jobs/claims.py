@@ -1,0 +1,107 @@
+"""Which files a run may write, so that no two results meet and no input is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from manet_cli.atomic import check_folder
+from manet_cli.errors import ManetError, OutputError
+from manet_cli.images import format_for_suffix
+from manet_cli.jobs.names import existing_folder, folded, ignores_case
+from manet_cli.jobs.sources import Source
+
+__all__ = ["Claims", "path_key"]
+
+
+def path_key(path: Path) -> str:
+    """Give what two paths of the same file have in common."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+class Claims:
+    """The inputs of a run and the files claimed so far; nothing is written.
+
+    Args:
+        sources: all inputs.
+        overwrite: files that exist may be replaced, but never an input.
+    """
+
+    def __init__(self, sources: list[Source], *, overwrite: bool) -> None:
+        self._overwrite = overwrite
+        paths = [source.path for source in sources if source.path is not None]
+        self._inputs = {path_key(path) for path in paths}
+        self._input_files = {identity for path in paths if (identity := _identity(path))}
+        self._claimed: dict[str, Source] = {}
+        self._folded: dict[str, tuple[Path, Source]] = {}
+        self._folders: dict[Path, ManetError | None] = {}
+
+    def keep(self, path: Path, source: Source) -> None:
+        """Claim a file that is there already and stays; whoever claimed it first has it."""
+        key = path_key(path)
+        self._claimed.setdefault(key, source)
+        self._folded.setdefault(folded(key), (path, source))
+
+    def claim(self, path: Path, source: Source) -> None:
+        """Claim a file that is to be written.
+
+        Raises:
+            OutputError: it is an input's or another output's, exists and may not be replaced, or its folder
+                cannot be written to.
+        """
+        key = path_key(path)
+        if key in self._inputs or _identity(path) in self._input_files:
+            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+        if key in self._claimed:
+            other = self._claimed[key].name
+            raise OutputError(f"{path} is planned for {other} too: choose another -o, --format or name")
+        alike, other_source = self._folded.get(folded(key), (None, None))
+        if alike is not None and other_source is not None and ignores_case(path.parent):
+            raise OutputError(
+                f"{path} and {alike} (for {other_source.name}) are one file on a disk that ignores case: "
+                "choose another -o or name"
+            )
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: choose another -o")
+        if os.path.lexists(path) and not self._overwrite:
+            raise OutputError(_why_kept(path))
+        self._check_folder(path.parent)
+        self.keep(path, source)
+
+    def _check_folder(self, folder: Path) -> None:
+        if folder not in self._folders:
+            self._folders[folder] = _folder_error(folder)
+        found = self._folders[folder]
+        if found is not None:
+            raise found
+
+
+def _folder_error(folder: Path) -> ManetError | None:
+    """Give why files cannot be made in a folder that may still have to be made itself; None if they can."""
+    try:
+        check_folder(existing_folder(folder))
+    except OutputError as error:
+        return error
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Give what tells a file from all others, whatever its names; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None
+
+
+def _why_kept(path: Path) -> str:
+    named = format_for_suffix(path)
+    if named is not None and not named.record:
+        return (
+            f"{path} exists, and {named.name.upper()} has no place for the record of what it was made from: "
+            "give --overwrite to make it again, or --format png"
+        )
+    return (
+        f"{path} exists and was not made from this input, weights and settings: "
+        "give --overwrite or choose another -o"
+    )

@@ -1,0 +1,186 @@
+"""Many pictures at once: what is checked before, what is told, and what a second run does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from manet_cli.console import BatchProgress
+from manet_cli.errors import ManetError
+from manet_cli.jobs import claims, names
+from manet_cli.jobs.claims import Claims
+from manet_cli.jobs.durations import duration
+from manet_cli.jobs.sources import Source
+from tests.commands.conftest import Manet, texture
+from tests.jobs.conftest import nobody
+
+
+@pytest.fixture
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three small pictures in a folder that is the current one."""
+    folder = tmp_path / "three"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(texture(9, 12)).save(folder / name)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_second_run_over_a_pattern_makes_nothing_new(manet: Manet, three: Path) -> None:
+    """A shell expands ``*.png`` to the results of the first run too."""
+    first = manet("upscale", *sorted(os.listdir()))
+    assert (first.code, first.lines) == (0, ["a_x4.png", "b_x4.png", "c_x4.png"])
+    before = {name: Path(name).stat().st_mtime_ns for name in os.listdir()}
+    for inputs in (sorted(os.listdir()), ["*.png"]):
+        again = manet("upscale", *inputs, "--json")
+        assert [line["status"] for line in again.json] == ["skipped"] * 3
+        assert "3 inputs left out: made by this tool" in again.stderr
+    assert {name: Path(name).stat().st_mtime_ns for name in os.listdir()} == before
+    elsewhere = manet("upscale", "a.png", "a_x4.png", "-o", "out/")
+    assert elsewhere.lines == ["out/a_x4.png"]
+    assert "a_x4.png left out" in elsewhere.stderr
+    assert manet("upscale", "a_x4.png", "-n", "-q").stdout.startswith("a_x4.png -> a_x4_x4.png 192x144")
+
+
+def test_a_summary_for_several(manet: Manet, three: Path) -> None:
+    Path("bad.png").write_text("no picture")
+    manet("upscale", "a.png")
+    outcome = manet("upscale", ".", "--json")
+    assert outcome.code == 1
+    summary = outcome.stderr.splitlines()[-1]
+    assert summary.startswith("2 done, 1 skipped, 1 failed, in ")
+    assert manet("upscale", ".", "-q").stderr.count("\n") == 1, "errors only"
+
+
+def test_fail_fast(manet: Manet, three: Path) -> None:
+    Path("bad.png").write_text("no picture")
+    outcome = manet("upscale", "c.png", "bad.png", "a.png", "--fail-fast", "--json")
+    assert (outcome.code, [line["status"] for line in outcome.json]) == (1, ["failed"] * 3)
+    assert "not a PNG" in outcome.json[1]["error"]
+    assert "a.png was not started" in outcome.json[2]["error"]
+    assert outcome.stderr.count("manet: ") == 1
+    assert "1 failed, 2 not started" in outcome.stderr
+    assert not Path("c_x4.png").exists(), "the plan is checked before anything starts"
+    # What only shows while a picture is decoded stops those after it.
+    data = Path("b.png").read_bytes()
+    Path("b.png").write_bytes(data[:60] + bytes(40) + data[100:])
+    outcome = manet("upscale", "a.png", "b.png", "c.png", "--fail-fast")
+    assert outcome.lines == ["a_x4.png"]
+    assert "1 done, 1 failed, 1 not started" in outcome.stderr
+    manet("upscale", "c.png", "b.png", "a.png")
+    assert sorted(Path().glob("*_x4.png")) == [Path("a_x4.png"), Path("c_x4.png")]
+
+
+def test_collisions_are_found_before(manet: Manet, three: Path) -> None:
+    Path("sub").mkdir()
+    shutil.copy("a.png", "sub/a.png")
+    outcome = manet("upscale", "a.png", "sub/a.png", "b.png", "-o", "out", "--dry-run", "--json")
+    assert [line["status"] for line in outcome.json] == ["planned", "failed", "planned"]
+    assert "planned for a.png too" in outcome.json[1]["error"]
+    assert not Path("out").exists()
+    os.link("b.png", "a_x4.png")
+    before = Path("b.png").read_bytes()
+    outcome = manet("upscale", "a.png", "b.png", "--overwrite", "--json")
+    assert "is an input" in outcome.json[0]["error"], "another name of an input"
+    assert Path("b.png").read_bytes() == before
+
+
+def test_names_that_differ_in_case_only(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that ignores case the second would replace the first."""
+    sources = [Source(name, Path(name)) for name in ("a.png", "A.png", "Ä.png", "A\u0308.png")]
+    outputs = [Path("out", f"{name}_x4.png") for name in ("a", "A", "ä", "A\u0308")]
+
+    def failures() -> list[bool]:
+        ledger = Claims(sources, overwrite=False)
+        found = []
+        for source, output in zip(sources, outputs, strict=True):
+            try:
+                ledger.claim(output, source)
+                found.append(False)
+            except ManetError as error:
+                found.append("ignores case" in str(error))
+        return found
+
+    monkeypatch.setattr(claims, "ignores_case", lambda folder: True)
+    assert failures() == [False, True, False, True]
+    monkeypatch.setattr(claims, "ignores_case", lambda folder: False)
+    assert failures() == [False] * 4
+
+
+def test_whether_a_disk_ignores_case(three: Path) -> None:
+    Path("CaseProbe").touch()
+    truth = Path("cASEpROBE").exists()
+    Path("CaseProbe").unlink()
+    before = sorted(os.listdir())
+    assert names.ignores_case(three) is truth
+    assert names.ignores_case(three / "not" / "yet") is truth
+    assert sorted(os.listdir()) == before
+
+
+def test_folders_that_cannot_be_written_are_found_before(three: Path) -> None:
+    """Root may write anywhere, so this is planned as somebody else."""
+    three.chmod(0o555)
+    three.parent.chmod(0o755)
+    ledger = Claims([], overwrite=False)
+    with nobody():
+        for output in (Path("a_x4.png"), Path("new", "a_x4.png")):
+            with pytest.raises(ManetError, match="cannot be written to"):
+                ledger.claim(output, Source("a.png", Path("a.png")))
+    three.chmod(0o755)
+    with pytest.raises(ManetError, match="a file is in the way"):
+        ledger.claim(Path("a.png", "below", "a_x4.png"), Source("b.png", Path("b.png")))
+
+
+def test_bmp_says_that_it_holds_no_record(manet: Manet, three: Path) -> None:
+    assert manet("upscale", "a.png", "-o", "a.bmp").code == 0
+    outcome = manet("upscale", "a.png", "-o", "a.bmp")
+    assert outcome.code == 1
+    assert "BMP has no place for the record" in outcome.stderr
+    assert manet("upscale", "a.png", "-o", "a.bmp", "--overwrite").code == 0
+
+
+def test_a_folder_can_be_moved(manet: Manet, three: Path) -> None:
+    manet("upscale", "a.png", "b.png", "-o", "out")
+    moved = three.parent / "moved"
+    three.rename(moved)
+    os.chdir(moved)
+    Path("a.png").rename("renamed.png")
+    Path("out", "a_x4.png").rename(Path("out", "renamed_x4.png"))
+    outcome = manet("upscale", ".", "-o", "out", "--json")
+    assert [line["status"] for line in outcome.json] == ["skipped", "done", "skipped"]
+
+
+def test_the_pace_of_a_batch() -> None:
+    now = 100.0
+    shown = []
+    batch = BatchProgress([0, 30, 10], lambda batch, name: shown.append((name, batch.line())), lambda: now)
+    assert (batch.share, batch.remaining()) == (0, None)
+    with batch.picture("large", 30) as large, batch.picture("small", 10) as small:
+        now += 10
+        large(0.5)
+        small(0.5)
+        assert (batch.share, batch.remaining()) == (0.5, 10)
+    with batch.picture("skipped", 0):
+        pass
+    assert batch.share == 1
+    assert shown[0] == ("large", "0 of 2 pictures, 38%, about 17 s left")
+    assert shown[-1] == ("skipped", "2 of 2 pictures, 100%, about 0.0 s left")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (3e5, "3 d 11 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
