@@ -53,6 +53,14 @@ def upscale(
         int | None,
         typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF. (default: 95, 90, 85)"),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="WxH|Wx|xH",
+            help="Resample the result to this width or height, or to fit both; its aspect stays.",
+        ),
+    ] = None,
     recursive: shared.Recursive = False,
     model: shared.Model = "default",
     device: shared.Device = "auto",
@@ -129,6 +137,7 @@ def upscale(
         registration=registration.value,
         kernel=kernel,
         sigma=sigma,
+        size=size,
     )
     planner = Planner(
         expand_sources(inputs, recursive=recursive),
@@ -136,6 +145,7 @@ def upscale(
         scale=upscaler.scale,
         kernels=save_kernels,
         overwrite=overwrite,
+        result_of=upscaler.result_of,
         weights_sha256=upscaler.weights_sha256,
         settings=upscaler.settings,
     )

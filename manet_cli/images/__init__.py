@@ -11,6 +11,7 @@ from manet_cli.images.formats import (
 )
 from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
+from manet_cli.images.resizing import Resizer
 from manet_cli.images.rows import CollectedPhoto, RowSink
 from manet_cli.images.writing import open_output, read_record, write_photo
 
@@ -23,6 +24,7 @@ __all__ = [
     "ImageFormat",
     "Metadata",
     "Photo",
+    "Resizer",
     "RowSink",
     "check_writable_as",
     "format_by_name",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,6 +125,7 @@ class Planner:
         scale: output pixels per input pixel along a side.
         kernels: what ``--save-kernels`` names: a folder for several inputs, else a .npy file or a folder.
         overwrite: replace outputs that exist and were made otherwise.
+        result_of: says what the result of an input will be.
         weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
         settings: those that change pixels, likewise.
 
@@ -141,6 +142,7 @@ class Planner:
         scale: int,
         kernels: str | None,
         overwrite: bool,
+        result_of: Callable[[Header], Header],
         weights_sha256: str,
         settings: Mapping[str, object],
     ) -> None:
@@ -148,6 +150,7 @@ class Planner:
         self._scale = scale
         self._kernels = kernels
         self._overwrite = overwrite
+        self._result_of = result_of
         self._weights_sha256 = weights_sha256
         self._settings = settings
         self._single = len(sources) == 1
@@ -202,12 +205,9 @@ class Planner:
 
     def _checked_header(self, path: Path, name: str, kernels: Path | None) -> Header:
         header = read_header(path, name)
+        result = self._result_of(header)
         check_writable_as(
-            self._destination.format,
-            header.width * self._scale,
-            header.height * self._scale,
-            alpha=header.has_alpha,
-            bits=header.bits,
+            self._destination.format, result.width, result.height, alpha=result.has_alpha, bits=result.bits
         )
         if kernels:
             check_kernel_map(header.height, header.width, large=False)

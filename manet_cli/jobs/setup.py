@@ -11,6 +11,7 @@ from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import ImageFormat
 from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precision
 from manet_cli.jobs.blur import read_kernel, sigma_kernel
+from manet_cli.jobs.size import parse_size
 from manet_cli.jobs.upscale import Upscaler
 from manet_cli.weights import load_weights
 
@@ -108,6 +109,7 @@ def open_upscaler(
     registration: str,
     kernel: str | None,
     sigma: str | None,
+    size: str | None = None,
 ) -> Upscaler:
     """Make a run's upscaler.
 
@@ -118,6 +120,7 @@ def open_upscaler(
         registration: ``input`` or ``protocol``.
         kernel: ``.npy`` file of the blur; None to estimate it.
         sigma: ``SX[,SY[,THETA]]`` of the blur; None to estimate it.
+        size: of the results, as for ``--size``; None for that of the scale.
 
     Raises:
         UsageError: options that do not go together.
@@ -129,14 +132,14 @@ def open_upscaler(
         raise UsageError(
             f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
         )
+    result_size = None if size is None else parse_size(size)
     opened = open_model(options)
     engine = opened.engine
-    size = engine.kernel_size
     blur = None
     if kernel is not None:
-        blur = read_kernel(Path(kernel), size)
+        blur = read_kernel(Path(kernel), engine.kernel_size)
     elif sigma is not None:
-        blur = sigma_kernel(sigma, opened.scale, size)
+        blur = sigma_kernel(sigma, opened.scale, engine.kernel_size)
     # Ask for the networks that will be needed now, so that weights without them fail before any picture.
     engine.require(estimator=blur is None, restorer=True)
     settings: dict[str, object] = {
@@ -149,4 +152,7 @@ def open_upscaler(
     }
     if format.default_quality is not None:
         settings["quality"] = quality or format.default_quality
-    return Upscaler(engine, format, quality, registration == "input", blur, opened.sha256, settings)
+    if result_size is not None:
+        settings["size"] = str(result_size)
+    registered = registration == "input"
+    return Upscaler(engine, format, quality, registered, blur, opened.sha256, settings, result_size)

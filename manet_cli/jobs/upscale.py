@@ -18,6 +18,7 @@ from manet_cli.images import (
     ImageFormat,
     Metadata,
     Photo,
+    Resizer,
     RowSink,
     open_output,
     read_photo,
@@ -29,6 +30,7 @@ from manet_cli.jobs.canvas import Canvas, PhotoRows
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.record import Record
+from manet_cli.jobs.size import ResultSize
 from manet_cli.jobs.sources import STDIN
 
 __all__ = ["Progress", "Result", "Upscaler", "read_input"]
@@ -122,6 +124,7 @@ class Upscaler:
         blur: the blur the user gave; None to estimate each picture's own.
         weights_sha256: digest of the weight file.
         settings: the settings that change pixels, as the user asked for them.
+        size: that results are brought to after super-resolution; None to leave them.
     """
 
     engine: Engine
@@ -131,11 +134,21 @@ class Upscaler:
     blur: GivenBlur | None
     weights_sha256: str
     settings: Mapping[str, object]
+    size: ResultSize | None = None
 
     @property
     def scale(self) -> int:
         """Output pixels per input pixel along a side."""
         return self.engine.restorer.config.scale
+
+    def result_of(self, header: Header) -> Header:
+        """Return what the result of an input will be.
+
+        Raises:
+            OutputError: the size asked for makes no sense.
+        """
+        enlarged = _enlarged(header, self.scale)
+        return enlarged if self.size is None else self.size.of(enlarged)
 
     def record_of(self, name: str, data: bytes) -> Record:
         """Return the record of an output made from an input's content."""
@@ -147,7 +160,8 @@ class Upscaler:
             return self.finish(item, lambda share: None)
         if item.header is None:
             return Result(item, "planned", self.scale)
-        width, height = item.header.width * self.scale, item.header.height * self.scale
+        result = self.result_of(item.header)
+        width, height = result.width, result.height
         channels = item.header.channels + item.header.has_alpha
         canvas = width * height * channels * item.header.bits // 8
         # The canvas, what encoding it takes, the input twice, and the tile at work.
@@ -161,8 +175,8 @@ class Upscaler:
         if item.error:
             return Result(item, "failed", self.scale, error=item.error)
         if item.done:
-            header = item.header
-            size = (header.width * self.scale, header.height * self.scale) if header else ()
+            made = self.result_of(item.header) if item.header else None
+            size = (made.width, made.height) if made else ()
             return Result(item, "skipped", self.scale, *size)
         try:
             with memory_reported(item.source.name):
@@ -190,7 +204,7 @@ class Upscaler:
         name = item.source.name
         data = read_input(item.source.path, name)
         photo = read_photo(data, "standard input" if name == STDIN else name)
-        header = _enlarged(photo.header, self.scale)
+        header = self.result_of(photo.header)
         record = self.record_of(name, data).to_json()
         del data
         if item.output:
@@ -214,7 +228,7 @@ class Upscaler:
         Raises:
             ManetError: as `restore_into` does.
         """
-        rows = CollectedPhoto(_enlarged(photo.header, self.scale))
+        rows = CollectedPhoto(self.result_of(photo.header))
         self.restore_into(rows, photo)
         return rows.photo(photo.metadata)
 
@@ -236,6 +250,9 @@ class Upscaler:
         Raises:
             ManetError: the networks' result is not a number somewhere, or memory ran out.
         """
+        enlarged, result = _enlarged(photo.header, self.scale), self.result_of(photo.header)
+        if result != enlarged:
+            rows = Resizer(enlarged, result, rows)
         lr = PhotoRows(photo)
         canvas = Canvas(photo, lr, self.scale, rows)
         done, total = 0, lr.height * lr.width * self.scale**2

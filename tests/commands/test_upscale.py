@@ -414,3 +414,31 @@ def test_odd_names_of_inputs_and_targets(manet: Manet, photo: Path) -> None:
     assert [Path(line["input"]).name for line in outcome.json] == ["photo.png", "photo_x4.png"], (
         "a picture that only looks like one of our results is not left out"
     )
+
+
+def test_a_size_of_ones_own(manet: Manet, photo: Path) -> None:
+    planned = manet("upscale", photo, "--size", "100x100", "--json", "--dry-run").json[0]
+    assert (planned["width"], planned["height"]) == (100, 73)
+    assert manet("upscale", photo, "--size", "100x100").code == 0
+    output = photo.with_name("photo_x4.png")
+    assert pixels(output).shape == (73, 100, 3)
+    full = photo.with_name("full.png")
+    manet("upscale", photo, "-o", full)
+    with Image.open(full) as image:
+        expected = np.asarray(image.resize((100, 73), Image.Resampling.LANCZOS)).astype(np.int64)
+    assert np.abs(pixels(output) - expected).max() <= 1
+    assert manet("upscale", photo, "--size", "100x100", "--json").json[0]["status"] == "skipped"
+    assert "was not made from this input" in manet("upscale", photo, "--size", "101x").stderr
+    assert "was not made from this input" in manet("upscale", photo).stderr
+
+
+def test_a_size_without_sense(manet: Manet, photo: Path) -> None:
+    assert manet("upscale", photo, "--size", "large").code == 2
+    outcome = manet("upscale", photo, "--size", "4000x")
+    assert outcome.code == 1
+    assert "at most 2 times" in outcome.stderr
+    # What the format cannot hold at the scale it may hold at the size.
+    wide = photo.with_name("wide.png")
+    Image.fromarray(texture(2, 5000)).save(wide)
+    assert "at most 16383" in manet("upscale", wide, "--format", "webp", "--dry-run").stderr
+    assert manet("upscale", wide, "--format", "webp", "--size", "16383x", "--dry-run").code == 0

@@ -1,0 +1,103 @@
+"""Pictures to any size, row by row: Lanczos windows of three lobes, widened where the picture shrinks.
+
+That is what keeps fine patterns from turning into coarse ones (antialiasing). Colours are multiplied by alpha
+meanwhile. Rows are resampled across as they come and kept only as long as the windows down can reach them, so
+memory does not grow with the picture's height.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
+from manet_cli.images.photo import Header
+from manet_cli.images.rows import RowSink
+
+__all__ = ["Resizer"]
+
+_LOBES = 3
+# Rows that go out together; fixed, so that the result does not depend on how the input's rows come.
+_BLOCK = 64
+_VALUES_AT_ONCE = 4 << 20
+
+
+class Resizer:
+    """Takes a picture's rows (it is a `RowSink`) and gives those of the same picture in another size.
+
+    Args:
+        source: the picture that comes.
+        target: the picture that goes out; differs from the source in width and height alone.
+        sink: takes its rows.
+    """
+
+    def __init__(self, source: Header, target: Header, sink: RowSink) -> None:
+        self._source = source
+        self._target = target
+        self._sink = sink
+        self._ratio = source.height / target.height
+        layers = source.channels + source.has_alpha
+        # Rows of the source at the target's width, from row `_top` on.
+        self._held = np.empty((layers, 0, target.width), np.float32)
+        self._top = 0
+        self._written = 0
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        step = max(_VALUES_AT_ONCE // self._source.width, 1)
+        for start in range(0, len(pixels), step):
+            part = slice(start, start + step)
+            self._hold(pixels[part], None if alpha is None else alpha[part])
+            self._hand_out(pixels.dtype.type)
+
+    def _hold(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        if alpha is None:
+            layers = [to_float(pixels[..., channel]) for channel in range(pixels.shape[2])]
+        else:
+            colours = premultiply(pixels, alpha)
+            layers = [*np.moveaxis(colours, -1, 0), to_float(alpha)]
+        size = self._target.width, len(pixels)
+        rows = [_resized(layer, size, (0.0, float(len(pixels)))) for layer in layers]
+        self._held = np.concatenate([self._held, np.stack(rows)], axis=1)
+
+    def _hand_out(self, dtype: type[Any]) -> None:
+        """Give the sink the rows for which all that they depend on is there."""
+        height, reach = self._source.height, _LOBES * max(self._ratio, 1.0) + 1
+        known = self._top + self._held.shape[1]
+        while self._written < self._target.height:
+            stop = min(self._written + _BLOCK, self._target.height)
+            above, below = self._written * self._ratio, stop * self._ratio
+            first = max(math.floor(above - reach), 0)
+            last = min(math.ceil(below + reach), height)
+            if last > known:
+                break
+            window = self._held[:, first - self._top : last - self._top]
+            size, span = (self._target.width, stop - self._written), (above - first, below - first)
+            self._give(np.stack([_resized(layer, size, span) for layer in window], axis=-1), dtype)
+            self._written = stop
+        first = max(math.floor(self._written * self._ratio - reach), self._top)
+        self._held = self._held[:, first - self._top :].copy()
+        self._top = first
+
+    def _give(self, rows: npt.NDArray[np.float32], dtype: type[Any]) -> None:
+        if not self._source.has_alpha:
+            self._sink.write(to_integer(rows, dtype), None)
+            return
+        # Where the windows overshoot, colours and alpha do so alike: both are clamped after the division.
+        alpha = rows[..., -1]
+        colours = unpremultiply(rows[..., :-1], alpha)
+        self._sink.write(to_integer(colours, dtype), to_integer(alpha, dtype))
+
+
+def _resized(
+    layer: npt.NDArray[np.float32], size: tuple[int, int], span: tuple[float, float]
+) -> npt.NDArray[np.float32]:
+    """Resample the rows within `span` of a layer (H, W) to `size` (width, height); windows reach others."""
+    width = layer.shape[1]
+    box = (0.0, span[0], float(width), min(span[1], float(len(layer))))
+    image = Image.fromarray(np.ascontiguousarray(layer))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, box))
