@@ -1,10 +1,11 @@
 # make demo   upscale the example photo; pictures in demo/
 # make test   lint, types, tests
+# make soak   kill runs and damage pictures, thousands of times; half an hour
 # make wheel  build the wheel, and use it from an empty environment in another folder
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test wheel clean
+.PHONY: demo test soak wheel clean
 
 demo: .venv/runtime
 	.venv/bin/python examples/demo.py
@@ -14,6 +15,9 @@ test: .venv/development
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
+
+soak: .venv/development
+	.venv/bin/python -m pytest --soak tests/safety
 
 wheel: .venv/development
 	rm -rf dist build/wheel

@@ -62,6 +62,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
+    except KeyboardInterrupt:  # before or after the command, where Typer does not see it
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if os.environ.get("MANET_DEBUG") == "1":
             raise

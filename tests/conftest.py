@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 # Before PyTorch is imported, here and in the processes that tests start: on a busy machine several threads
 # each would wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``make soak`` ask for it."""
+    parser.addoption(
+        "--soak", action="store_true", help="kill and damage for many minutes instead of seconds"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ __all__ = [
     "avif_depth",
     "kind_of",
     "png_depth",
+    "png_is_sound",
     "png_is_whole",
     "png_late_exif",
 ]
@@ -27,6 +29,7 @@ TIFF_SAMPLE_FORMAT = 339
 TIFF_SIGNED = 2
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHECKED_AT_ONCE = 1 << 20
 
 
 def kind_of(file: BinaryIO) -> str | None:
@@ -58,6 +61,21 @@ def png_depth(file: BinaryIO) -> tuple[int, int]:
 def png_is_whole(file: BinaryIO) -> bool:
     """Tell whether a PNG file has its last chunk; Pillow decodes one without it."""
     return any(kind == b"IEND" for kind, _, _ in _png_chunks(file))
+
+
+def png_is_sound(file: BinaryIO) -> bool:
+    """Tell whether every chunk of a PNG file agrees with its checksum; Pillow skips those of the pixels."""
+    for kind, start, length in _png_chunks(file):
+        file.seek(start)
+        checksum, left = zlib.crc32(kind), length
+        while left > 0:
+            part = file.read(min(left, _CHECKED_AT_ONCE))
+            if not part:
+                return False
+            checksum, left = zlib.crc32(part, checksum), left - len(part)
+        if file.read(4) != checksum.to_bytes(4, "big"):
+            return False
+    return True
 
 
 def png_late_exif(file: BinaryIO) -> bytes | None:

@@ -66,6 +66,8 @@ def read_photo(source: Path | bytes, name: str) -> Photo:
     """
     with open_image(source, name) as (image, file):
         _checked_header(image, file, name)
+        if image.format == "PNG" and not headers.png_is_sound(file):
+            raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
         early_xmp = image.info.pop("xmp", None)  # else Pillow may turn a TIFF by it
         image.load()
         image.info.setdefault("xmp", early_xmp)
