@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,13 +19,21 @@ try:
 except ImportError:  # Windows: there a file that is open cannot be removed, which serves as the lock
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_path", "check_folder", "is_temporary", "prepare_folder", "remove_leftovers"]
+__all__ = [
+    "atomic_path",
+    "check_folder",
+    "exclusive",
+    "is_temporary",
+    "prepare_folder",
+    "remove_leftovers",
+]
 
 _log = logging.getLogger(__name__)
 
 _PREFIX, _SUFFIX = ".", ".manet-tmp"
 _LONGEST_NAME = 255  # bytes, on the usual file systems
 _ATTEMPTS = 100
+_WAIT = 0.1  # seconds between two looks at a lock
 _HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # some network and user-space file systems
 
@@ -70,6 +79,29 @@ def atomic_path(final: Path) -> Iterator[Path]:
         raise
     finally:
         if descriptor >= 0:
+            os.close(descriptor)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, whose folder exists, while the block runs; wait for whoever else holds it.
+
+    The file is there only while it is held. Raises OSError if it cannot be made.
+    """
+    descriptor = _claimed(path)
+    if descriptor is None:
+        _log.warning("waiting for another process that is at work in %s", path.parent)
+    while descriptor is None:
+        time.sleep(_WAIT)
+        descriptor = _claimed(path)
+    try:
+        yield
+    finally:
+        if fcntl is None:  # an open file cannot be removed there
+            os.close(descriptor)
+        with suppress(OSError):
+            path.unlink()
+        if fcntl is not None:
             os.close(descriptor)
 
 

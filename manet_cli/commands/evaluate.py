@@ -78,7 +78,9 @@ def evaluate(
     parse_protocol(protocol, scale or 4, noise=noise, jpeg=jpeg, seed=seed)
     names = given or [os.environ.get("MANET_MODEL") or "default"]
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    models = open_models(names, ModelOptions(names[0], scale, device, precision, side))
+    models = open_models(
+        names, ModelOptions(names[0], scale, device, precision, side, downloads=reporter.progress)
+    )
     tested, opened = [model for model, _ in models], models[0][1]
     test = parse_protocol(protocol, opened.scale, noise=noise, jpeg=jpeg, seed=seed)
     settings = Settings(opened.scale, test.name, noise, jpeg, seed, opened.device, opened.precision, tile)

@@ -54,7 +54,8 @@ def kernels(
     from manet_cli.jobs.setup import ModelOptions, open_model
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
-    opened = open_model(ModelOptions(model, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE)))
+    side = shared.parse_tile(tile, SMALLEST_TILE)
+    opened = open_model(ModelOptions(model, scale, device, precision, side, downloads=reporter.progress))
     opened.engine.require(estimator=True)
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()

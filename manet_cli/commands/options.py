@@ -35,7 +35,8 @@ Model: TypeAlias = Annotated[
     typer.Option(
         "--model",
         envvar="MANET_MODEL",
-        help="Family of weights (see 'manet weights list'), or a .safetensors or .pth file.",
+        help="Family of weights (see 'manet weights list'), a .safetensors or .pth file, or a source: "
+        "hf://OWNER/REPO/FILE@REVISION or https://...",
     ),
 ]
 Device: TypeAlias = Annotated[
@@ -54,7 +55,7 @@ Models: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Family of weights or a weight file; give it again to compare. By default what "
+        help="Family, file or source of weights; give it again to compare. By default what "
         "MANET_MODEL names, else the family 'default'.",
         show_default=False,
     ),

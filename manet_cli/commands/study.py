@@ -75,7 +75,7 @@ def tsne(
     require_extra("matplotlib", "sklearn")
     true = parse_kernel(kernel)
     files = StudyFiles.plan(output, f"{Path(hr).stem}_tsne", [hr], overwrite=overwrite)
-    (subject,) = _open_subjects([model], scale, device, precision, tile)
+    (subject,) = _open_subjects(reporter, [model], scale, device, precision, tile)
     picture, about = _read_hr(hr)
     with reporter.progress(hr) as progress, memory_reported(hr):
         study = tsne_study(subject, picture, true, samples=samples, seed=seed, progress=progress)
@@ -124,7 +124,7 @@ def consecutive(
     require_extra("matplotlib")
     kernels = (parse_kernel(first), parse_kernel(second))
     files = StudyFiles.plan(output, f"{Path(hr).stem}_consecutive", [hr], overwrite=overwrite)
-    (subject,) = _open_subjects([model], scale, device, precision, tile)
+    (subject,) = _open_subjects(reporter, [model], scale, device, precision, tile)
     picture, about = _read_hr(hr)
     with reporter.progress(hr) as progress, memory_reported(hr):
         study = consecutive_study(subject, picture, *kernels, seed=seed, progress=progress)
@@ -156,7 +156,7 @@ def quantization(
     reporter = Reporter(quiet=quiet)
     require_extra("matplotlib")
     files = StudyFiles.plan(output, "quantization", [], overwrite=overwrite)
-    (subject,) = _open_subjects([model], scale, device, precision, tile)
+    (subject,) = _open_subjects(reporter, [model], scale, device, precision, tile)
     with reporter.progress("quantization") as progress:
         study = quantization_study(subject, progress=progress)
     _finish(study, {}, files, as_json)
@@ -204,7 +204,7 @@ def compare(
         raise UsageError(f"{len(sources)} pictures are given; a sheet holds {_MOST_PICTURES}: give fewer")
     files = StudyFiles.plan(output, "compare", [source.name for source in sources], overwrite=overwrite)
     names = models or [os.environ.get("MANET_MODEL") or "default"]
-    subjects = _open_subjects(names, scale, device, precision, tile, restorer=True)
+    subjects = _open_subjects(reporter, names, scale, device, precision, tile, restorer=True)
     compared, failed = _compare(subjects, sources, detail, reporter)
     if compared:
         _finish(compare_study(subjects, compared, failed), {}, files, as_json)
@@ -236,6 +236,7 @@ def _compare(
 
 
 def _open_subjects(
+    reporter: Reporter,
     names: list[str],
     scale: int | None,
     device: str,
@@ -250,7 +251,9 @@ def _open_subjects(
     from manet_cli.jobs.setup import ModelOptions, open_models
 
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    models = open_models(names, ModelOptions(names[0], scale, device, precision, side))
+    models = open_models(
+        names, ModelOptions(names[0], scale, device, precision, side, downloads=reporter.progress)
+    )
     for _, opened in models:
         opened.engine.require(estimator=True, restorer=restorer)
     return [Subject(model, opened.scale, opened.device, opened.precision, tile) for model, opened in models]

@@ -131,7 +131,15 @@ def upscale(
     if destination.stdout and not dry_run and (sys.stdout is None or sys.stdout.isatty()):
         raise UsageError("a picture would go to the terminal; give -o FILE or send standard output elsewhere")
     upscaler = open_upscaler(
-        ModelOptions(model, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE), exact),
+        ModelOptions(
+            model,
+            scale,
+            device,
+            precision,
+            shared.parse_tile(tile, SMALLEST_TILE),
+            exact,
+            downloads=None if dry_run else reporter.progress,
+        ),
         format=destination.format,
         quality=quality,
         registration=registration.value,

@@ -1,4 +1,4 @@
-"""``manet weights``: what weights there are, whether they are sound, and other file formats of them."""
+"""``manet weights``: what weights there are, whether they are sound, where they come from, other formats."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.errors import OutputError, WeightsError
+from manet_cli.errors import ManetError, OutputError, WeightsError
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, check, find and convert weights.")
+app = typer.Typer(no_args_is_help=True, help="List, pull, check, find and convert weights.")
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A family, an entry, or a .safetensors or .pth file.")
-]
+_WHAT = "A family, an entry, a .safetensors or .pth file, or a source that was pulled."
+Name = Annotated[str, typer.Argument(metavar="NAME", help=_WHAT)]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
@@ -25,34 +24,84 @@ JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 def list_weights(as_json: JsonOutput = False) -> None:
     """List the weights that are known, and which of them are here."""
     from manet_cli.console import print_lines, print_table
-    from manet_cli.weights import load_manifest
+    from manet_cli.weights import list_weights
 
-    entries = load_manifest()
+    rows = list_weights()
     if as_json:
-        print_lines([json.dumps([entry.fields() for entry in entries], indent=2)])
+        print_lines([json.dumps(rows, indent=2)])
         return
-    rows = []
-    for entry in entries:
-        size = entry.size
-        where = f"shipped, {size / 1e6:.1f} MB" if size is not None else "to download"
-        rows.append([entry.name, entry.family, f"x{entry.scale}", where, entry.summary])
-    print_table(["name", "--model", "scale", "where", "what"], rows)
+    table = []
+    for row in rows:
+        about = "" if row["path"] else "about "
+        size = f"{about}{row['bytes'] / 1e6:.1f} MB" if isinstance(row["bytes"], int) else ""
+        scale = f"x{row['scale']}" if row["scale"] else ""
+        name, family, where, quality, licence, summary = (
+            str(row[key] or "") for key in ("name", "family", "where", "quality", "licence", "summary")
+        )
+        table.append([name, family, scale, where, size, quality, licence, summary])
+    print_table(["name", "--model", "scale", "where", "size", "PSNR-Y", "licence", "what"], table)
+
+
+@app.command()
+def pull(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Families, entries, hf://OWNER/REPO/FILE@REVISION or https://...",
+        ),
+    ],
+    scale: shared.Scale = None,
+    accept_unverified: Annotated[
+        bool,
+        typer.Option(
+            "--accept-unverified",
+            help="Take files whose digest nobody knows yet; it is remembered, and later pulls must match.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per name on stdout.")] = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Download weights into the cache, check them, and print where they are.
+
+    A file must have the digest that is known of it; pickles (.pth) are kept as .safetensors. What was pulled
+    is used by its name or its address from then on, without a network.
+    """
+    from manet_cli.console import Reporter
+    from manet_cli.weights import locate_weights
+
+    reporter = Reporter(as_json=as_json, quiet=quiet)
+    code = 0
+    for name in names:
+        fields: dict[str, object] = {"name": name, "status": "failed", "path": None, "sha256": None}
+        try:
+            located = locate_weights(
+                name, scale, accept_unverified=accept_unverified, downloads=reporter.progress
+            )
+        except ManetError as error:
+            code = error.exit_code
+            reporter.result({**fields, "error": str(error)}, None)
+            reporter.failure(error)
+            continue
+        fields |= {"status": located.status, "path": str(located.path), "sha256": located.sha256}
+        reporter.message(f"{name}: {located.status}, sha256 {located.sha256}")
+        reporter.result({**fields, "error": None}, str(located.path))
+    raise typer.Exit(code)
 
 
 @app.command()
 def verify(
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Entries, families or files. (default: all shipped)"),
+        list[str] | None, typer.Argument(metavar="[NAME]...", help=f"{_WHAT} (default: all that are here)")
     ] = None,
     scale: shared.Scale = None,
 ) -> None:
-    """Hash weight files, compare them with the manifest, and check that they make a network."""
+    """Hash weight files, compare them with the digests that are known, and check that they make a network."""
     from manet_cli.console import print_error, print_lines
-    from manet_cli.weights import load_manifest, load_weights
+    from manet_cli.weights import load_weights, names_here
 
     failed = False
-    for name in names or [entry.name for entry in load_manifest() if entry.file]:
+    for name in names or names_here():
         try:
             weights, _ = load_weights(name, scale)
         except WeightsError as error:
@@ -67,9 +116,9 @@ def verify(
 def path(name: Name, scale: shared.Scale = None) -> None:
     """Print the path of a weight file."""
     from manet_cli.console import print_lines
-    from manet_cli.weights import weights_path
+    from manet_cli.weights import locate_weights
 
-    print_lines([str(weights_path(name, scale))])
+    print_lines([str(locate_weights(name, scale).path)])
 
 
 @app.command()
@@ -93,7 +142,7 @@ def convert(
 
 @app.command()
 def show(name: Name, scale: shared.Scale = None, as_json: JsonOutput = False) -> None:
-    """Print what a weight file holds: configuration, parameters, digest, training, evaluation."""
+    """Print what weights are: configuration, parameters, digest, training, evaluation."""
     from manet_cli.console import print_lines
     from manet_cli.weights import describe_weights
 

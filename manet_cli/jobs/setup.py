@@ -13,7 +13,7 @@ from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precis
 from manet_cli.jobs.blur import read_kernel, sigma_kernel
 from manet_cli.jobs.size import parse_size
 from manet_cli.jobs.upscale import Upscaler
-from manet_cli.weights import load_weights
+from manet_cli.weights import Downloads, load_weights
 
 __all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_upscaler"]
 
@@ -29,6 +29,7 @@ class ModelOptions:
         precision: auto, fp32, bf16 or fp16.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
         exact: give tiles the full receptive field.
+        downloads: shows downloads of weights that are not here; None to download nothing.
     """
 
     model: str
@@ -37,6 +38,7 @@ class ModelOptions:
     precision: str
     tile: int | None
     exact: bool = False
+    downloads: Downloads | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def open_model(options: ModelOptions) -> OpenModel:
     """
     device = choose_device(options.device)
     precision = choose_precision(device, options.precision)
-    weights, scale = load_weights(options.model, options.scale)
+    weights, scale = load_weights(options.model, options.scale, options.downloads)
     try:
         engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
     except RuntimeError as error:

@@ -1,20 +1,28 @@
 """Weights: the manifest, the files, and nothing unchecked between them and a model."""
 
+from manet_cli.weights.cache import cache_folder
 from manet_cli.weights.files import Weights, file_sha256, read_weights, write_weights
+from manet_cli.weights.inventory import describe_weights, list_weights, names_here
 from manet_cli.weights.manifest import DEFAULT_FAMILY, Entry, load_manifest
-from manet_cli.weights.resolve import DEFAULT_SCALE, describe_weights, find_entry, load_weights, weights_path
+from manet_cli.weights.pull import Downloads
+from manet_cli.weights.resolve import DEFAULT_SCALE, Located, find_entry, load_weights, locate_weights
 
 __all__ = [
     "DEFAULT_FAMILY",
     "DEFAULT_SCALE",
+    "Downloads",
     "Entry",
+    "Located",
     "Weights",
+    "cache_folder",
     "describe_weights",
     "file_sha256",
     "find_entry",
+    "list_weights",
     "load_manifest",
     "load_weights",
+    "locate_weights",
+    "names_here",
     "read_weights",
-    "weights_path",
     "write_weights",
 ]

@@ -19,9 +19,10 @@ from manet_cli.errors import UsageError, WeightsError
 from manet_cli.models import BlindConfig, BlindModel
 from manet_cli.weights.layout import check_layout, from_published, infer_config, is_published, to_published
 
-__all__ = ["PICKLE_SUFFIXES", "Weights", "file_sha256", "read_weights", "write_weights"]
+__all__ = ["WEIGHT_SUFFIXES", "Weights", "file_sha256", "read_weights", "write_weights"]
 
-PICKLE_SUFFIXES = (".pth", ".pt")
+_PICKLE_SUFFIXES = (".pth", ".pt")
+WEIGHT_SUFFIXES = (".safetensors", *_PICKLE_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Weights:
         tensors: state dict of a `BlindModel`, in the number format of the file.
         config: shapes of its networks.
         published: whether the file has the published layout.
-        sha256: digest of the file.
+        sha256: digest of the file; of the one that was pulled, if it is kept in another format.
     """
 
     tensors: Mapping[str, Tensor]
@@ -72,7 +73,7 @@ def read_weights(path: Path) -> Weights:
         if path.exists() and not path.is_file():
             raise WeightsError("it is not a regular file.")
         sha256 = file_sha256(path)
-        tensors = _read_pickle(path) if path.suffix.lower() in PICKLE_SUFFIXES else _read_safetensors(path)
+        tensors = _read_pickle(path) if path.suffix.lower() in _PICKLE_SUFFIXES else _read_safetensors(path)
         published = is_published(tensors)
         if published:
             tensors = from_published(tensors)
@@ -124,7 +125,7 @@ def write_weights(weights: Weights, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".safetensors", *PICKLE_SUFFIXES):
+    if suffix not in WEIGHT_SUFFIXES:
         raise UsageError(
             f"{path}: weights are written as .safetensors or .pth, not as {suffix or 'no suffix'}."
         )

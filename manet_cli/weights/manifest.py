@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from manet_cli.errors import WeightsError
+from manet_cli.weights.sources import Source, parse_source
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,8 +33,10 @@ class Entry:
         summary: what these weights are, in a sentence.
         licence: SPDX identifier or a sentence.
         file: name of the file shipped in the package; None for weights that are not shipped.
-        url: where the file can be had; None for shipped weights.
+        url: where the file can be had, ``https://`` or ``hf://``; None for shipped weights.
         sha256: digest of the file; None while nobody could see it.
+        parameters: numbers in it, for weights that are not shipped.
+        quality: the figure to compare by, with its test, in a few words; None if it was not measured.
         training: data, iterations, recipe, seed.
         evaluation: figures, with the protocol they were measured by.
     """
@@ -46,6 +49,8 @@ class Entry:
     file: str | None = None
     url: str | None = None
     sha256: str | None = None
+    parameters: int | None = None
+    quality: str | None = None
     training: str | None = None
     evaluation: str | None = None
 
@@ -55,15 +60,13 @@ class Entry:
         return Path(__file__).parent / "shipped" / self.file if self.file else None
 
     @property
-    def size(self) -> int | None:
-        """Bytes of the shipped file; None if it is not here."""
-        return self.path.stat().st_size if self.path and self.path.is_file() else None
+    def source(self) -> Source | None:
+        """Where the file can be pulled from; None for shipped weights.
 
-    def fields(self) -> dict[str, object]:
-        """Return the entry for a script: its table, with the path and the bytes of the file if it is here."""
-        here = self.size is not None
-        fields = {**dataclasses.asdict(self), "path": str(self.path) if here else None, "bytes": self.size}
-        return {key: value for key, value in fields.items() if key != "file"}
+        Raises:
+            UsageError: the manifest names no such place.
+        """
+        return parse_source(self.url, self.sha256) if self.url else None
 
 
 def parse_manifest(text: str) -> tuple[Entry, ...]:
@@ -86,7 +89,7 @@ def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - whatever a TOML fi
     if unknown := sorted(table.keys() - fields.keys()):
         raise WeightsError(f"weights.toml: [{name}] has an unknown key {unknown[0]!r}.")
     for key, field in fields.items():
-        kind = int if key == "scale" else str
+        kind = int if key in ("scale", "parameters") else str
         if key not in table and field.default is dataclasses.MISSING:
             raise WeightsError(f"weights.toml: [{name}] lacks the key {key!r}.")
         if key in table and type(table[key]) is not kind:

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import UsageError, WeightsError
-from manet_cli.weights.files import PICKLE_SUFFIXES, Weights, file_sha256, read_weights
+from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
 from manet_cli.weights.manifest import DEFAULT_FAMILY, Entry, load_manifest
+from manet_cli.weights.pull import Downloads, cached, pull
+from manet_cli.weights.sources import is_source, parse_source
 
-__all__ = ["DEFAULT_SCALE", "describe_weights", "find_entry", "load_weights", "weights_path"]
+__all__ = ["DEFAULT_SCALE", "Located", "find_entry", "is_weight_file", "load_weights", "locate_weights"]
 
 DEFAULT_SCALE = 4
 
 
-def load_weights(model: str = DEFAULT_FAMILY, scale: int | None = None) -> tuple[Weights, int]:
+@dataclass(frozen=True)
+class Located:
+    """Weights that are here.
+
+    Attributes:
+        path: of the file.
+        sha256: digest that tells these weights from others: of the file, or of the one it was converted from.
+        entry: what the manifest says of them; None for files and sources of the user's own.
+        status: shipped, cached, pulled (just now), or file.
+    """
+
+    path: Path
+    sha256: str
+    entry: Entry | None
+    status: str
+
+
+def load_weights(
+    model: str = DEFAULT_FAMILY, scale: int | None = None, downloads: Downloads | None = None
+) -> tuple[Weights, int]:
     """Load the weights that ``model`` names.
 
     Args:
-        model: a family of the manifest, an entry's name, or the path of a weight file.
+        model: a family of the manifest, an entry's name, the path of a weight file, or a source
+            (``hf://...`` or ``https://...``).
         scale: 2, 3 or 4; None for the file's own or, where that decides nothing, 4.
+        downloads: shows downloads; None to download nothing.
 
     Returns:
         The weights, and the scale to use them at.
@@ -28,13 +52,17 @@ def load_weights(model: str = DEFAULT_FAMILY, scale: int | None = None) -> tuple
         UsageError: a file of another scale than an explicit ``scale``.
         WeightsError: unknown, missing or damaged weights.
     """
-    if _is_file(model):
-        weights = read_weights(Path(model).expanduser())
-        if None not in (scale, weights.scale) and scale != weights.scale:
-            raise UsageError(f"{model} holds weights for x{weights.scale}, but -s {scale} was asked for.")
-        return weights, weights.scale or scale or DEFAULT_SCALE
-    entry = find_entry(model, scale)
-    return read_weights(_verified_path(entry)), entry.scale
+    if is_weight_file(model):
+        weights, entry = read_weights(Path(model).expanduser()), None
+    else:
+        located = locate_weights(model, scale, downloads=downloads)
+        weights, entry = read_weights(located.path), located.entry
+        weights = dataclasses.replace(weights, sha256=located.sha256)
+    if entry is not None:
+        return weights, entry.scale
+    if None not in (scale, weights.scale) and scale != weights.scale:
+        raise UsageError(f"{model} holds weights for x{weights.scale}, but -s {scale} was asked for.")
+    return weights, weights.scale or scale or DEFAULT_SCALE
 
 
 def find_entry(name: str, scale: int | None = None) -> Entry:
@@ -55,7 +83,7 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
         known = ", ".join(dict.fromkeys(entry.family for entry in manifest))
         raise WeightsError(
             f"there are no weights called {name!r}; give one of {known}, "
-            "or the path of a .safetensors or .pth file."
+            "the path of a .safetensors or .pth file, or hf://OWNER/REPO/FILE@REVISION."
         )
     for entry in family:
         if entry.scale == (scale or DEFAULT_SCALE):
@@ -67,43 +95,61 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
     )
 
 
-def weights_path(name: str, scale: int | None = None) -> Path:
-    """Return the path of the file that ``name`` stands for, checked against the manifest.
+def locate_weights(
+    name: str,
+    scale: int | None = None,
+    *,
+    accept_unverified: bool = False,
+    downloads: Downloads | None = None,
+) -> Located:
+    """Find the file that ``name`` stands for, checked against the manifest or what was remembered of it.
+
+    Args:
+        name: as `load_weights` takes it.
+        scale: picks the entry of a family.
+        accept_unverified: take a file whose digest nobody knows yet, and remember the digest.
+        downloads: shows downloads; None to download nothing.
 
     Raises:
         UsageError, WeightsError: as `load_weights`.
     """
-    if not _is_file(name):
-        return _verified_path(find_entry(name, scale))
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"{path}: there is no such weight file.")
-    return path
+    if is_weight_file(name):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"{path}: there is no such weight file.")
+        return Located(path, file_sha256(path), None, "file")
+    if is_source(name):
+        entry, source = None, parse_source(name)
+    else:
+        entry = find_entry(name, scale)
+        if entry.source is None:
+            return Located(_shipped_path(entry), entry.sha256 or "", entry, "shipped")
+        source = entry.source
+    receipt, status = cached(source), "cached"
+    if receipt is None:
+        status = "pulled"
+        receipt = pull(
+            source,
+            name=entry.name if entry else name,
+            accept_unverified=accept_unverified,
+            downloads=downloads,
+            scale=entry.scale if entry else None,
+        )
+    return Located(receipt.path, receipt.sha256, entry, status)
 
 
-def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
-    """Return what weights are: from the manifest what it says of them, from the file what is in it.
-
-    Raises:
-        UsageError, WeightsError: as `load_weights`.
-    """
-    fields: dict[str, object] = {} if _is_file(name) else find_entry(name, scale).fields()
-    weights, used_at = load_weights(name, scale)
-    fields |= {"scale": used_at, "sha256": weights.sha256}
-    fields["layout"] = "published" if weights.published else "manet_cli"
-    for part, config in (("estimator", weights.config.estimator), ("restorer", weights.config.restorer)):
-        tensors = [tensor for key, tensor in weights.tensors.items() if key.startswith(f"{part}.")]
-        fields[part] = None if config is None else dataclasses.asdict(config)
-        fields[f"{part}_parameters"] = sum(tensor.numel() for tensor in tensors)
-    fields["number_formats"] = sorted({str(t.dtype).removeprefix("torch.") for t in weights.tensors.values()})
-    return fields
+def is_weight_file(model: str) -> bool:
+    """Whether a name is that of a file, rather than of a family, an entry or a source."""
+    if is_source(model):
+        return False
+    return Path(model).suffix.lower() in WEIGHT_SUFFIXES or "/" in model or "\\" in model
 
 
-def _verified_path(entry: Entry) -> Path:
+def _shipped_path(entry: Entry) -> Path:
     path = entry.path
     if path is None:
         raise WeightsError(
-            f"{entry.name} is not shipped; download it from {entry.url} and give the file with --model."
+            f"{entry.name}: the manifest names neither a file nor an address of these weights."
         )
     if not path.is_file():
         raise WeightsError(f"{path}: the shipped weights are missing; install manet-cli again.")
@@ -113,8 +159,3 @@ def _verified_path(entry: Entry) -> Path:
             "install manet-cli again."
         )
     return path
-
-
-def _is_file(model: str) -> bool:
-    suffix = Path(model).suffix.lower()
-    return suffix in (".safetensors", *PICKLE_SUFFIXES) or "/" in model or "\\" in model

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import manet_cli.weights.resolve
 from manet_cli.errors import UsageError, WeightsError
-from manet_cli.weights import Entry, file_sha256, find_entry, load_manifest, load_weights, weights_path
+from manet_cli.weights import Entry, file_sha256, find_entry, load_manifest, load_weights, locate_weights
 from manet_cli.weights.layout import to_published
 from manet_cli.weights.manifest import parse_manifest
 
@@ -46,7 +46,7 @@ def test_the_real_one_parses_and_holds_together() -> None:
     "entry", [entry for entry in load_manifest() if entry.file], ids=lambda e: str(e.name)
 )
 def test_every_shipped_file_is_the_one_named_and_loads(entry: Entry) -> None:
-    assert weights_path(entry.name) == entry.path
+    assert locate_weights(entry.name).path == entry.path
     weights, scale = load_weights(entry.name)
     assert scale == entry.scale == weights.scale
     assert weights.sha256 == entry.sha256
@@ -99,7 +99,7 @@ def test_a_scale_without_weights_says_what_to_do() -> None:
 
 def test_weights_that_are_not_shipped_say_where_they_are() -> None:
     with pytest.raises(
-        WeightsError, match=r"published_x3 is not shipped; download it from https://.*--model"
+        WeightsError, match=r"published_x3 .at https://.* has no known digest.*pull published_x3 --accept"
     ):
         load_weights("published", 3)
 
@@ -143,7 +143,7 @@ def test_a_wrong_digest_is_refused_before_the_file_is_read(monkeypatch: pytest.M
         raise AssertionError(f"{path} was read")
 
     monkeypatch.setattr(manet_cli.weights.resolve, "read_weights", never)
-    for refuse in (lambda: load_weights("default"), lambda: weights_path(entry.name)):
+    for refuse in (lambda: load_weights("default"), lambda: locate_weights(entry.name)):
         with pytest.raises(WeightsError, match=f"{real.sha256}, but default_x4 is 0000"):
             refuse()
 

@@ -1,0 +1,151 @@
+"""The user's cache: pulled weights, and the digests they had when they were first accepted.
+
+A source has a folder of its own below ``$XDG_CACHE_HOME/manet/weights``:
+
+    NAME-DIGEST_OF_THE_ADDRESS/
+        receipt.json          what was pulled: source, digest, where the file is
+        weights.safetensors   the file, unless the Hub's cache has it in this format
+        partial.pth           (or .safetensors) a download that broke off, with partial.pth.version
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from manet_cli.atomic import atomic_path, exclusive
+from manet_cli.errors import OutputError, WeightsError
+from manet_cli.weights.files import file_sha256
+from manet_cli.weights.sources import Source
+
+__all__ = [
+    "Receipt",
+    "cache_folder",
+    "not_kept",
+    "opened",
+    "read_receipt",
+    "receipts",
+    "source_folder",
+    "write_receipt",
+]
+
+_RECEIPT = "receipt.json"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was pulled from a source.
+
+    Attributes:
+        source: as the user or the manifest wrote it, without a digest.
+        sha256: digest of the file that came; later ones from this source must have it too.
+        path: of the file that is used.
+        path_sha256: its digest; another one where it was converted.
+    """
+
+    source: str
+    sha256: str
+    path: Path
+    path_sha256: str
+
+    def is_sound(self) -> bool:
+        """Hash the file; False if it is gone or is not what was written."""
+        try:
+            return file_sha256(self.path) == self.path_sha256
+        except OSError:
+            return False
+
+
+def cache_folder() -> Path:
+    """Return the folder of pulled weights, which need not exist."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    # A relative value is to be ignored, says the specification of these folders.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "manet" / "weights"
+
+
+def source_folder(source: Source) -> Path:
+    """Return the folder of one source, which need not exist."""
+    return cache_folder() / source.key
+
+
+def read_receipt(folder: Path) -> Receipt | None:
+    """Read the receipt in a source's folder; None if there is none.
+
+    Raises:
+        WeightsError: it cannot be read: what was accepted is not known any more.
+    """
+    path = folder / _RECEIPT
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        texts = [fields[key] for key in ("source", "sha256", "file", "file_sha256")]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise WeightsError(f"{path} cannot be read: remove its folder and pull the weights again") from error
+    source, sha256, file, file_sha256 = texts
+    return Receipt(source, sha256, folder / file, file_sha256)
+
+
+def write_receipt(folder: Path, receipt: Receipt) -> None:
+    """Write a receipt whole; a file inside ``folder`` is named by its name, so the cache may be moved.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    inside = receipt.path.parent == folder
+    fields = {
+        "source": receipt.source,
+        "sha256": receipt.sha256,
+        "file": receipt.path.name if inside else str(receipt.path),
+        "file_sha256": receipt.path_sha256,
+    }
+    with atomic_path(folder / _RECEIPT) as temporary:
+        temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
+def receipts() -> list[Receipt]:
+    """Return what was pulled, in the order of the folders' names; damaged receipts are left out."""
+    found = []
+    for folder in sorted(cache_folder().glob("*/")):
+        with suppress(WeightsError):
+            if receipt := read_receipt(folder):
+                found.append(receipt)
+    return found
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[None]:
+    """Make a source's folder and keep other processes out of it while the block runs; none stays empty.
+
+    Raises:
+        WeightsError: the cache cannot be written.
+    """
+    try:
+        with ExitStack() as stack:
+            while True:
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(exclusive(folder / ".lock.manet-tmp"))
+                    break
+                except FileNotFoundError:  # removed by another process that left it empty
+                    continue
+            yield
+    except (OSError, OutputError) as error:
+        raise not_kept(folder, error) from error
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def not_kept(folder: Path, error: Exception, variable: str = "XDG_CACHE_HOME") -> WeightsError:
+    """Return the error for a cache that cannot be written."""
+    reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+    return WeightsError(
+        f"{folder}: weights cannot be kept there ({reason}): make room, or set {variable} to another folder"
+    )

@@ -1,0 +1,132 @@
+"""Where weights can be pulled from: ``hf://OWNER/REPO/FILE@REVISION`` and ``https://HOST/PATH``.
+
+Either may end in ``#sha256=DIGEST``, which the file must then have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from manet_cli.errors import UsageError
+from manet_cli.weights.files import WEIGHT_SUFFIXES
+
+__all__ = ["HttpsSource", "HubSource", "Source", "is_source", "parse_source"]
+
+_HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)@(?P<revision>[^@]+)")
+# As the Hub's own tools write it.
+_HUB_CANONICAL = re.compile(r"hf://(?:models/)?(?P<repo>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, somewhere else.
+
+    Attributes:
+        text: the source as it is written, without a digest.
+        file: name of the file, ending in a suffix of weights.
+        sha256: the digest that the file must have; None if unknown.
+    """
+
+    text: str
+    file: str
+    sha256: str | None
+
+    @property
+    def suffix(self) -> str:
+        """``.safetensors``, ``.pth`` or ``.pt``."""
+        return "." + self.file.rpartition(".")[2].lower()
+
+    @property
+    def label(self) -> str:
+        """The source for messages: without what may be secret in an address."""
+        return self.text.partition("?")[0]
+
+    @property
+    def key(self) -> str:
+        """A file name of its own, which tells a reader which source it is."""
+        stem = re.sub(r"[^A-Za-z0-9._+-]", "_", self.file.rpartition(".")[0]).strip(".")[:60]
+        return f"{stem or 'weights'}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class HubSource(Source):
+    """A file of a repository on the Hugging Face Hub.
+
+    Attributes:
+        repo: ``OWNER/REPO``.
+        path: of the file in the repository.
+        revision: branch, tag or commit.
+    """
+
+    repo: str
+    path: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class HttpsSource(Source):
+    """A file behind an https address, which is ``text``."""
+
+
+def is_source(text: str) -> bool:
+    """Whether a text names a source, rather than a file or a family."""
+    return "://" in text
+
+
+def parse_source(text: str, sha256: str | None = None) -> Source:
+    """Read a source.
+
+    Args:
+        text: as the user or the manifest wrote it.
+        sha256: the digest that the manifest asks for.
+
+    Raises:
+        UsageError: it is neither an hf:// nor an https:// source, or not of a weight file.
+    """
+    address, _, fragment = text.partition("#")
+    if fragment:
+        name, _, digest = fragment.partition("=")
+        if name != "sha256" or not _DIGEST.fullmatch(digest.lower()):
+            raise UsageError(f"{address}#{fragment}: after # expected sha256= and 64 hexadecimal digits")
+        sha256 = digest.lower()
+    source = _hub_source(address, sha256) if address.startswith("hf://") else _https_source(address, sha256)
+    if source.suffix not in WEIGHT_SUFFIXES:
+        raise UsageError(f"{source.label}: expected a file that ends in {', '.join(WEIGHT_SUFFIXES)}")
+    return source
+
+
+def _hub_source(address: str, sha256: str | None) -> HubSource:
+    match = _HUB_CANONICAL.fullmatch(address) or _HUB.fullmatch(address)
+    if match is None:
+        raise UsageError(
+            f"{address}: expected hf://OWNER/REPO/FILE@REVISION; the revision is a commit, a tag or a branch"
+        )
+    repo, path, revision = match["repo"], match["file"], match["revision"]
+    if ".." in path.split("/") or path.startswith("/"):
+        raise UsageError(f"{address}: {path} is not a path inside a repository")
+    text = f"hf://{repo}/{path}@{revision}"
+    return HubSource(text, path.rpartition("/")[2], sha256, repo, path, revision)
+
+
+def _https_source(address: str, sha256: str | None) -> HttpsSource:
+    try:
+        parts = urlsplit(address)
+        host, secret = parts.hostname, parts.username or parts.password
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"{address}: this address cannot be read ({error})") from error
+    if parts.scheme != "https":
+        raise UsageError(
+            f"{address.partition('?')[0]}: weights are pulled from https:// or hf://, not from {parts.scheme}://"
+        )
+    if secret:
+        raise UsageError(
+            f"https://{host}/...: an address with a user name or a password is not taken; leave them out"
+        )
+    if not host or any(character <= " " or character == "\x7f" for character in address):
+        raise UsageError(f"{address!r}: this is not an https address")
+    return HttpsSource(address, unquote(parts.path).rpartition("/")[2], sha256)

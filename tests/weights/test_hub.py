@@ -1,0 +1,174 @@
+"""The Hugging Face Hub, as its own library meets it: a server on this machine that answers as the Hub does.
+
+The library reads its settings when it is imported, so each setting is tried in a process of its own, in which
+several commands run one after the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.weights.servers import Hub, Remote, Server, address
+
+RUN = """
+import contextlib, io, json, sys
+from manet_cli.cli import main
+for line in sys.stdin:
+    sys.argv = ["manet", *json.loads(line)]
+    errors, stdout = io.StringIO(), io.TextIOWrapper(io.BytesIO())
+    code = None
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(stdout):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    stdout.flush()
+    output = stdout.buffer.getvalue().decode()
+    print(json.dumps({"code": code, "stdout": output, "stderr": errors.getvalue()}), flush=True)
+"""
+
+
+class Machine:
+    """A process with a cache of its own, in which commands run."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("HF_") and not name.lower().endswith("_proxy")
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", RUN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**environment, "XDG_CACHE_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **settings},
+        )
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)
+
+    def __call__(self, *arguments: str | Path) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")
+        self._process.stdin.flush()
+        outcome: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert "Traceback" not in outcome["stderr"], outcome["stderr"]
+        return outcome
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub().running() as hub:
+        assert isinstance(hub, Hub)
+        yield hub
+
+
+def blobs(home: Path) -> list[bytes]:
+    """What the Hub's cache holds."""
+    return [path.read_bytes() for path in home.glob("huggingface/hub/models--*/blobs/*")]
+
+
+def test_pulls(hub: Hub, tmp_path: Path, safetensors_file: Path, pickle_file: Path) -> None:
+    ours, pickled = safetensors_file.read_bytes(), pickle_file.read_bytes()
+    with Server().running() as store, Machine(tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN="hf_secret") as manet:
+        # A large file stands on another server, and the connection to it breaks once.
+        store.files["/blob"] = Remote(ours, cuts=[5000], etag=None)
+        large = hub.add("me/mine/x3.safetensors", Remote(ours, redirect=address(store, "blob")))
+        small = hub.add("me/mine/old/x3.pth", Remote(pickled))
+
+        outcome = manet("weights", "pull", large)
+        assert outcome["code"] == 3
+        assert f"weights pull {large} --accept-unverified" in outcome["stderr"]
+        assert not hub.requests
+        assert not blobs(tmp_path)
+
+        outcome = manet("weights", "pull", large, "--accept-unverified")
+        digest = hashlib.sha256(ours).hexdigest()
+        assert (outcome["code"], outcome["stderr"]) == (0, f"{large}: pulled, sha256 {digest}\n")
+        path = Path(outcome["stdout"].strip())
+        assert path.read_bytes() == ours
+        assert path.is_relative_to(tmp_path / "huggingface"), "in the Hub's cache, not copied"
+
+        # The token went to the Hub, and no further.
+        assert all(headers["authorization"] == "Bearer hf_secret" for *_, headers in hub.requests)
+        assert hub.requests
+        assert not [headers for *_, headers in store.requests if "authorization" in headers]
+        assert len(store.requests) == 2
+
+        outcome = manet("weights", "pull", small, "--accept-unverified", "--json", "-q")
+        fields = json.loads(outcome["stdout"])
+        assert (outcome["stderr"], fields["status"]) == ("", "pulled")
+        assert fields["sha256"] == hashlib.sha256(pickled).hexdigest()
+        assert Path(fields["path"]).is_relative_to(tmp_path / "manet"), "converted"
+
+        # From here on no network is needed.
+        hub.files.clear()
+        hub.requests.clear()
+        assert manet("weights", "verify")["stdout"].count("sound") == 3
+        assert manet("weights", "path", small)["stdout"].strip() == fields["path"]
+        assert json.loads(manet("weights", "show", large, "--json")["stdout"])["scale"] == 3
+        assert not hub.requests
+
+
+def test_what_is_wrong(hub: Hub, tmp_path: Path, safetensors_file: Path) -> None:
+    data = safetensors_file.read_bytes()
+    source = hub.add("me/mine/x3.safetensors", Remote(data))
+    with Machine(tmp_path, HF_ENDPOINT=hub.url) as manet:
+
+        def refused(name: str, *options: str) -> str:
+            outcome = manet("weights", "pull", name, *options)
+            assert (outcome["code"], outcome["stdout"]) == (3, "")
+            assert outcome["stderr"].startswith("manet: ")
+            assert outcome["stderr"].count("\n") == 1, "a sentence, and nothing of the library's"
+            assert not list((tmp_path / "manet" / "weights").iterdir())
+            return str(outcome["stderr"])
+
+        accept = "--accept-unverified"
+        assert "no repository me/other" in refused("hf://me/other/x.pth@main", accept)
+        assert "no revision 'v9'" in refused("hf://me/mine/x3.safetensors@v9", accept)
+        assert "no file y.pth in main" in refused("hf://me/mine/y.pth@main", accept)
+        wrong = f"{source}#sha256={'0' * 64}"
+        assert f"its digest is {'0' * 64}" in refused(wrong)
+        assert not blobs(tmp_path), "what is not what was asked for is not kept"
+        assert "cannot be used" in refused(hub.add("me/mine/page.safetensors", Remote(b"<html>")), accept)
+        assert not blobs(tmp_path)
+
+        assert manet("weights", "pull", source, accept)["code"] == 0
+        # The branch moves on: what was pulled stays what is used, and a new pull does not take the new file.
+        hub.revisions["main"] = hashlib.sha1(b"new").hexdigest()
+        hub.add("me/mine/x3.safetensors", Remote(data[:-1] + b"\1"))
+        outcome = manet("weights", "path", source)
+        assert outcome["code"] == 0
+        Path(outcome["stdout"].strip()).unlink()
+        outcome = manet("weights", "pull", source, accept)
+        assert outcome["code"] == 3
+        assert "when it was accepted it was" in outcome["stderr"]
+
+
+def test_without_a_network(hub: Hub, tmp_path: Path, safetensors_file: Path) -> None:
+    source = hub.add("me/mine/x3.safetensors", Remote(safetensors_file.read_bytes()))
+    with Machine(tmp_path, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1") as manet:
+        outcome = manet("weights", "pull", source, "--accept-unverified")
+        assert (outcome["code"], hub.requests) == (3, [])
+        assert "HF_HUB_OFFLINE is set" in outcome["stderr"]
+        assert manet("upscale", tmp_path / "none.png", "--model", source)["code"] == 3
+    with Server().running() as other, Machine(tmp_path, HF_ENDPOINT=other.url) as manet:
+        other.files["/me/mine/resolve/main/x3.safetensors"] = Remote(safetensors_file.read_bytes())
+        outcome = manet("weights", "pull", source, "--accept-unverified")
+        assert outcome["code"] == 3
+        assert "does not seem to be served by a Hugging Face Hub endpoint" in outcome["stderr"]
+        assert "HF_ENDPOINT" in outcome["stderr"]
