@@ -133,7 +133,7 @@ class Model:
 
         Args:
             image: an array (H, W) or (H, W, 1) grey, (H, W, 3) RGB, or (H, W, 4) RGB and straight alpha, in
-                uint8, uint16 (no alpha) or floats in [0, 1] (no alpha); or a Pillow image: grey, RGB or
+                uint8, uint16 or floats in [0, 1] (no alpha); or a Pillow image: grey, RGB or
                 palette, with or without transparency, or 16-bit grey.
             registration: ``input``: the result lies over the input; ``protocol``: with the published offset
                 of (s - 1) pixels.

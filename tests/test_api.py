@@ -82,6 +82,9 @@ def test_arrays(model: Model) -> None:
     assert np.abs(colours / 257 - np.asarray(result)).max() <= 0.51
     alpha = np.full((18, 23, 1), 255, np.uint8)
     assert np.array_equal(model.upscale(np.dstack((rgb, alpha)))[..., :3], np.asarray(result))
+    half = model.upscale(np.dstack((rgb, alpha // 2)).astype(np.uint16) * 257)
+    assert half.dtype == np.uint16
+    assert (half[..., 3] == 127 * 257).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -147,7 +150,6 @@ RGB = texture(18, 23)
         (lambda model: model.upscale(RGB.astype(np.int64)), "int64"),
         (lambda model: model.upscale(np.full((18, 23), np.nan)), "nan"),
         (lambda model: model.upscale(np.zeros((18, 23, 4))), "floats with alpha"),
-        (lambda model: model.upscale(np.zeros((18, 23, 4), np.uint16)), "uint16 with alpha"),
         (lambda model: model.upscale("photo.png"), "is a str"),
         (lambda model: model.upscale(Image.fromarray(RGB).convert("CMYK")), "CMYK"),
         (lambda model: model.upscale(RGB, registration="x"), "registration='x'"),

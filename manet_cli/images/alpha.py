@@ -29,11 +29,12 @@ def to_integer(values: npt.NDArray[np.floating], dtype: type[_Integer]) -> npt.N
 
 
 def premultiply(
-    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], alpha: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
 ) -> npt.NDArray[np.float32]:
     """Multiply straight colours by their alpha.
 
-    `pixels`: (H, W, C) uint8 or uint16. `alpha`: (H, W) uint8. Returns (H, W, C) float32 in [0, 1].
+    `pixels`: (H, W, C) uint8 or uint16. `alpha`: (H, W) likewise. Returns (H, W, C) float32 in [0, 1].
     """
     return to_float(pixels) * to_float(alpha)[..., np.newaxis]
 

@@ -23,9 +23,9 @@ class ImageFormat:
 
     `name` and `aliases`: what a user may type. `suffixes`: lower case with the dot, the usual one first.
     `pillow_name`: the name Pillow knows it by. `largest_side` (pixels) and `largest_area` (pixels, None: no
-    limit but the sides'): what can be written and read back. `alpha`, `grey16`, `record`: whether it holds
-    transparency, 16-bit grey, the record of a run. `default_quality`: 1..100, None if the format is lossless
-    and has no such setting.
+    limit but the sides'): what can be written and read back. `alpha`, `bits16`, `record`: whether it holds
+    transparency, 16 bits per channel, the record of a run. `default_quality`: 1..100, None if the format is
+    lossless and has no such setting.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ImageFormat:
     largest_area: int | None = None
     aliases: tuple[str, ...] = ()
     alpha: bool = False
-    grey16: bool = False
+    bits16: bool = False
     default_quality: int | None = None
     record: bool = True
 
@@ -46,12 +46,12 @@ _INT32 = 2**31 - 1
 # 32768, below what the formats allow. A BMP file stays below 4 GiB, 3 bytes a pixel and up to 3 of padding a
 # row; libavif's decoder stops at 2^28 pixels.
 FORMATS = (
-    ImageFormat("png", (".png",), "PNG", _INT32, alpha=True, grey16=True),
+    ImageFormat("png", (".png",), "PNG", _INT32, alpha=True, bits16=True),
     ImageFormat(
         "jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG", 65500, aliases=("jpg",), default_quality=95
     ),
     ImageFormat("webp", (".webp",), "WEBP", 16383, alpha=True, default_quality=90),
-    ImageFormat("tiff", (".tif", ".tiff"), "TIFF", _INT32, aliases=("tif",), alpha=True, grey16=True),
+    ImageFormat("tiff", (".tif", ".tiff"), "TIFF", _INT32, aliases=("tif",), alpha=True, bits16=True),
     ImageFormat("bmp", (".bmp",), "BMP", 2**30, 2**30, record=False),
     ImageFormat("avif", (".avif",), "AVIF", 32768, 2**28, alpha=True, default_quality=85),
 )
@@ -95,11 +95,7 @@ def check_writable_as(format: ImageFormat, width: int, height: int, *, alpha: bo
             f"{shown} holds at most {format.largest_area} pixels, not {width}x{height}: "
             "choose png or tiff, or a smaller scale or size"
         )
-    if bits > 8 and not format.grey16:
+    if bits > 8 and not format.bits16:
         raise OutputError(f"{shown} holds 8 bits per channel, not {bits}: choose png or tiff")
-    if bits > 8 and alpha:
-        raise OutputError(
-            f"{shown} is not written with {bits} bits per channel and transparency: choose 8 bits"
-        )
     if alpha and not format.alpha:
         raise OutputError(f"{shown} is not written with transparency: choose png, webp, tiff or avif")

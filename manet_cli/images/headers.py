@@ -10,7 +10,9 @@ from typing import BinaryIO
 
 __all__ = [
     "PNG_GREY",
+    "PNG_GREY_ALPHA",
     "TIFF_BITS_PER_SAMPLE",
+    "TIFF_ORIENTATION",
     "TIFF_PHOTOMETRIC",
     "TIFF_SAMPLE_FORMAT",
     "TIFF_SIGNED",
@@ -22,9 +24,10 @@ __all__ = [
     "png_late_exif",
 ]
 
-PNG_GREY = 0
+PNG_GREY, PNG_GREY_ALPHA = 0, 4
 TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
+TIFF_ORIENTATION = 274
 TIFF_SAMPLE_FORMAT = 339
 TIFF_SIGNED = 2
 

@@ -21,8 +21,8 @@ _PLAIN_MODES |= {"RGB": "RGB", "RGBX": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
 def photo_of_array(array: npt.NDArray[Any]) -> Photo:
     """Return an array as a photo.
 
-    `array`: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGB and straight alpha; uint8, or uint16
-    without alpha, the full range of the type. It is not copied where that can be avoided. Raises InputError
+    `array`: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGB and straight alpha; uint8 or
+    uint16, the full range of the type. It is not copied where that can be avoided. Raises InputError
     for anything else.
     """
     check_array(array)
@@ -33,8 +33,6 @@ def photo_of_array(array: npt.NDArray[Any]) -> Photo:
         pixels = pixels[..., np.newaxis]
     if pixels.shape[2] < 4:
         return Photo(pixels, None, Metadata())
-    if pixels.dtype != np.uint8:
-        raise InputError(f"the array holds {array.dtype} with alpha: give uint8, or leave the alpha out")
     return Photo(pixels[..., :3], pixels[..., 3], Metadata())
 
 

@@ -30,14 +30,16 @@ class Metadata:
     r"""What a file says about its pixels.
 
     `exif`: the EXIF block from its `II` or `MM` on, without the `Exif\0\0` of JPEG, orientation 1, no
-    thumbnail. `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8. `dpi`: dots per inch (x, y), both
-    above 0. Each is None where the file has none.
+    thumbnail. `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8, orientation 1, no thumbnail.
+    `iptc`: IPTC captions and keywords, from their first field on. `dpi`: dots per inch (x, y), both above 0.
+    Each is None where the file has none.
     """
 
     exif: bytes | None = None
     icc_profile: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    iptc: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +47,12 @@ class Photo:
     """One upright picture.
 
     `pixels`: (H, W, C), uint8 or native uint16, C is 1 (grey) or 3 (RGB), the full range of the type.
-    `alpha`: (H, W) uint8, straight (the colours are not multiplied by it), or None; never with uint16 pixels.
+    `alpha`: (H, W) of the same type, straight (the colours are not multiplied by it), or None.
     `metadata`: what the file kept beside the pixels.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-    alpha: npt.NDArray[np.uint8] | None
+    alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None
     metadata: Metadata
 
     @property

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +14,13 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError
-from manet_cli.images import exif, headers
+from manet_cli.images import deep, headers
 from manet_cli.images.formats import FORMATS
-from manet_cli.images.photo import Header, Metadata, Photo
+from manet_cli.images.metadata import metadata_of, turn_of
+from manet_cli.images.photo import Header, Photo
 from manet_cli.images.quiet import logged_warnings
 
 __all__ = ["MAX_PIXELS", "open_image", "read_header", "read_photo"]
-
-_log = logging.getLogger(__name__)
 
 MAX_PIXELS = 178_956_970
 """The most pixels that are decoded: a file of a few kilobytes may claim thousands of millions."""
@@ -40,7 +36,6 @@ _REFUSED_MODES = {
     "I": "in 32-bit or signed integers",
     "F": "in floating-point numbers",
 }
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
 
 
 def read_header(source: Path | bytes, name: str) -> Header:
@@ -59,21 +54,19 @@ def read_photo(source: Path | bytes, name: str) -> Photo:
     `source`: a file, or the content of one. `name`: what messages call it.
 
     Raises InputError if the file is missing, empty, damaged, cut off, no picture, larger than `MAX_PIXELS`,
-    animated or of several pages, or holds what cannot be kept: colours or transparency of more than 8 bits,
-    12-bit grey, 32-bit or floating-point numbers, CMYK, LAB. Of a phone's JPEG with several pictures inside
-    (MPO) the main one is read. EXIF that is damaged is dropped and logged. The orientation of the EXIF is
-    applied, and reset to 1 there and in the XMP; that of an XMP alone is not applied, as in browsers.
+    animated or of several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers,
+    CMYK, LAB; and for colours or transparency of 16 bits if the extra that reads them is not installed. Of a
+    phone's JPEG with several pictures inside (MPO) the main one is read. EXIF that is damaged is dropped and
+    logged. The orientation of the EXIF is applied, and reset to 1 there and in the XMP; that of an XMP alone
+    is not applied, as in browsers.
     """
     with open_image(source, name) as (image, file):
         _checked_header(image, file, name)
         if image.format == "PNG" and not headers.png_is_sound(file):
             raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
-        early_xmp = image.info.pop("xmp", None)  # else Pillow may turn a TIFF by it
-        image.load()
-        image.info.setdefault("xmp", early_xmp)
-        pixels, alpha = _arrays(image, file)
-        turn = _orientation(image, file)
-        metadata = _metadata(image, file, name)
+        pixels, alpha = _deep_arrays(image, file, name) if _is_deep(image, file) else _arrays(image, file)
+        turn = turn_of(image, file)
+        metadata = metadata_of(image, file, name)
     return Photo(_turned(pixels, turn), None if alpha is None else _turned(alpha, turn), metadata)
 
 
@@ -145,70 +138,59 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     _check_depth(image, file, name)
     if image.mode not in _GREY_MODES | _COLOUR_MODES:
         kind = _REFUSED_MODES.get(image.mode, f"in the pixel layout {image.mode}")
-        raise InputError(f"{name} is {kind}: convert it to 8-bit RGB or to 8- or 16-bit grey")
+        raise InputError(f"{name} is {kind}: convert it to RGB or grey of 8 or 16 bits per channel")
     if image.format == "PNG" and not headers.png_is_whole(file):
         raise InputError(f"{name} is cut off before its end: copy or export it again")
-    if _orientation(image, file) >= 5:
+    if turn_of(image, file) >= 5:
         width, height = height, width
-    bits = 16 if image.mode.startswith("I;16") else 8
-    has_alpha = image.has_transparency_data
-    if bits == 16 and has_alpha:
-        raise InputError(
-            f"{name} is 16-bit grey with transparency: convert it to 8 bits or remove the transparency"
-        )
-    return Header(width, height, 1 if image.mode in _GREY_MODES else 3, has_alpha, bits)
+    is_deep = _is_deep(image, file)
+    if is_deep:
+        deep.check_readable(name, 16)
+    bits = 16 if is_deep or image.mode.startswith("I;16") else 8
+    return Header(width, height, 1 if _is_grey(image, file) else 3, image.has_transparency_data, bits)
+
+
+def _is_grey(image: Image.Image, file: BinaryIO) -> bool:
+    if image.format == "PNG":  # Pillow gives 16-bit grey with transparency as colour
+        return headers.png_depth(file)[1] in (headers.PNG_GREY, headers.PNG_GREY_ALPHA)
+    return image.mode in _GREY_MODES
+
+
+def _is_deep(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether a picture that is read has 16 bits per channel in a layout that Pillow would reduce to 8."""
+    if image.format == "PNG":
+        plain_grey = image.mode.startswith("I;16") and not image.has_transparency_data
+        return headers.png_depth(file)[0] > 8 and not plain_grey
+    if isinstance(image, TiffImageFile):
+        return _tiff_depth(image) > 8 and not image.mode.startswith("I;16")
+    return False
+
+
+def _tiff_depth(image: TiffImageFile) -> int:
+    return max(_numbers(image.tag_v2.get(headers.TIFF_BITS_PER_SAMPLE, 1)))
 
 
 def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
-    """Raise InputError for the channels that Pillow would reduce to 8 bits or misread without a word."""
-    if image.format == "PNG":
-        depth, colour_type = headers.png_depth(file)
-        unsupported = depth > 8 and colour_type != headers.PNG_GREY
-    elif image.format == "AVIF":
+    """Raise InputError for the channels that would be reduced to 8 bits or misread without a word."""
+    if image.format == "AVIF":
         depth = headers.avif_depth(file)
         unsupported = depth > 8
     elif isinstance(image, TiffImageFile):
-        depth = max(_numbers(image.tag_v2.get(headers.TIFF_BITS_PER_SAMPLE, 1)))
-        whole_grey = depth == 16 and image.mode.startswith("I;16")
-        unsupported = depth > 8 and not whole_grey and image.mode not in _REFUSED_MODES
+        depth = _tiff_depth(image)
+        unsupported = depth > 8 and depth != 16 and image.mode not in _REFUSED_MODES
         if max(_numbers(image.tag_v2.get(headers.TIFF_SAMPLE_FORMAT, 1))) == headers.TIFF_SIGNED:
-            raise InputError(
-                f"{name} is {_REFUSED_MODES['I']}: convert it to 8-bit RGB or to 8- or 16-bit grey"
-            )
+            raise InputError(f"{name} is {_REFUSED_MODES['I']}: convert it to 8 or 16 bits per channel")
     else:
         return
     if unsupported:
         raise InputError(
-            f"{name} has {depth} bits per channel; only 8-bit pictures and 16-bit grey are read: "
-            "convert it to 8 bits per channel"
+            f"{name} has {depth} bits per channel, and only 8 and 16 are read: "
+            "convert it to 16-bit TIFF or PNG, or to 8 bits"
         )
 
 
 def _numbers(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - Pillow gives a number or a tuple of them
     return tuple(value) if isinstance(value, tuple) else (value,)
-
-
-def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
-    """Give the EXIF block as the file has it, before any check; None if it has none."""
-    raw = image.info.get("exif")
-    if raw is None and image.format == "PNG":
-        raw = headers.png_late_exif(file)
-    if raw is None and isinstance(legacy := image.info.get("Raw profile type exif"), str):
-        # ImageMagick's older form: a blank line, "exif", the length, lines of hexadecimal digits
-        digits = "".join(legacy.split()[2:])
-        raw = bytes.fromhex(digits) if re.fullmatch("(?:[0-9a-fA-F]{2})*", digits) else None
-    return raw if isinstance(raw, bytes) else None
-
-
-def _orientation(image: Image.Image, file: BinaryIO) -> int:
-    """Give the turn, 1..8, still to be applied; Pillow turns a TIFF, and swaps its sides, by itself."""
-    raw = None if image.format == "TIFF" else _raw_exif(image, file)
-    if raw is None:
-        return 1
-    try:
-        return exif.orientation(raw)
-    except exif.CorruptExifError:
-        return 1
 
 
 def _turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
@@ -223,7 +205,10 @@ def _turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
 
 
 def _arrays(image: Image.Image, file: BinaryIO) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    """Give pixels (H, W, C) and alpha (H, W) or None of a decoded image."""
+    """Give pixels (H, W, C) and alpha (H, W) or None of an opened image."""
+    early_xmp = image.info.pop("xmp", None)  # else Pillow may turn a TIFF by it
+    image.load()
+    image.info.setdefault("xmp", early_xmp)
     if image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.uint16)
         white_is_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(headers.TIFF_PHOTOMETRIC) == 0
@@ -244,51 +229,22 @@ def _arrays(image: Image.Image, file: BinaryIO) -> tuple[npt.NDArray[Any], npt.N
     return values, None
 
 
+def _deep_arrays(
+    image: Image.Image, file: BinaryIO, name: str
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]:
+    """Give pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
+    file.seek(0)
+    values = deep.read_pixels(file.read(), str(image.format), name)
+    if isinstance(image, TiffImageFile):
+        values = _turned(values, image.tag_v2.get(headers.TIFF_ORIENTATION, 1))
+    else:
+        image.load()  # only then Pillow has seen the metadata that follow the pixels
+    channels = 1 if values.shape[2] < 3 else 3
+    return values[..., :channels], values[..., channels] if image.has_transparency_data else None
+
+
 def _plain_mode(image: Image.Image) -> str:
     """Give the one of L, LA, RGB and RGBA that holds a decoded 8-bit image without loss."""
     if image.mode in ("P", "PA"):
         return "RGBA" if image.has_transparency_data else "RGB"
     return {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
-
-
-def _metadata(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
-    """Collect what is kept beside the pixels of a decoded image."""
-    block = None
-    try:
-        if image.format == "TIFF":
-            file.seek(0)
-            raw = exif.from_tiff(file.read())
-        else:
-            raw = _raw_exif(image, file)
-        block = exif.cleaned(raw) if raw is not None else None
-    except exif.CorruptExifError as error:
-        _log.warning("%s: its EXIF cannot be followed and is not kept: %s", name, error)
-    profile = image.info.get("icc_profile")
-    xmp = image.info.get("xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    if isinstance(xmp, bytes):
-        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    return Metadata(
-        exif=block,
-        icc_profile=profile if isinstance(profile, bytes) and profile else None,
-        xmp=xmp if isinstance(xmp, bytes) and xmp else None,
-        dpi=_dpi(image.info.get("dpi")),
-    )
-
-
-def _dpi(value: object) -> tuple[float, float] | None:
-    """Give a resolution that every format can hold, None for any other."""
-    if not isinstance(value, tuple) or len(value) != 2:
-        return None
-    try:
-        across, down = float(value[0]), float(value[1])
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    if (
-        not (math.isfinite(across) and math.isfinite(down))
-        or min(across, down) < 1
-        or max(across, down) > 65535
-    ):
-        return None
-    return across, down

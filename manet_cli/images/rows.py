@@ -59,10 +59,10 @@ class CollectedPhoto:
 
 
 class CollectedImage:
-    """Rows become a Pillow image that shares their memory; a large one lies in an unnamed temporary file.
+    """Rows of 8 bits become a Pillow image that shares their memory; a large one lies in a temporary file.
 
-    The system may drop such a file's pages from memory at any time and read them again, and removes it when
-    the process ends, however it ends.
+    The file has no name. The system may drop its pages from memory at any time and read them again, and
+    removes it when the process ends, however it ends.
 
     Args:
         header: of the picture.
@@ -72,16 +72,12 @@ class CollectedImage:
     """
 
     def __init__(self, header: Header, folder: Path | None) -> None:
-        if header.bits == 16:
-            self._mode = "I;16"
-        elif header.channels == 1:
+        if header.channels == 1:
             self._mode = "LA" if header.has_alpha else "L"
         else:
             self._mode = "RGBA" if header.has_alpha else "RGBX"
         self._size = header.width, header.height
-        dtype = np.dtype(np.uint16 if header.bits == 16 else np.uint8)
-        shape = (header.height, header.width, 1 if header.bits == 16 else len(self._mode))
-        self._values = _array(shape, dtype, folder)
+        self._values = _array((header.height, header.width, len(self._mode)), folder)
         self._filled = 0
 
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
@@ -94,19 +90,19 @@ class CollectedImage:
         self._filled = rows.stop
 
     def image(self) -> Image.Image:
-        """Return the image: L, LA, I;16, RGBX (RGB with an unused byte) or RGBA."""
+        """Return the image: L, LA, RGBX (RGB with an unused byte) or RGBA."""
         mode = self._mode
         return Image.frombuffer(mode, self._size, self._values.reshape(-1), "raw", mode, 0, 1)
 
 
-def _array(shape: tuple[int, int, int], dtype: np.dtype[Any], folder: Path | None) -> npt.NDArray[Any]:
-    size = math.prod(shape) * dtype.itemsize
+def _array(shape: tuple[int, int, int], folder: Path | None) -> npt.NDArray[np.uint8]:
+    size = math.prod(shape)
     if size <= _LARGE:
-        return np.empty(shape, dtype)
+        return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # Writing to a memory map without room behind it would end the process.
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)
-        return np.memmap(file, dtype, "r+", shape=shape)
+        return np.memmap(file, np.uint8, "r+", shape=shape)

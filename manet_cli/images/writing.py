@@ -1,44 +1,52 @@
 """Photos -> files, with what came beside the pixels and the record of the run.
 
-What each format keeps (EXIF with the size tags updated; `grey`: one channel stays one; `yes*`: see below):
+What each format keeps (EXIF and XMP with their sizes updated; `grey`: one channel stays one; `*`: see below):
 
-    format  grey  16-bit grey  alpha  EXIF  ICC  XMP  DPI  record in
-    PNG     yes   yes          yes    yes   yes  yes  yes  iTXt chunk `manet_cli`
-    JPEG    yes   no           no     yes   yes  yes  yes  EXIF ImageHistory
-    WebP    no    no           yes    yes   yes* yes  no*  EXIF ImageHistory
-    TIFF    yes   yes          yes    yes*  yes  yes  yes  EXIF ImageHistory
-    BMP     yes   no           no     no    no   no   yes  nowhere
-    AVIF    yes*  no           yes    yes   yes* yes  no*  EXIF ImageHistory
+    format  grey  16 bits  alpha  EXIF  ICC  XMP  IPTC  DPI  record in
+    PNG     yes   yes      yes    yes   yes  yes  yes   yes  iTXt chunk `manet_cli`
+    JPEG    yes   no       no     yes   yes  yes  yes   yes  EXIF ImageHistory
+    WebP    no    no       yes    yes   yes* yes  no    no*  EXIF ImageHistory
+    TIFF    yes   yes      yes    yes*  yes  yes  yes   yes  EXIF ImageHistory
+    BMP     yes   no       no     no    no   no   no    yes  nowhere
+    AVIF    yes*  no       yes    yes   yes* yes  no    no*  EXIF ImageHistory
 
 - WebP has no grey, AVIF as Pillow writes it no grey with alpha: such a photo becomes RGB, and a profile for
   grey, which would no longer fit, is left out.
-- WebP and AVIF have no field for DPI; the resolution tags of the EXIF, where there is one, stay.
+- WebP and AVIF have no field for IPTC, nor for DPI; the resolution tags of the EXIF stay.
 - TIFF: EXIF is merged into the file's own directories. The descriptive tags, the Exif, GPS and
   interoperability directories are kept, values unchanged; MakerNote is kept byte for byte, but offsets inside
   it no longer fit.
-- JPEG: segments hold 64 KiB; EXIF or XMP above that is left out, and logged.
+- JPEG: segments hold 64 KiB; EXIF, XMP or IPTC above that is left out, and logged.
 
-Equal photos, formats, qualities and records give equal bytes with one version of Pillow.
+Equal photos, formats, qualities and records give equal bytes with one version of Pillow and zlib.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy.typing as npt
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import OutputError, UsageError
-from manet_cli.images import exif
+from manet_cli.images import exif, iptc
+from manet_cli.images.bands import (
+    BANDED_FORMATS,
+    RECORD_KEYWORD,
+    TIFF_IMAGE_HISTORY,
+    BandWriter,
+    sized_exif,
+    sized_xmp,
+)
 from manet_cli.images.formats import ImageFormat, check_writable_as
 from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.quiet import logged_warnings
@@ -49,15 +57,8 @@ __all__ = ["open_output", "read_record", "write_photo"]
 
 _log = logging.getLogger(__name__)
 
-_RECORD_KEYWORD = "manet_cli"
-_XMP_KEYWORD = "XML:com.adobe.xmp"
-_TIFF_XMP, _TIFF_IMAGE_HISTORY = 700, 0x9213
-_TIFF_BYTE, _TIFF_ASCII = 1, 2
 _JPEG_SEGMENT = 65533
 _JPEG_XMP_PREFIX = 29
-# Above this a TIFF may outgrow its 32-bit offsets: it becomes an uncompressed BigTIFF, which Pillow cannot
-# deflate.
-_CLASSIC_TIFF_BYTES = 4_000_000_000
 # The bytes that libaom gives depend on the number of threads, which is the machine's unless it is fixed.
 _AVIF_THREADS = 8
 _READS_UNUSED_BYTE = ("jpeg", "webp")  # of RGBX; the other encoders of Pillow need RGB
@@ -135,9 +136,9 @@ def read_record(path: Path) -> str | None:
     try:
         with open_image(path, path.name) as (image, _):
             if image.format == "PNG":
-                record = image.info.get(_RECORD_KEYWORD)
+                record = image.info.get(RECORD_KEYWORD)
             elif isinstance(image, TiffImageFile):
-                record = image.tag_v2.get(_TIFF_IMAGE_HISTORY)
+                record = image.tag_v2.get(TIFF_IMAGE_HISTORY)
             else:
                 block = image.info.get("exif")
                 record = None if block is None else exif.history(exif.cleaned(block))
@@ -192,8 +193,12 @@ class _Encoder:
         self._quality = quality
         self._record = record
         self._name = name
+        self._rows: BandWriter | CollectedImage
         with _reported(name, fmt):
-            self._rows = CollectedImage(header, folder)
+            if fmt.name in BANDED_FORMATS:
+                self._rows = BandWriter(file, fmt, header, metadata, record)
+            else:
+                self._rows = CollectedImage(header, folder)
 
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
         """Take the next rows."""
@@ -203,14 +208,20 @@ class _Encoder:
     def finish(self) -> None:
         """Write what is left, after the last row."""
         with _reported(self._name, self._format):
-            image = self._rows.image()
-            if image.mode == "RGBX" and self._format.name not in _READS_UNUSED_BYTE:
-                image = image.convert("RGB")
-            with logged_warnings(self._name):
-                _encode(
-                    image, self._file, self._format, self._header, self._metadata, self._quality, self._record
-                )
+            if isinstance(self._rows, BandWriter):
+                self._rows.finish()
+            else:
+                self._encode(self._rows.image())
             self._file.flush()
+
+    def _encode(self, image: Image.Image) -> None:
+        """Write the whole file by Pillow."""
+        fmt, header = self._format, self._header
+        if image.mode == "RGBX" and fmt.name not in _READS_UNUSED_BYTE:
+            image = image.convert("RGB")
+        options = _options(fmt, header, self._metadata, self._quality, self._record)
+        with logged_warnings(self._name):
+            image.save(cast(BinaryIO, _PlainFile(self._file)), fmt.pillow_name, **options)
 
 
 class _PlainFile:
@@ -221,60 +232,29 @@ class _PlainFile:
         self.flush = file.flush
 
 
-def _encode(
-    image: Image.Image,
-    file: BinaryIO,
-    fmt: ImageFormat,
-    header: Header,
-    metadata: Metadata,
-    quality: int | None,
-    record: str | None,
-) -> None:
-    """Write the whole file."""
-    block = _sized_exif(metadata, header)
-    if quality is None:
-        quality = fmt.default_quality
+def _options(
+    fmt: ImageFormat, header: Header, metadata: Metadata, quality: int | None, record: str | None
+) -> dict[str, Any]:
+    """Give what Pillow is to write beside the pixels, and how."""
+    block = sized_exif(metadata, header.width, header.height)
+    metadata = replace(metadata, xmp=sized_xmp(metadata, header.width, header.height))
     grey_kept = header.channels == 1 and fmt.name != "webp" and (fmt.name != "avif" or not header.has_alpha)
     options: dict[str, Any] = {} if metadata.dpi is None else {"dpi": metadata.dpi}
     if metadata.icc_profile is not None and (grey_kept or metadata.icc_profile[16:20] != b"GRAY"):
         options["icc_profile"] = metadata.icc_profile
-    if fmt.name == "png":
-        options |= _png_options(metadata, block, record)
-    elif fmt.name == "tiff":
-        file.write(_encoded_tiff(image, metadata, block, record, options))
-        return
-    elif fmt.name != "bmp":
-        if record is not None:
-            block = exif.with_history(block, record)
-        options |= {
-            "jpeg": _jpeg_options,
-            "webp": _webp_options,
-            "avif": _avif_options,
-        }[fmt.name](metadata, block, record)
-        options["quality"] = quality
-        if fmt.name == "avif" and grey_kept:
-            options["subsampling"] = "4:0:0"
-    image.save(cast(BinaryIO, _PlainFile(file)), fmt.pillow_name, **options)
-
-
-def _sized_exif(metadata: Metadata, header: Header) -> bytes | None:
-    """Give the EXIF with the picture's size; None if there is none or it cannot be followed."""
-    if metadata.exif is None:
-        return None
-    try:
-        return exif.with_size(metadata.exif, header.width, header.height)
-    except exif.CorruptExifError as error:
-        _log.warning("the EXIF is damaged and is not written: %s", error)
-        return None
-
-
-def _png_options(metadata: Metadata, block: bytes | None, record: str | None) -> dict[str, Any]:
-    text = PngInfo()
+    if fmt.name == "bmp":
+        return options
     if record is not None:
-        text.add_itxt(_RECORD_KEYWORD, record)
-    if metadata.xmp is not None:
-        text.add_itxt(_XMP_KEYWORD, metadata.xmp)
-    return {"pnginfo": text, "exif": block}
+        block = exif.with_history(block, record)
+    options |= {
+        "jpeg": _jpeg_options,
+        "webp": _webp_options,
+        "avif": _avif_options,
+    }[fmt.name](metadata, block, record)
+    options["quality"] = fmt.default_quality if quality is None else quality
+    if fmt.name == "avif" and grey_kept:
+        options["subsampling"] = "4:0:0"
+    return options
 
 
 def _jpeg_options(metadata: Metadata, block: bytes | None, record: str | None) -> dict[str, Any]:
@@ -290,6 +270,14 @@ def _jpeg_options(metadata: Metadata, block: bytes | None, record: str | None) -
             _log.warning("the XMP has %d bytes, more than JPEG holds, and is not written", len(metadata.xmp))
         else:
             options["xmp"] = metadata.xmp
+    if metadata.iptc is not None:
+        segment = iptc.APP13_PREFIX + iptc.to_resources(metadata.iptc)
+        if len(segment) > _JPEG_SEGMENT:
+            _log.warning(
+                "the IPTC has %d bytes, more than JPEG holds, and is not written", len(metadata.iptc)
+            )
+        else:
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
     return options
 
 
@@ -306,31 +294,3 @@ def _avif_options(metadata: Metadata, block: bytes | None, record: str | None) -
         "subsampling": "4:4:4",
         "max_threads": _AVIF_THREADS,
     }
-
-
-def _encoded_tiff(
-    image: Image.Image,
-    metadata: Metadata,
-    block: bytes | None,
-    record: str | None,
-    options: dict[str, Any],
-) -> bytes:
-    """Give the bytes of a TIFF file: deflated, or a BigTIFF if it may outgrow 4 GB."""
-    tags = ImageFileDirectory_v2()
-    if metadata.xmp is not None:
-        tags.tagtype[_TIFF_XMP] = _TIFF_BYTE
-        tags[_TIFF_XMP] = metadata.xmp
-    if record is not None:
-        tags.tagtype[_TIFF_IMAGE_HISTORY] = _TIFF_ASCII
-        tags[_TIFF_IMAGE_HISTORY] = record
-    bytes_per_pixel = 2 if image.mode.startswith("I;16") else len(image.mode)
-    large = image.width * image.height * bytes_per_pixel > _CLASSIC_TIFF_BYTES
-    layout = {"big_tiff": True} if large else {"compression": "tiff_adobe_deflate"}
-    file = io.BytesIO()
-    image.save(file, "TIFF", **(options | layout | {"tiffinfo": tags}))
-    if block is None:
-        return file.getvalue()
-    if large:
-        _log.warning("the EXIF is not written into a TIFF of more than 4 GB")
-        return file.getvalue()
-    return exif.into_tiff(file.getvalue(), block)

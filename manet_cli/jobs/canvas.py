@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageFilter
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from manet_cli.images import Photo, RowSink, premultiply, to_float, to_integer, unpremultiply
@@ -15,8 +15,7 @@ from manet_cli.inference import RestoredTile
 
 __all__ = ["Canvas", "PhotoRows"]
 
-_OPAQUE = 255
-# Alpha may not leave the range of the input's alpha within this many pixels: flat areas stay exactly flat.
+# Alpha may not leave the range of the input's alpha in a square of this side: flat areas stay exactly flat.
 _ALPHA_NEIGHBOURHOOD = 5
 
 
@@ -29,7 +28,9 @@ class PhotoRows:
 
     def __init__(self, photo: Photo) -> None:
         self._photo = photo
-        self.alpha = photo.alpha if photo.alpha is not None and int(photo.alpha.min()) < _OPAQUE else None
+        alpha = photo.alpha
+        opaque = alpha is None or int(alpha.min()) == np.iinfo(alpha.dtype).max
+        self.alpha = None if opaque else alpha
         self.height = photo.height
         self.width = photo.width
         self.layers = 1 if self.alpha is None else 2
@@ -66,15 +67,12 @@ class Canvas:
         self._has_alpha = photo.alpha is not None
         self._top = 0
         self._pixels = np.empty((0, self._width, photo.pixels.shape[2]), photo.pixels.dtype)
-        self._alpha = np.empty((0, self._width), np.uint8)
+        self._alpha = np.empty((0, self._width), self._pixels.dtype)
+        self._opaque = np.iinfo(self._pixels.dtype).max
         self._painted = np.empty(0, np.int64)  # pixels of each row held
         self._alpha_range: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
         if lr.alpha is not None:
-            image = Image.fromarray(lr.alpha)
-            self._alpha_range = (
-                np.asarray(image.filter(ImageFilter.MinFilter(_ALPHA_NEIGHBOURHOOD))),
-                np.asarray(image.filter(ImageFilter.MaxFilter(_ALPHA_NEIGHBOURHOOD))),
-            )
+            self._alpha_range = (_extreme(lr.alpha, np.minimum), _extreme(lr.alpha, np.maximum))
 
     def paint(self, tile: RestoredTile) -> None:
         """Put a finished tile in its place."""
@@ -90,7 +88,7 @@ class Canvas:
             row_of = np.arange(tile.row, tile.row + height)[:, None] // self._scale
             column_of = np.arange(columns.start, columns.stop)[None, :] // self._scale
             low, high = (limit[row_of, column_of] for limit in self._alpha_range)
-            alpha = np.clip(to_integer(layers[1].mean(axis=2), np.uint8), low, high)
+            alpha = np.clip(to_integer(layers[1].mean(axis=2), self._alpha.dtype.type), low, high)
             self._alpha[rows, columns] = alpha
             colours = unpremultiply(colours, to_float(alpha))
         self._pixels[rows, columns] = to_integer(colours, self._pixels.dtype.type)
@@ -104,7 +102,7 @@ class Canvas:
             self._pixels = _longer(self._pixels, more, 0)
             self._painted = _longer(self._painted, more, 0)
             if self._has_alpha:
-                self._alpha = _longer(self._alpha, more, _OPAQUE)
+                self._alpha = _longer(self._alpha, more, self._opaque)
 
     def _hand_out(self) -> None:
         """Give the sink the rows that are finished."""
@@ -120,3 +118,12 @@ class Canvas:
 
 def _longer(array: npt.NDArray[Any], rows: int, value: int) -> npt.NDArray[Any]:
     return np.concatenate([array, np.full((rows, *array.shape[1:]), value, array.dtype)])
+
+
+def _extreme(alpha: npt.NDArray[Any], choose: np.ufunc) -> npt.NDArray[Any]:
+    """Give the smallest or largest alpha around each pixel, (H, W)."""
+    reach = _ALPHA_NEIGHBOURHOOD // 2
+    for axis in (0, 1):
+        padded = np.pad(alpha, [(reach, reach) if each == axis else (0, 0) for each in (0, 1)], "edge")
+        alpha = choose.reduce(sliding_window_view(padded, _ALPHA_NEIGHBOURHOOD, axis), axis=-1)
+    return alpha

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from manet_cli.images import read_record
+from manet_cli.images import Metadata, Photo, format_by_name, read_photo, read_record, write_photo
 from tests.commands.conftest import Manet, texture
 
 
@@ -257,6 +258,23 @@ def test_grey_stays_grey_and_16_bits_stay(manet: Manet, tmp_path: Path) -> None:
     assert eight.shape == sixteen.shape == (80, 100)
     assert np.abs(sixteen / 257 - eight).max() <= 0.51
     assert len(np.unique(sixteen)) > 256
+
+
+def test_16_bit_colours_and_alpha_stay(manet: Manet, tmp_path: Path) -> None:
+    colours = texture(20, 25)
+    alpha = texture(20, 25)[::-1, :, 1]
+    for name, factor in (("eight", np.uint8(1)), ("sixteen", np.uint16(257))):
+        photo = Photo(colours * factor, alpha * factor, Metadata())
+        write_photo(photo, tmp_path / f"{name}.png", format_by_name("png"))
+    assert manet("upscale", tmp_path / "eight.png", tmp_path / "sixteen.png", "--format", "tiff").code == 0
+    eight, sixteen = (read_photo(tmp_path / f"{name}_x4.tif", name) for name in ("eight", "sixteen"))
+    assert sixteen.alpha is not None
+    assert eight.alpha is not None
+    assert sixteen.header == replace(eight.header, bits=16)
+    assert np.abs(sixteen.alpha / 257 - eight.alpha).max() <= 0.51
+    visible = eight.alpha > 200  # what is nearly invisible is divided by its rounded alpha
+    assert np.abs(sixteen.pixels / 257 - eight.pixels)[visible].max() <= 1.2
+    assert len(np.unique(sixteen.pixels)) > 256
 
 
 def test_metadata_is_kept(manet: Manet, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def photo(
     channels: int = 3, *, alpha: bool = False, bits: int = 8, metadata: Metadata | None = None
 ) -> Photo:
     values = pixels(channels, np.uint16 if bits == 16 else np.uint8)
-    mask = pixels(1)[::-1, :, 0].copy() if alpha else None
+    mask = pixels(1, values.dtype.type)[::-1, :, 0].copy() if alpha else None
     return Photo(values, mask, metadata or Metadata())
 
 

@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from manet_cli.images import exif
+from manet_cli.images.tiff_structure import CorruptTagsError, Layout, pack_directory
 
 from .conftest import MAKER_NOTE, exif_block, facts
 
@@ -109,12 +110,20 @@ def test_a_history_that_is_not_ascii_is_an_error() -> None:
 
 
 @ORDERS
-def test_a_block_survives_the_way_into_a_tiff_and_out(big_endian: bool) -> None:
+@pytest.mark.parametrize("big_tiff", [False, True])
+def test_a_block_survives_the_way_into_a_tiff_and_out(big_tiff: bool, big_endian: bool) -> None:
     block = exif_block(orientation=None, big_endian=big_endian)
-    empty = b"II*\0" + struct.pack("<LHHHLLL", 8, 1, 256, 4, 1, 77, 0)
-    file = exif.into_tiff(empty, block)
-    assert facts(file)["first"][256] == 77
-    back = exif.from_tiff(file)
+    layout = Layout("<", big=big_tiff)
+    file = bytearray(layout.start(0))
+
+    def append(data: bytes) -> int:
+        file.extend(data)
+        return len(file) - len(data)
+
+    entries = exif.descriptive_entries(block, append, layout)
+    first = append(pack_directory(layout, entries))
+    file[: len(layout.start(0))] = layout.start(first)
+    back = exif.from_tiff(bytes(file))
     found, expected = facts(back), facts(block)
     del expected["first"][0x0100], expected["first"][0x0101]
     assert found == expected
@@ -146,5 +155,5 @@ def test_overlapping_values_do_not_multiply() -> None:
 
 @pytest.mark.parametrize("length", range(0, 26, 3))
 def test_a_block_cut_off_is_an_error_of_its_own(length: int) -> None:
-    with pytest.raises(exif.CorruptExifError):
+    with pytest.raises(CorruptTagsError):
         exif.cleaned(exif_block()[:length])

@@ -70,8 +70,8 @@ def test_the_largest_area_is_named(name: str) -> None:
 def test_alpha_and_16_bits_are_refused_where_they_do_not_fit(fmt: ImageFormat) -> None:
     for alpha, bits, fits in [
         (True, 8, fmt.alpha),
-        (False, 16, fmt.grey16),
-        (True, 16, False),
+        (False, 16, fmt.bits16),
+        (True, 16, fmt.alpha and fmt.bits16),
         (False, 8, True),
     ]:
         if fits:

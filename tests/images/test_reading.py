@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from manet_cli.errors import InputError
-from manet_cli.images import Header, Photo, read_header, read_photo
+from manet_cli.images import (
+    Header,
+    Metadata,
+    Photo,
+    format_by_name,
+    read_header,
+    read_photo,
+    write_photo,
+)
 
 from .conftest import ICC, XMP, encode, exif_block, facts, pixels, png, png_chunk
 
@@ -340,30 +349,43 @@ def test_a_gif_is_not_read() -> None:
     refused(encode(Image.new("P", (4, 4)), "GIF"), "is not a PNG")
 
 
-@pytest.mark.parametrize("colour_type", [2, 4, 6])
-def test_16_bit_colour_and_alpha_in_png_are_refused(colour_type: int) -> None:
-    channels = {2: 3, 4: 2, 6: 4}[colour_type]
-    refused(
-        png(16, colour_type, [bytes(2 * channels * 2)], 2),
-        "has 16 bits per channel; only 8-bit pictures and 16-bit grey",
-    )
+def test_the_transparent_value_or_colour_of_16_bits_is_found() -> None:
+    grey = agrees(png(16, 0, [struct.pack(">HHH", 1, 257, 60000)], 3, (b"tRNS", struct.pack(">H", 257))))
+    np.testing.assert_array_equal(grey.pixels, [[[1], [257], [60000]]])
+    np.testing.assert_array_equal(grey.alpha, [[65535, 0, 65535]])
+    rows = [struct.pack(">HHHHHH", 1, 2, 3, 1, 2, 259)]  # equal in their upper 8 bits but for the last
+    colour = agrees(png(16, 2, rows, 2, (b"tRNS", struct.pack(">HHH", 1, 2, 3))))
+    np.testing.assert_array_equal(colour.pixels, [[[1, 2, 3], [1, 2, 259]]])
+    np.testing.assert_array_equal(colour.alpha, [[0, 65535]])
 
 
-def test_16_bit_grey_with_a_transparent_value_is_refused() -> None:
-    refused(png(16, 0, [bytes(4)], 2, (b"tRNS", b"\0\1")), "is 16-bit grey with transparency")
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_16_bit_colour_is_turned(name: str, turn: int) -> None:
+    values = pixels(3, np.uint16)
+    data = deep_file(name, values, turn)
+    photo = agrees(data)
+    assert (photo.width == 24) == (turn >= 5)
+    for shift in (0, 8):  # Pillow turns the upper and the lower halves
+        half = Image.fromarray((values >> shift).astype(np.uint8))
+        half.getexif()[0x0112] = turn
+        upright = ImageOps.exif_transpose(half)
+        np.testing.assert_array_equal((photo.pixels >> shift).astype(np.uint8), np.asarray(upright))
+    assert facts(photo.metadata.exif)["first"].get(0x0112, 1) == 1
 
 
-def test_16_bit_colour_in_tiff_is_refused() -> None:
-    entries = [(256, 3, 1, 2), (257, 3, 1, 1), (258, 3, 3, 122), (259, 3, 1, 1), (262, 3, 1, 2)]
-    entries += [(273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, 1), (279, 4, 1, 12)]
-    body = b"".join(
-        struct.pack("<HHL", tag, kind, count)
-        + struct.pack("<Hxx" if kind == 3 and count == 1 else "<L", value)
-        for tag, kind, count, value in entries
-    )
-    data = b"II*\0" + struct.pack("<LH", 8, len(entries)) + body + bytes(4)
-    assert len(data) == 122
-    refused(data + struct.pack("<HHH", 16, 16, 16) + bytes(12), "has 16 bits per channel")
+def deep_file(name: str, values: npt.NDArray[np.uint16], turn: int) -> bytes:
+    """A 48-bit file by hand, with an orientation."""
+    if name == "png":
+        rows = [row.astype(">u2").tobytes() for row in values]
+        return png(16, 2, rows, values.shape[1], (b"eXIf", exif_block(orientation=turn)))
+    file = io.BytesIO()
+    write_photo(Photo(values, None, Metadata(exif=exif_block(orientation=1))), file, format_by_name("tiff"))
+    data = bytearray(file.getvalue())
+    # PlanarConfiguration, of which 1 is the default, gives its entry to the orientation.
+    place = data.index(struct.pack("<HHLHxx", 284, 3, 1, 1))
+    struct.pack_into("<HHLHxx", data, place, 274, 3, 1, turn)
+    return bytes(data)
 
 
 def test_12_bit_and_signed_grey_are_refused() -> None:

@@ -1,0 +1,75 @@
+"""Pictures of 16 bits per channel in colour or with transparency, which Pillow reduces to 8: read by libvips.
+
+Pillow stays the way into every file: it finds the size and the metadata. Only these pixels come from here. It
+takes the extra `vips` (pyvips and its binary wheel), imported when the first such picture is met.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manet_cli.errors import InputError
+
+__all__ = ["check_readable", "read_pixels"]
+
+_LOADERS = {"PNG": "pngload_buffer", "TIFF": "tiffload_buffer"}
+
+
+def check_readable(name: str, bits: int) -> None:
+    """Raise InputError, which names the extra, if such pictures cannot be read here.
+
+    `name`: what messages call the file. `bits`: per channel.
+    """
+    if not _installed():
+        raise InputError(
+            f"{name} has {bits} bits per channel in colour or with transparency, which takes an extra: "
+            "pip install 'manet-cli[vips]', or convert it to 8 bits per channel"
+        )
+
+
+def read_pixels(data: bytes, format_name: str, name: str) -> npt.NDArray[np.uint16]:
+    """Decode the pixels of a file, as they are stored: not turned, no profile applied.
+
+    `data`: its content. `format_name`: PNG or TIFF. Returns (H, W, channels) uint16; the last channel is
+    straight alpha if the file has one more than 1 or 3 (libvips divides by it what is stored multiplied).
+    Raises InputError.
+    """
+    vips = _vips(name)
+    try:
+        # Without fail_on libvips gives black pixels for what it cannot decode.
+        image = getattr(vips.Image, _LOADERS[format_name])(data, fail_on="error")
+        values: npt.NDArray[Any] = image.numpy()
+    except vips.Error as error:
+        reason = error.detail.strip().splitlines()[0] if error.detail else "no reason given"
+        raise InputError(
+            f"{name} cannot be decoded ({reason}): copy it again, or export it with LZW compression"
+        ) from error
+    if values.dtype != np.uint16:
+        raise InputError(f"{name} has no 16 bits per channel as it says: export it again")
+    return values if values.ndim == 3 else values[..., np.newaxis]
+
+
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec("pyvips") is not None
+    except ValueError:  # a module put there without a specification, or kept out on purpose
+        return False
+
+
+def _vips(name: str) -> Any:  # noqa: ANN401 - pyvips has no types
+    """Import libvips, or raise InputError if it is broken here."""
+    try:
+        import pyvips  # type: ignore[import-untyped,unused-ignore]
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"{name} needs libvips, which is installed but does not start ({error}): "
+            "reinstall it with pip install --force-reinstall pyvips pyvips-binary"
+        ) from error
+    pyvips.cache_set_max(0)  # it would keep the last hundred pictures
+    logging.getLogger("pyvips").setLevel(logging.ERROR)  # odd tags, say, which cost no pixels
+    return pyvips
