@@ -81,9 +81,11 @@ def sigma_kernel(text: str, scale: int, kernel_size: int, name: str = "--sigma")
         numbers = []
     if not 1 <= len(numbers) <= 3:
         raise UsageError(f"{name} {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
-    sigma_x, sigma_y, theta = (*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3]
+    numbers = list((*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3])
+    sigma_x, sigma_y, theta = numbers
     if not all(map(math.isfinite, (sigma_x, sigma_y, theta))) or min(sigma_x, sigma_y) <= 0:
         raise UsageError(f"{name} {text}: expected standard deviations above 0 and finite degrees.")
     parameters = GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, theta)
     kernel = parameters.kernel(scale, kernel_size=kernel_size)
-    return GivenBlur(kernel, f"sigma {sigma_x:g},{sigma_y:g},{theta:g}")
+    exact = ",".join(f"{value:g}" if float(f"{value:g}") == value else f"{value!r}" for value in numbers)
+    return GivenBlur(kernel, f"sigma {exact}")

@@ -15,9 +15,15 @@ from manet_cli import __version__
 from manet_cli.images import read_record
 from manet_cli.weights import file_sha256
 
-__all__ = ["Record", "is_made_from", "parse_record"]
+__all__ = ["SETTINGS", "Record", "is_made_from", "parse_record"]
 
 Settings = Mapping[str, object]
+
+SETTINGS = frozenset(("scale", "registration", "blur", "precision", "tile", "exact", "quality", "size"))
+"""What may stand in a record's settings: ``blur``, and options of ``manet upscale`` without their dashes.
+
+`replay` turns them back into options. Whoever adds an option that changes pixels adds it here.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,20 +48,28 @@ class Record:
 
     @classmethod
     def of(cls, name: str, data: bytes, weights_sha256: str, settings: Settings) -> Record:
-        """Make the record for an input's content."""
+        """Make the record for an input's content.
+
+        Raises:
+            ValueError: a setting that `SETTINGS` does not know.
+        """
+        if unknown := settings.keys() - SETTINGS:
+            raise ValueError(f"settings that cannot be replayed: {sorted(unknown)}")
         return cls(Path(name).name, hashlib.sha256(data).hexdigest(), weights_sha256, settings)
 
     def to_json(self) -> str:
         """Return the record as one line of ASCII JSON."""
-        return json.dumps(
-            {
-                "tool": self.tool,
-                "input": self.input_name,
-                "input_sha256": self.input_sha256,
-                "weights_sha256": self.weights_sha256,
-                "settings": dict(self.settings),
-            }
-        )
+        return json.dumps(self.fields())
+
+    def fields(self) -> dict[str, object]:
+        """Return the record as it stands in JSON."""
+        return {
+            "tool": self.tool,
+            "input": self.input_name,
+            "input_sha256": self.input_sha256,
+            "weights_sha256": self.weights_sha256,
+            "settings": dict(self.settings),
+        }
 
 
 def is_made_from(output: Path, path: Path, weights_sha256: str, settings: Settings) -> bool:

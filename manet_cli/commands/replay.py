@@ -1,0 +1,76 @@
+"""``manet replay``: the command that makes a result again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from manet_cli.commands import options as shared
+from manet_cli.errors import ManetError, UsageError
+
+__all__ = ["replay"]
+
+
+def replay(
+    outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT...", help="Results of manet upscale.")],
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="PATH",
+            help="The picture it was made from, or a folder to search. (default: beside it and one above)",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="What the command is to write. (default: the result itself)",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME|FILE", help="The weights, where they are not known here."),
+    ] = None,
+    kernel: Annotated[
+        Path | None,
+        typer.Option("--kernel", metavar="FILE.npy", help="The blur, where it was given by a file."),
+    ] = None,
+    as_json: shared.Json = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Print the command that makes a result again, from the record inside it.
+
+    Nothing is run. The picture that the result was made from is found by its content, whatever it is called
+    now. The command is quoted and can be piped into a shell; a result that is still there is skipped.
+    """
+    from manet_cli import __version__
+    from manet_cli.console import Reporter
+    from manet_cli.jobs.replay import plan_replay
+
+    into_folder = output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir())
+    if output is not None and not into_folder and len(outputs) > 1:
+        raise UsageError(f"-o {output}: for several results give a folder, with a / at its end if it is new")
+    reporter = Reporter(as_json=as_json, quiet=quiet)
+    failed = False
+    for path in outputs:
+        fields: dict[str, object] = {"output": str(path), "input": None, "command": None, "error": None}
+        try:
+            target = None if output is None else Path(output, path.name if into_folder else "")
+            found = plan_replay(path, sought=input, model=model, kernel=kernel, target=target)
+        except ManetError as error:
+            failed = True
+            reporter.result(fields | {"error": str(error)}, None)
+            reporter.failure(error)
+            continue
+        fields |= {"input": str(found.input), "command": list(found.command), "record": found.record.fields()}
+        if found.record.tool != f"manet_cli {__version__}":
+            reporter.message(f"{path} was made by {found.record.tool}; this is manet_cli {__version__}")
+        reporter.result(fields, found.line())
+    raise typer.Exit(1 if failed else 0)

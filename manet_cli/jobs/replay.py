@@ -1,0 +1,182 @@
+"""From the record inside a result to the command that makes it again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from manet_cli.errors import InputError, UsageError
+from manet_cli.images import IMAGE_SUFFIXES, format_for_suffix, read_record
+from manet_cli.jobs.blur import read_kernel
+from manet_cli.jobs.record import SETTINGS, Record, parse_record
+from manet_cli.weights import file_sha256, find_entry, list_weights, load_manifest, locate_weights
+
+__all__ = ["Replay", "plan_replay"]
+
+_KERNEL_SIZE = 21
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a result can be made again.
+
+    Attributes:
+        record: what is in it.
+        input: where the picture is that it was made from.
+        command: the command, as words.
+    """
+
+    record: Record
+    input: Path
+    command: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return the command for the shell: POSIX, or Windows' own."""
+        return subprocess.list2cmdline(self.command) if os.name == "nt" else shlex.join(self.command)
+
+
+def plan_replay(
+    output: Path,
+    *,
+    sought: Path | None = None,
+    model: str | None = None,
+    kernel: Path | None = None,
+    target: Path | None = None,
+) -> Replay:
+    """Find what a result was made from, and say how to make it again.
+
+    Args:
+        output: the result.
+        sought: the picture that it was made from, or a folder in or below which it is; by default it is
+            looked for beside the result and in the folder above.
+        model: the weights, where they are neither in the manifest nor pulled.
+        kernel: the blur's file, where it was given by one.
+        target: the file to write; by default the result itself.
+
+    Raises:
+        InputError: there is no such file, no record in it, or what it was made from is not found.
+        WeightsError: there are no weights called ``model``.
+        UsageError: ``model`` or ``kernel`` is something else than what it was made with.
+    """
+    record = _record_in(output)
+    source = _find_input(record, output, sought)
+    target = target or output
+    if format_for_suffix(target) is None:
+        raise InputError(f"{target} has a suffix that no picture is written with: give -o FILE")
+    words = ["manet", "upscale", _path_word(source), "-o", _path_word(target)]
+    words += ["--model", _model_word(record, output, model), *_setting_words(record, output, kernel)]
+    return Replay(record, source, tuple(words))
+
+
+def _record_in(output: Path) -> Record:
+    if not output.is_file():
+        raise InputError(f"{output} is not a file: give a result of manet upscale")
+    record = parse_record(read_record(output))
+    if record is not None:
+        return record
+    named = format_for_suffix(output)
+    if named is not None and not named.record:
+        raise InputError(
+            f"{output} holds no record of how it was made: {named.name.upper()} has no place for one"
+        )
+    raise InputError(
+        f"{output} holds no record of how it was made: manet upscale did not write it, or another program "
+        "has dropped it"
+    )
+
+
+def _find_input(record: Record, output: Path, sought: Path | None) -> Path:
+    """Give the first file with the content that was recorded; the recorded name is tried first."""
+    for path in dict.fromkeys(_candidates(record.input_name, output, sought)):
+        try:
+            if path.is_file() and file_sha256(path) == record.input_sha256:
+                return path
+        except OSError:
+            continue
+    where = f"at {sought}" if sought else "beside it or in the folder above"
+    raise InputError(
+        f"{output} was made from {record.input_name} (sha256 {record.input_sha256[:16]}...), and no file "
+        f"{where} has that content: give the picture, or a folder above it, with --input"
+    )
+
+
+def _candidates(name: str, output: Path, sought: Path | None) -> Iterator[Path]:
+    name = Path(name).name  # a record is data from a file: no way out of the folder
+    if sought is None:
+        folder = output.parent
+        yield folder / name
+        yield (folder.parent if folder.name not in ("", "..") else folder / "..") / name
+        yield from (path for path in _pictures(folder) if path.name != output.name)
+    elif not sought.is_dir():
+        yield sought
+    else:
+        folders = [Path(parent) for parent, _, _ in os.walk(sought)]
+        yield from (folder / name for folder in folders)
+        for folder in folders:
+            yield from _pictures(folder)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    except OSError:
+        return []
+
+
+def _path_word(path: Path) -> str:
+    """Give a path so that it is taken for a file whatever its first character is."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _model_word(record: Record, output: Path, model: str | None) -> str:
+    """Give what ``--model`` takes for the weights that were used."""
+    digest, scale = record.weights_sha256, record.settings.get("scale")
+    if model is not None:
+        if locate_weights(model, scale if isinstance(scale, int) else None).sha256 != digest:
+            raise UsageError(f"--model {model}: {output} was made with other weights, of sha256 {digest}")
+        return _path_word(Path(model)) if Path(model).is_file() else model
+    for entry in load_manifest():
+        if entry.sha256 == digest:
+            return entry.family if find_entry(entry.family, entry.scale) == entry else entry.name
+    for row in list_weights():
+        if row["sha256"] == digest:
+            return str(row["name"])
+    raise InputError(
+        f"{output} was made with weights of sha256 {digest}, which are not known here: give them with --model"
+    )
+
+
+def _setting_words(record: Record, output: Path, kernel: Path | None) -> list[str]:
+    """Give the options for the settings that were recorded."""
+    words = []
+    for name, value in record.settings.items():
+        # A record is data from a file: nothing but settings of pixels may come out of it.
+        if name not in SETTINGS or not isinstance(value, (str, int, float)):
+            raise InputError(
+                f"{output} was made by {record.tool} with a setting that is not known here, "
+                f"{name} = {value!r}: replay it with that version"
+            )
+        if name == "blur":
+            words += _blur_words(str(value), output, kernel)
+        elif value is True:
+            words.append(f"--{name}")
+        elif value is not False:
+            words.append(f"--{name}={value}")
+    return words
+
+
+def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:
+    kind, _, value = blur.partition(" ")
+    if kind == "sigma":
+        return [f"--sigma={value}"]
+    if kind != "kernel":
+        return []
+    if kernel is None:
+        raise InputError(f"{output} was made with a blur from a file: give that with --kernel")
+    if read_kernel(kernel, _KERNEL_SIZE).description != blur:
+        raise UsageError(f"--kernel {kernel}: {output} was made with another kernel")
+    return ["--kernel", _path_word(kernel)]

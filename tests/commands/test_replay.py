@@ -1,0 +1,168 @@
+"""`manet replay`: from a result back to its command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from manet_cli.images import read_record
+from manet_cli.jobs.record import SETTINGS, Record
+from manet_cli.weights import locate_weights
+from tests.commands.conftest import Manet, texture
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with one small picture in it."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(texture(8, 11)).save("a.png")
+    return tmp_path
+
+
+def forged(name: str, **fields: object) -> None:
+    """Make a picture with a record that this tool would not write."""
+    record = Record("a.png", "0" * 64, "1" * 64, {"scale": 4}).fields() | fields
+    text = PngInfo()
+    text.add_itxt("manet_cli", json.dumps(record))
+    Image.new("RGB", (8, 8)).save(name, pnginfo=text)
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "options"),
+    [
+        ("a.png", "out.png", ["--sigma", "1.23456789,0.7,33.3", "--precision", "fp32"]),
+        ("it's a $x.png", "new folder/ö.jpg", ["--quality", "71"]),
+        ("-dash.png", "-out.webp", ["--tile", "16", "--exact"]),
+        ("new\nline.png", "out.tif", ["--registration", "protocol", "--size", "x40"]),
+        ("a.png", "out.avif", ["--kernel", "k.npy"]),
+    ],
+)
+def test_the_command_makes_it_again(
+    manet: Manet, here: Path, source: str, output: str, options: list[str]
+) -> None:
+    np.save("k.npy", np.full((21, 21), 1 / 441))
+    if source != "a.png":
+        Path("a.png").rename(source)
+    if "/" in output:
+        Path(output).parent.mkdir()
+    assert manet("upscale", *options, "-o", f"./{output}", "--", source).code == 0
+    extra = ["--kernel", "k.npy"] if "--kernel" in options else []
+    told = manet("replay", *extra, "--", output)
+    assert (told.code, told.stderr) == (0, "")
+    words = shlex.split(told.stdout)
+    assert words == manet("replay", *extra, "--json", "--", output).json[0]["command"]
+    assert manet(*words[1:], "--json").json[0]["status"] == "skipped"
+    made = Path(output).read_bytes()
+    Path(output).unlink()
+    assert manet(*words[1:]).code == 0
+    assert Path(output).read_bytes() == made
+
+
+def test_standard_input_too(manet: Manet, here: Path) -> None:
+    digest = json.loads(manet_record(manet, "a.png"))["input_sha256"]
+    weights = json.loads(manet_record(manet, "a.png"))["weights_sha256"]
+    forged("out.png", input="stdin", input_sha256=digest, weights_sha256=weights)
+    assert shlex.split(manet("replay", "out.png").stdout)[2] == "a.png"
+
+
+def manet_record(manet: Manet, name: str) -> str:
+    """The record of a picture's result."""
+    manet("upscale", name, "-q")
+    record = read_record(Path(f"{Path(name).stem}_x4.png"))
+    assert record is not None
+    return record
+
+
+def test_the_input_is_found_by_content(manet: Manet, here: Path) -> None:
+    manet("upscale", "a.png", "-o", "out/")
+    found = manet("replay", "out/a_x4.png", "--json").json[0]
+    assert found["input"] == "a.png", "in the folder above"
+    Path("photos", "deep").mkdir(parents=True)
+    Path("a.png").rename("photos/deep/renamed.png")
+    Image.fromarray(texture(8, 11)[::-1]).save("a.png")
+    lost = manet("replay", "out/a_x4.png", "--json")
+    assert (lost.code, lost.json[0]["command"]) == (1, None)
+    assert "made from a.png (sha256 " in lost.json[0]["error"]
+    assert "--input" in lost.json[0]["error"]
+    for where in ("photos", "photos/deep/renamed.png"):
+        found = manet("replay", "out/a_x4.png", "--input", where, "--json").json[0]
+        assert found["input"] == "photos/deep/renamed.png"
+    assert manet("replay", "out/a_x4.png", "-i", "a.png").code == 1
+    shutil.move("photos/deep/renamed.png", "out/b.png")
+    assert manet("replay", "out/a_x4.png", "--json").json[0]["input"] == "out/b.png", "beside it"
+
+
+def test_where_the_command_writes(manet: Manet, here: Path) -> None:
+    manet("upscale", "a.png", "-o", "x.jpg")
+    manet("upscale", "a.png", "-o", "y.png")
+    assert shlex.split(manet("replay", "x.jpg", "-o", "z.jpg").stdout)[4] == "z.jpg"
+    lines = manet("replay", "x.jpg", "y.png", "-o", "again/").lines
+    assert [shlex.split(line)[4] for line in lines] == ["again/x.jpg", "again/y.png"]
+    assert manet("replay", "x.jpg", "y.png", "-o", "z.png").code == 2
+
+
+def test_weights_of_no_family(manet: Manet, here: Path) -> None:
+    copy = here / "mine.safetensors"
+    shutil.copy(locate_weights("default").path, copy)
+    digest = json.loads(manet_record(manet, "a.png"))["input_sha256"]
+    forged("out.png", input_sha256=digest)
+    assert "--model" in manet("replay", "out.png").stderr
+    assert "no such weight file" in manet("replay", "out.png", "--model", "none.pth").stderr
+    outcome = manet("replay", "out.png", "--model", copy)
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "other weights" in outcome.stderr
+    words = shlex.split(manet("replay", "a_x4.png", "--model", copy).stdout)
+    assert words[words.index("--model") + 1] == str(copy)
+
+
+def test_what_holds_no_record(manet: Manet, here: Path) -> None:
+    Image.new("RGB", (8, 8)).save("b.bmp")
+    Path("text.png").write_text("hello")
+    outcome = manet("replay", "a.png", "b.bmp", "text.png", "none.png", "--json")
+    assert outcome.code == 1
+    errors = [line["error"] for line in outcome.json]
+    assert ["no record" in error for error in errors] == [True, True, True, False]
+    assert "BMP" in errors[1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"output": "/etc/passwd", "overwrite": True},
+        {"scale": ["4", "--overwrite"]},
+        {"scale": 4, "strange": 1},
+    ],
+)
+def test_a_record_cannot_name_other_options(manet: Manet, here: Path, settings: dict[str, object]) -> None:
+    """A record comes with a picture from anywhere, and the command may be piped into a shell."""
+    real = json.loads(manet_record(manet, "a.png"))
+    forged("evil.png", **(real | {"settings": settings}))
+    outcome = manet("replay", "evil.png")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    forged("quoted.png", **(real | {"settings": {"precision": "$(touch x); --overwrite"}}))
+    assert "'--precision=$(touch x); --overwrite'" in manet("replay", "quoted.png").stdout
+    forged("way_out.png", **(real | {"input": "../../a.png"}))
+    assert shlex.split(manet("replay", "way_out.png").stdout)[2] == "a.png"
+
+
+def test_every_setting_is_an_option_or_the_blur() -> None:
+    import typer.main
+
+    from manet_cli.cli import app
+
+    group = typer.main.get_command(app)
+    options = {
+        option
+        for parameter in group.commands["upscale"].params  # type: ignore[attr-defined]
+        for option in parameter.opts
+    }
+    assert {f"--{name}" for name in SETTINGS} - options == {"--blur"}
+    with pytest.raises(ValueError, match="strange"):
+        Record.of("a.png", b"", "1" * 64, {"strange": 1})
