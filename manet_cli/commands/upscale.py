@@ -92,6 +92,13 @@ def upscale(
             "--save-kernels", metavar="PATH", help="Also write the kernel map (a folder for several inputs)."
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Blur and shrink each result again, compare it with its input, warn if they differ.",
+        ),
+    ] = False,
     overwrite: shared.Overwrite = False,
     dry_run: Annotated[
         bool,
@@ -146,6 +153,7 @@ def upscale(
         kernel=kernel,
         sigma=sigma,
         size=size,
+        check=check,
     )
     planner = Planner(
         expand_sources(inputs, recursive=recursive),
@@ -169,6 +177,9 @@ def upscale(
             reporter.result(result.fields(), result.line())
             if result.status == "skipped":
                 reporter.message(f"{result.item.output}: made already, skipped")
+            if result.check is not None:
+                name = result.item.output or result.item.source.name
+                reporter.message(f"{name}: {result.check.sentence()}")
             if result.error is not None and not isinstance(result.error, NotStartedError):
                 reporter.failure(result.error)
     finally:

@@ -11,6 +11,7 @@ from manet_cli.degradations.blur import (
     apply_blur,
     apply_blur_and_subsample,
     apply_kernel_map,
+    apply_kernels,
 )
 from manet_cli.degradations.gaussian import (
     KERNEL_SIZE,
@@ -65,6 +66,7 @@ __all__ = [
     "apply_blur_and_subsample",
     "apply_jpeg",
     "apply_kernel_map",
+    "apply_kernels",
     "apply_noise",
     "apply_quantization",
     "block_parameters",

@@ -18,7 +18,14 @@ from manet_cli.degradations.kernel_bands import KernelMap, iterate_kernel_bands,
 from manet_cli.degradations.validation import check_image, check_kernel_size, check_scale
 from manet_cli.errors import UsageError
 
-__all__ = ["Border", "apply_block_blur", "apply_blur", "apply_blur_and_subsample", "apply_kernel_map"]
+__all__ = [
+    "Border",
+    "apply_block_blur",
+    "apply_blur",
+    "apply_blur_and_subsample",
+    "apply_kernel_map",
+    "apply_kernels",
+]
 
 Border = Literal["replicate", "valid"]
 
@@ -118,10 +125,20 @@ def apply_kernel_map(
     for start, band in bands:
         stop = start + len(band)
         rows = padded[:, :, scale * start : scale * (stop - 1) + kernel_size]
-        windows = rows.unfold(2, kernel_size, scale).unfold(3, kernel_size, scale)
-        # A product and a sum, not a matrix product: full precision on every device, whatever TF32 is set to.
-        blurred[:, :, start:stop] = (windows * band.to(hr)).sum(dim=(-2, -1))
+        blurred[:, :, start:stop] = apply_kernels(rows, band.to(hr), scale)
     return blurred
+
+
+def apply_kernels(window: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    """Blur and subsample where there is a kernel, without padding.
+
+    window: (..., s (h - 1) + k, s (w - 1) + k), what the kernels see. kernels: (h, w, k, k), on its device.
+    Returns (..., h, w). Takes a work space of as many times k * k numbers as the result has.
+    """
+    size = kernels.shape[-1]
+    windows = window.unfold(-2, size, scale).unfold(-2, size, scale)
+    # A product and a sum, not a matrix product: full precision on every device, whatever TF32 is set to.
+    return (windows * kernels).sum(dim=(-2, -1))
 
 
 def _kernels_per_image(kernels: Tensor, image: Tensor) -> Tensor:

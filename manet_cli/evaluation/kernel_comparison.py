@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import KERNEL_SIZE, DegradedImage
+from manet_cli.degradations import KERNEL_SIZE, DegradedImage, apply_kernels
 from manet_cli.evaluation.metrics import LR_PSNR_CAP, kernel_psnr, psnr_y
 from manet_cli.inference import KernelTile
 
@@ -90,7 +90,5 @@ class KernelComparison:
             scale * row : scale * (row + height - 1) + KERNEL_SIZE,
             scale * column : scale * (column + width - 1) + KERNEL_SIZE,
         ].to(kernels.device)
-        windows = window.unfold(1, KERNEL_SIZE, scale).unfold(2, KERNEL_SIZE, scale)
-        # A product and a sum, not a matrix product: full precision on every device.
-        redone = (windows * kernels).sum(dim=(-2, -1))
+        redone = apply_kernels(window, kernels, scale)
         self._redone[0, :, row : row + height, column : column + width] = redone.cpu()

@@ -34,6 +34,7 @@ __all__ = [
     "compare_kernel_maps",
     "kernel_psnr",
     "lr_psnr",
+    "luma",
     "psnr_y",
     "ssim_y",
 ]
@@ -181,7 +182,7 @@ def best_registered_bicubic(lr: Tensor, hr: Tensor, scale: int) -> RegisteredPsn
     if min(height, width) <= 2 * scale:
         raise UsageError(f"The HR image is {width}x{height}; no pixel is left within a border of {scale}.")
     upscaled = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
-    reference, moving = _luma(hr), _luma(upscaled)
+    reference, moving = luma(hr), luma(upscaled)
     inner = reference[scale:-scale, scale:-scale]
     found = [
         RegisteredPsnr(
@@ -211,7 +212,7 @@ def _map_rows(
         yield from band
 
 
-def _luma(image: Tensor) -> Tensor:
+def luma(image: Tensor) -> Tensor:
     """Round an image (1, 3, H, W) to 8 bits and return its BT.601 luma (H, W), 16..235, float64."""
     if image.ndim != 4 or tuple(image.shape[:2]) != (1, 3) or not image.is_floating_point():
         raise UsageError(
@@ -236,8 +237,8 @@ def _luma_pair(image: Tensor, reference: Tensor, border: int) -> tuple[Tensor, T
             "with pixels left inside."
         )
     inside = (slice(border, height - border), slice(border, width - border))
-    first = _luma(image)[inside]
-    return first, _luma(reference)[inside].to(first.device)
+    first = luma(image)[inside]
+    return first, luma(reference)[inside].to(first.device)
 
 
 def _psnr(first: Tensor, second: Tensor) -> float:

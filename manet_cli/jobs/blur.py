@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from manet_cli.degradations import GaussianParameters
 from manet_cli.errors import UsageError
+from manet_cli.inference import KernelTile
 
-__all__ = ["GivenBlur", "given_kernel", "read_kernel", "sigma_kernel"]
+__all__ = ["GivenBlur", "constant_kernels", "given_kernel", "read_kernel", "sigma_kernel"]
 
 _SUM_TOLERANCE = 0.01
 
@@ -89,3 +91,9 @@ def sigma_kernel(text: str, scale: int, kernel_size: int, name: str = "--sigma")
     kernel = parameters.kernel(scale, kernel_size=kernel_size)
     exact = ",".join(f"{value:g}" if float(f"{value:g}") == value else f"{value!r}" for value in numbers)
     return GivenBlur(kernel, f"sigma {exact}")
+
+
+def constant_kernels(kernel: Tensor, width: int, start: int, stop: int) -> Iterator[KernelTile]:
+    """Yield one kernel (k, k) for every pixel of rows [start, stop) of an image, without taking memory."""
+    kernels = kernel.reshape(-1, 1, 1).expand(-1, stop - start, width)
+    yield KernelTile(start, 0, kernels, kernels[:0])

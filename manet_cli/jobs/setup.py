@@ -112,6 +112,7 @@ def open_upscaler(
     kernel: str | None,
     sigma: str | None,
     size: str | None = None,
+    check: bool = False,
 ) -> Upscaler:
     """Make a run's upscaler.
 
@@ -123,6 +124,7 @@ def open_upscaler(
         kernel: ``.npy`` file of the blur; None to estimate it.
         sigma: ``SX[,SY[,THETA]]`` of the blur; None to estimate it.
         size: of the results, as for ``--size``; None for that of the scale.
+        check: compare each result with its input.
 
     Raises:
         UsageError: options that do not go together.
@@ -157,4 +159,4 @@ def open_upscaler(
     if result_size is not None:
         settings["size"] = str(result_size)
     registered = registration == "input"
-    return Upscaler(engine, format, quality, registered, blur, opened.sha256, settings, result_size)
+    return Upscaler(engine, format, quality, registered, blur, opened.sha256, settings, result_size, check)

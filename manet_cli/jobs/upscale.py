@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, NotStartedError, OutputError
+from manet_cli.evaluation.self_check import Kernels
 from manet_cli.images import (
     CollectedPhoto,
     Header,
@@ -25,12 +27,14 @@ from manet_cli.images import (
 )
 from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile, memory_reported
 from manet_cli.inference.engine import ConstantCode, EstimatedCodes
-from manet_cli.jobs.blur import GivenBlur
+from manet_cli.jobs.blur import GivenBlur, constant_kernels
 from manet_cli.jobs.canvas import Canvas, PhotoRows
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.record import Record
+from manet_cli.jobs.self_check import BothSinks, CheckReport, ResultCheck
 from manet_cli.jobs.size import ResultSize
+from manet_cli.jobs.soundness import sound_tiles
 from manet_cli.jobs.sources import STDIN
 
 __all__ = ["Progress", "Result", "Upscaler", "read_input"]
@@ -70,6 +74,7 @@ class Result:
         height: likewise.
         seconds: from reading to renaming.
         memory: about how many bytes the run will need; by a dry run only.
+        check: how well the result explains the input, where that was asked for.
         error: why it failed.
     """
 
@@ -80,6 +85,7 @@ class Result:
     height: int | None = None
     seconds: float = 0.0
     memory: int | None = None
+    check: CheckReport | None = None
     error: ManetError | None = None
 
     def fields(self) -> dict[str, object]:
@@ -99,6 +105,8 @@ class Result:
             fields["kernels"] = str(item.kernels)
         if self.memory is not None:
             fields["memory"] = self.memory
+        if self.check is not None:
+            fields["check"] = self.check.fields()
         return fields
 
     def line(self) -> str | None:
@@ -125,6 +133,7 @@ class Upscaler:
         weights_sha256: digest of the weight file.
         settings: the settings that change pixels, as the user asked for them.
         size: that results are brought to after super-resolution; None to leave them.
+        check: compare each result, blurred and made small again, with its input.
     """
 
     engine: Engine
@@ -135,6 +144,7 @@ class Upscaler:
     weights_sha256: str
     settings: Mapping[str, object]
     size: ResultSize | None = None
+    check: bool = False
 
     @property
     def scale(self) -> int:
@@ -174,16 +184,11 @@ class Upscaler:
         """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
         if item.error:
             return Result(item, "failed", self.scale, error=item.error)
-        if item.done:
-            made = self.result_of(item.header) if item.header else None
-            size = (made.width, made.height) if made else ()
-            return Result(item, "skipped", self.scale, *size)
         try:
             with memory_reported(item.source.name):
-                width, height, seconds = self.run(item, progress)
+                return self.skip(item) if item.done else self.run(item, progress)
         except ManetError as error:
             return Result(item, "failed", self.scale, error=error)
-        return Result(item, "done", self.scale, width, height, seconds)
 
     def not_started(self, item: Item) -> Result:
         """Say that a picture was left alone because another one failed."""
@@ -191,11 +196,26 @@ class Upscaler:
         error = NotStartedError(f"{name} was not started, because another input failed (--fail-fast)")
         return Result(item, "failed", self.scale, error=error)
 
-    def run(self, item: Item, progress: Progress) -> tuple[int, int, float]:
-        """Make one picture.
+    def skip(self, item: Item) -> Result:
+        """Leave one picture's output as it is, and check that where a check is asked for.
 
-        Returns:
-            Width and height of the result, and the seconds from reading to renaming.
+        What was brought to another size afterwards cannot be checked any more.
+
+        Raises:
+            InputError: the input or the output cannot be read for the check.
+        """
+        report = None
+        if self.check and self.size is None and item.source.path and item.output:
+            check = self._check_of(read_photo(item.source.path, item.source.name))
+            result = read_photo(item.output, str(item.output))
+            check.write(result.pixels, result.alpha)
+            report = check.report()
+        header = item.header and self.result_of(item.header)
+        width, height = (header.width, header.height) if header else (None, None)
+        return Result(item, "skipped", self.scale, width, height, check=report)
+
+    def run(self, item: Item, progress: Progress) -> Result:
+        """Make one picture; its seconds are those from reading to renaming.
 
         Raises:
             ManetError: whatever is wrong with this picture; nothing is left behind.
@@ -209,12 +229,38 @@ class Upscaler:
         del data
         if item.output:
             prepare_folder(item.output.parent)
+        check = self._check_of(photo) if self.check else None
         with (
             self._kernel_map(item, photo) as kernel_map,
             self._output(item.output, header, photo.metadata, record) as rows,
         ):
-            self.restore_into(rows, photo, kernel_map, progress)
-        return header.width, header.height, time.perf_counter() - started
+            self.restore_into(rows, photo, kernel_map, progress, check)
+        return Result(
+            item,
+            "done",
+            self.scale,
+            header.width,
+            header.height,
+            time.perf_counter() - started,
+            check=check.report() if check else None,
+        )
+
+    def _check_of(self, photo: Photo) -> ResultCheck:
+        """Return what compares a result's rows with the photo that it is made from."""
+        lr = PhotoRows(photo)
+        return ResultCheck(
+            lr,
+            self.kernels_of(lr),
+            scale=self.scale,
+            kernel_size=self.engine.kernel_size,
+            registered=self.registered,
+        )
+
+    def kernels_of(self, lr: LowResolution) -> Kernels:
+        """Return what gives the kernels of an image, stripe by stripe."""
+        if self.blur is None:
+            return functools.partial(self.engine.kernels, lr)
+        return functools.partial(constant_kernels, self.blur.kernel, lr.width)
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
         if item.kernels is None:
@@ -238,6 +284,7 @@ class Upscaler:
         photo: Photo,
         kernel_map: KernelMapWriter | None = None,
         progress: Progress = lambda share: None,
+        check: RowSink | None = None,
     ) -> None:
         """Run the networks over a photo.
 
@@ -246,13 +293,16 @@ class Upscaler:
             photo: the input.
             kernel_map: is given the kernels; None to keep none.
             progress: is told the share done.
+            check: is given the rows too, before they are brought to another size.
 
         Raises:
-            ManetError: the networks' result is not a number somewhere, or memory ran out.
+            ManetError: the networks' result cannot be right (not a number, black), or memory ran out.
         """
         enlarged, result = _enlarged(photo.header, self.scale), self.result_of(photo.header)
         if result != enlarged:
             rows = Resizer(enlarged, result, rows)
+        if check:
+            rows = BothSinks(rows, check)
         lr = PhotoRows(photo)
         canvas = Canvas(photo, lr, self.scale, rows)
         done, total = 0, lr.height * lr.width * self.scale**2
@@ -272,7 +322,7 @@ class Upscaler:
             codes = engine.constant_code(self.blur.kernel, lr.width)
         else:
             codes = EstimatedCodes(engine, lr, on_kernels)
-        return engine.restore(lr, codes, registered=self.registered)
+        return sound_tiles(engine.restore(lr, codes, registered=self.registered), lr, self.scale)
 
     @contextmanager
     def _output(

@@ -1,0 +1,144 @@
+"""Does a result explain its input? Blurred and subsampled again, it should give the input back.
+
+Needs no HR image: the result is degraded by the published recipe with the kernel of each input pixel, and
+compared with the input. Works on rows as they are finished, in bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from manet_cli.degradations import apply_kernels
+from manet_cli.evaluation.metrics import LR_PSNR_CAP, luma
+from manet_cli.inference import KernelTile, LowResolution
+
+__all__ = ["Agreement", "Kernels", "SelfCheck"]
+
+REGION = 32
+"""About how many input pixels a region has along a side."""
+
+_ROWS = 64  # of the input, compared together; a multiple of what an estimator's stripes start on
+_MAX_BYTES = 32 * 2**20  # of the products of result and kernels that are summed together
+
+Kernels = Callable[[int, int], Iterator[KernelTile]]
+"""Gives the kernels of LR rows [start, stop), start a multiple of 8."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well a degraded result agrees with its input: PSNR-Y in dB, at most 100, both in 8 bits.
+
+    Attributes:
+        lr_psnr: of the picture within a border of s pixels (of pictures under 4 s pixels a side: of all).
+        worst_psnr: of the region that agrees least.
+        worst_box: that region: left, top, width and height in input pixels.
+    """
+
+    lr_psnr: float
+    worst_psnr: float
+    worst_box: tuple[int, int, int, int]
+
+
+class SelfCheck:
+    """Takes a result's rows from the top down and gives their agreement with the input.
+
+    Args:
+        lr: the input, the first layer of which is looked at.
+        kernels: its kernels, asked for once from the top down.
+        scale: result pixels per input pixel along a side.
+        kernel_size: side of the kernels.
+        registered: whether the result lies over the input; else it has the published offset.
+    """
+
+    def __init__(
+        self, lr: LowResolution, kernels: Kernels, *, scale: int, kernel_size: int, registered: bool
+    ) -> None:
+        self._lr = lr
+        self._kernels = kernels
+        self._scale = scale
+        self._size = kernel_size
+        # A registered result is the published one moved down and right by s - 1 pixels.
+        self._before = kernel_size // 2 - (scale - 1 if registered else 0)
+        self._after = kernel_size - 1 - self._before
+        border = scale if min(lr.height, lr.width) >= 4 * scale else 0
+        self._inside = (slice(border, lr.height - border), slice(border, lr.width - border))
+        self._grid = tuple(max(1, round(side / REGION)) for side in (lr.height, lr.width))
+        self._errors = torch.zeros(self._grid, dtype=torch.float64)
+        self._counts = torch.zeros(self._grid, dtype=torch.float64)
+        self._held = torch.empty(3, 0, scale * lr.width + kernel_size - 1)
+        self._first = -self._before  # row of the result that the first one held is
+        self._next = 0  # row of the input that is compared next
+
+    def add(self, rows: Tensor) -> None:
+        """Take the next rows of the result, (3, n, s * width) in [0, 1]."""
+        padded = F.pad(rows, (self._before, self._after, 0, 0), mode="replicate")
+        above = padded[:, :1].expand(-1, self._before, -1) if self._held.shape[1] == 0 else padded[:, :0]
+        self._held = torch.cat((self._held, above, padded), dim=1)
+        if self._first + self._held.shape[1] == self._scale * self._lr.height:
+            below = self._held[:, -1:].expand(-1, self._after, -1)
+            self._held = torch.cat((self._held, below), dim=1)
+        while self._next < self._lr.height:
+            stop = min(self._next + _ROWS, self._lr.height)
+            if self._first + self._held.shape[1] < self._scale * (stop - 1) + self._after + 1:
+                return
+            self._compare(stop)
+
+    def agreement(self) -> Agreement:
+        """Return the figures, once all rows were taken."""
+        regions = _psnr(self._errors, self._counts)
+        worst = int(regions.argmin())
+        rows, columns = self._grid
+        top, bottom = (-(-(worst // columns + more) * self._lr.height // rows) for more in (0, 1))
+        left, right = (-(-(worst % columns + more) * self._lr.width // columns) for more in (0, 1))
+        return Agreement(
+            float(_psnr(self._errors.sum(), self._counts.sum())),
+            float(regions.flatten()[worst]),
+            (left, top, right - left, bottom - top),
+        )
+
+    def _compare(self, stop: int) -> None:
+        """Compare input rows up to ``stop`` and let go of the rows of the result that only they need."""
+        start, scale, size = self._next, self._scale, self._size
+        again = torch.empty(1, 3, stop - start, self._lr.width)
+        for tile in self._kernels(start, stop):
+            _, height, width = tile.kernels.shape
+            step = max(1, _MAX_BYTES // (12 * size**2 * width))
+            for row in range(0, height, step):
+                part = tile.kernels[:, row : row + step]
+                kernels = part.permute(1, 2, 0).reshape(-1, width, size, size)
+                top = scale * (tile.row + row) - self._before - self._first
+                window = self._held[
+                    :,
+                    top : top + scale * (len(kernels) - 1) + size,
+                    scale * tile.column : scale * (tile.column + width - 1) + size,
+                ]
+                found = apply_kernels(window.to(kernels.device), kernels, scale).cpu()
+                at = tile.row - start + row
+                again[0, :, at : at + len(kernels), tile.column : tile.column + width] = found
+        self._count(start, (luma(again) - luma(self._lr.rows(start, stop)[:1])).square())
+        self._next = stop
+        keep = scale * stop - self._before
+        self._held = self._held[:, keep - self._first :].clone()
+        self._first = keep
+
+    def _count(self, start: int, errors: Tensor) -> None:
+        """Add the squared errors (h, W) of input rows from ``start`` on to the regions that they are in."""
+        rows, columns = (torch.arange(side) for side in (self._lr.height, self._lr.width))
+        rows, columns = rows[self._inside[0]], columns[self._inside[1]]
+        rows = rows[(rows >= start) & (rows < start + len(errors))]
+        errors = errors[rows - start][:, self._inside[1]].flatten()
+        rows, columns = rows * self._grid[0] // self._lr.height, columns * self._grid[1] // self._lr.width
+        regions = (rows[:, None] * self._grid[1] + columns).flatten()
+        self._errors.view(-1).index_add_(0, regions, errors)
+        self._counts.view(-1).index_add_(0, regions, torch.ones_like(errors))
+
+
+def _psnr(errors: Tensor, counts: Tensor) -> Tensor:
+    """Return the PSNR in dB for sums of squared errors; `LR_PSNR_CAP` where nothing was counted."""
+    mean = (errors / counts.clamp(min=1)).clamp(min=255**2 * 10 ** (-LR_PSNR_CAP / 10))
+    return 10 * torch.log10(255**2 / mean)

@@ -1,0 +1,107 @@
+"""``--check``: a finished photo's rows, compared with the input that they should explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from manet_cli.evaluation.self_check import Agreement, Kernels, SelfCheck
+from manet_cli.images import Metadata, Photo, RowSink
+from manet_cli.inference import LowResolution
+from manet_cli.jobs.canvas import PhotoRows
+
+__all__ = ["LOWEST_LR_PSNR", "LOWEST_REGION", "BothSinks", "CheckReport", "ResultCheck"]
+
+LOWEST_LR_PSNR = 38.0
+"""Below so many dB a result is warned of."""
+
+LOWEST_REGION = 32.0
+"""Likewise for its worst region."""
+
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found."""
+
+    agreement: Agreement
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong; None if nothing is."""
+        found = self.agreement
+        said = "blurred and made small again, the result agrees with the input to only"
+        if found.lr_psnr < LOWEST_LR_PSNR:
+            return f"{said} {found.lr_psnr:.1f} dB (expected {LOWEST_LR_PSNR:g})"
+        if found.worst_psnr < LOWEST_REGION:
+            return f"{said} {found.worst_psnr:.1f} dB (expected {LOWEST_REGION:g}) in the {self._place}"
+        return None
+
+    def fields(self) -> dict[str, object]:
+        """Return the report for a script."""
+        found = self.agreement
+        return {
+            "lr_psnr": round(found.lr_psnr, 3),
+            "worst_psnr": round(found.worst_psnr, 3),
+            "worst_box": list(found.worst_box),
+            "warning": self.warning,
+        }
+
+    def sentence(self) -> str:
+        """Return the report for a reader."""
+        if self.warning:
+            return f"warning: {self.warning}; another --sigma, --precision fp32 or other weights may help"
+        found = self.agreement
+        return (
+            f"blurred and made small again, the result agrees with the input to {found.lr_psnr:.1f} dB; "
+            f"least, to {found.worst_psnr:.1f} dB, in the {self._place}"
+        )
+
+    @property
+    def _place(self) -> str:
+        left, top, width, height = self.agreement.worst_box
+        return f"{width}x{height} pixels of the input from ({left}, {top}) on"
+
+
+@dataclass(frozen=True)
+class BothSinks:
+    """Gives rows to one after the other (`images.RowSink`)."""
+
+    first: RowSink
+    second: RowSink
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Give both the next rows."""
+        self.first.write(pixels, alpha)
+        self.second.write(pixels, alpha)
+
+
+class ResultCheck:
+    """Takes a result's rows as they are finished (`images.RowSink`).
+
+    Args:
+        lr: the input.
+        kernels: its kernels.
+        scale: result pixels per input pixel along a side.
+        kernel_size: side of the kernels.
+        registered: whether the result lies over the input.
+    """
+
+    def __init__(
+        self, lr: LowResolution, kernels: Kernels, *, scale: int, kernel_size: int, registered: bool
+    ) -> None:
+        self._check = SelfCheck(lr, kernels, scale=scale, kernel_size=kernel_size, registered=registered)
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows: pixels (n, W, C) and alpha (n, W), as in a `Photo`."""
+        for start in range(0, len(pixels), _ROWS):
+            rows = slice(start, start + _ROWS)
+            part = PhotoRows(Photo(pixels[rows], None if alpha is None else alpha[rows], Metadata()))
+            self._check.add(part.rows(0, part.height)[0])
+
+    def report(self) -> CheckReport:
+        """Return what was found, once all rows were taken."""
+        return CheckReport(self._check.agreement())
