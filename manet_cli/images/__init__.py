@@ -13,7 +13,7 @@ from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
 from manet_cli.images.resizing import Resizer
 from manet_cli.images.rows import CollectedPhoto, RowSink
-from manet_cli.images.writing import open_output, read_record, write_photo
+from manet_cli.images.writing import open_output, read_record, room_beside, write_photo
 
 __all__ = [
     "FORMATS",
@@ -34,6 +34,7 @@ __all__ = [
     "read_header",
     "read_photo",
     "read_record",
+    "room_beside",
     "to_float",
     "to_integer",
     "unpremultiply",

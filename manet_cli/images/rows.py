@@ -80,6 +80,12 @@ class CollectedImage:
         self._values = _array((header.height, header.width, len(self._mode)), folder)
         self._filled = 0
 
+    @staticmethod
+    def room(header: Header) -> int:
+        """Return the bytes of the temporary file for such a picture, 0 if it needs none."""
+        size = header.width * header.height * (4 if header.channels == 3 else 1 + header.has_alpha)
+        return size if size > _LARGE else 0
+
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
         """Take the next rows."""
         rows = slice(self._filled, self._filled + len(pixels))

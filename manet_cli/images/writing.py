@@ -53,7 +53,7 @@ from manet_cli.images.quiet import logged_warnings
 from manet_cli.images.reading import open_image
 from manet_cli.images.rows import CollectedImage, RowSink
 
-__all__ = ["open_output", "read_record", "write_photo"]
+__all__ = ["open_output", "read_record", "room_beside", "write_photo"]
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +126,11 @@ def open_output(
             spool.seek(0)
             shutil.copyfileobj(spool, path_or_file, _COPIED_AT_ONCE)
             path_or_file.flush()
+
+
+def room_beside(fmt: ImageFormat, header: Header) -> int:
+    """Give the bytes of disk that writing such a picture takes beside its file, as long as it goes on."""
+    return CollectedImage.room(header)
 
 
 def read_record(path: Path) -> str | None:

@@ -17,11 +17,13 @@ from manet_cli.images import (
     format_for_suffix,
     read_header,
     read_record,
+    room_beside,
 )
 from manet_cli.jobs.claims import Claims
 from manet_cli.jobs.kernel_maps import check_kernel_map
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import is_made_from, parse_record
+from manet_cli.jobs.room import Room, least_bytes
 from manet_cli.jobs.sources import STDIN, Source, names_several
 
 __all__ = ["Destination", "Item", "Planner", "check_kernels_path", "plan_destination"]
@@ -158,6 +160,7 @@ class Planner:
         self.results = [source for source in sources if source.path and _is_result(source.path, stems)]
         results = set(self.results)
         self._sources = [source for source in sources if source not in results]
+        self._room = Room()
         self._claims = Claims(self._sources, overwrite=overwrite)
 
     def plan(self) -> list[Item]:
@@ -182,6 +185,7 @@ class Planner:
             for path in (item.output, item.kernels):
                 if path is not None:
                     self._claims.claim(path, source)
+            self._take_room(item)
             return item
         except ManetError as error:
             return replace(item, error=error)
@@ -212,6 +216,16 @@ class Planner:
         if kernels:
             check_kernel_map(header.height, header.width, large=False)
         return header
+
+    def _take_room(self, item: Item) -> None:
+        if item.header is None:
+            return
+        if item.output:
+            fmt, result = self._destination.format, self._result_of(item.header)
+            self._room.take(item.output, least_bytes(fmt, result), room_beside(fmt, result))
+        if item.kernels:
+            size = check_kernel_map(item.header.height, item.header.width, large=False)
+            self._room.take(item.kernels, size)
 
     def _is_made(self, path: Path, name: str, output: Path) -> bool:
         """Whether the output is there, made from the same input, weights and settings."""

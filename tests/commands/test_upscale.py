@@ -460,3 +460,17 @@ def test_a_size_without_sense(manet: Manet, photo: Path) -> None:
     Image.fromarray(texture(2, 5000)).save(wide)
     assert "at most 16383" in manet("upscale", wide, "--format", "webp", "--dry-run").stderr
     assert manet("upscale", wide, "--format", "webp", "--size", "16383x", "--dry-run").code == 0
+
+
+def test_a_disk_without_room_costs_no_work(
+    manet: Manet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(np.zeros((1500, 1500, 3), np.uint8)).save(large)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20_000_000))
+    for arguments in ([], ["--dry-run"]):
+        outcome = manet("upscale", large, *arguments)
+        assert outcome.code == 1
+        assert "large_x4.png will take at least 27 MB of disk" in outcome.stderr
+    assert not large.with_name("large_x4.png").exists()
