@@ -39,6 +39,7 @@ def kernels(
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
+    max_pixels: shared.MaxPixels = shared.DEFAULT_MAX_PIXELS,
     overwrite: shared.Overwrite = False,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
@@ -69,6 +70,7 @@ def kernels(
             dtype=dtype.value,
             large=large,
             overwrite=overwrite,
+            max_pixels=max_pixels,
         )
         shape = "x".join(map(str, job.shape))
         reporter.message(f"{job.output}: {shape} {job.dtype}, {job.size / 1e6:.1f} MB")

@@ -9,9 +9,11 @@ import typer
 from manet_cli.errors import UsageError
 
 __all__ = [
+    "DEFAULT_MAX_PIXELS",
     "Device",
     "Jpeg",
     "Json",
+    "MaxPixels",
     "Model",
     "Models",
     "Noise",
@@ -60,6 +62,16 @@ Models: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+MaxPixels: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        envvar="MANET_MAX_PIXELS",
+        min=1,
+        help="Refuse larger inputs: a small file may claim to be huge.",
+    ),
+]
+DEFAULT_MAX_PIXELS = 200_000_000
 Recursive: TypeAlias = Annotated[
     bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
 ]

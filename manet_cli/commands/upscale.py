@@ -66,6 +66,7 @@ def upscale(
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
+    max_pixels: shared.MaxPixels = shared.DEFAULT_MAX_PIXELS,
     exact: Annotated[
         bool, typer.Option("--exact", help="Tiles see all they depend on: the untiled result, more slowly.")
     ] = False,
@@ -153,6 +154,7 @@ def upscale(
         kernel=kernel,
         sigma=sigma,
         size=size,
+        max_pixels=max_pixels,
         check=check,
     )
     planner = Planner(
@@ -162,6 +164,7 @@ def upscale(
         kernels=save_kernels,
         overwrite=overwrite,
         result_of=upscaler.result_of,
+        max_pixels=max_pixels,
         weights_sha256=upscaler.weights_sha256,
         settings=upscaler.settings,
     )

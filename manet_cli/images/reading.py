@@ -22,9 +22,11 @@ from manet_cli.images.quiet import logged_warnings
 
 __all__ = ["MAX_PIXELS", "open_image", "read_header", "read_photo"]
 
-MAX_PIXELS = 178_956_970
-"""The most pixels that are decoded: a file of a few kilobytes may claim thousands of millions."""
+MAX_PIXELS = 200_000_000
+"""The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
+millions. Decoding that many takes up to 2 GB."""
 
+_RAISE_LIMIT = "make it smaller, or raise --max-pixels of manet upscale or manet kernels"
 _READ_BY_PILLOW = tuple(entry.pillow_name for entry in FORMATS)
 _KNOWN = "a PNG, JPEG, WebP, TIFF, BMP or AVIF picture"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
@@ -38,29 +40,30 @@ _REFUSED_MODES = {
 }
 
 
-def read_header(source: Path | bytes, name: str) -> Header:
+def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
     """Read what a photo will be, without decoding its pixels.
 
-    `source`: a file, or the content of one. `name`: what messages call it. Raises InputError for everything
-    that `read_photo` refuses, as far as the file shows it before its pixels are decoded.
+    Raises InputError for everything that `read_photo` refuses, as far as the file shows it before its pixels
+    are decoded. The arguments are those of `read_photo`.
     """
-    with open_image(source, name) as (image, file):
+    with open_image(source, name, max_pixels) as (image, file):
         return _checked_header(image, file, name)
 
 
-def read_photo(source: Path | bytes, name: str) -> Photo:
+def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read and decode a photo, upright, with its metadata.
 
-    `source`: a file, or the content of one. `name`: what messages call it.
+    `source`: a file, or the content of one. `name`: what messages call it. `max_pixels`: larger pictures are
+    refused.
 
-    Raises InputError if the file is missing, empty, damaged, cut off, no picture, larger than `MAX_PIXELS`,
-    animated or of several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers,
-    CMYK, LAB; and for colours or transparency of 16 bits if the extra that reads them is not installed. Of a
-    phone's JPEG with several pictures inside (MPO) the main one is read. EXIF that is damaged is dropped and
-    logged. The orientation of the EXIF is applied, and reset to 1 there and in the XMP; that of an XMP alone
-    is not applied, as in browsers.
+    Raises InputError if the file is missing, empty, damaged, cut off, no picture, too large, animated or of
+    several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers, CMYK, LAB; and for
+    colours or transparency of 16 bits if the extra that reads them is not installed. Of a phone's JPEG with
+    several pictures inside (MPO) the main one is read. EXIF that is damaged is dropped and logged. The
+    orientation of the EXIF is applied, and reset to 1 there and in the XMP; that of an XMP alone is not
+    applied, as in browsers.
     """
-    with open_image(source, name) as (image, file):
+    with open_image(source, name, max_pixels) as (image, file):
         _checked_header(image, file, name)
         if image.format == "PNG" and not headers.png_is_sound(file):
             raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
@@ -71,23 +74,32 @@ def read_photo(source: Path | bytes, name: str) -> Photo:
 
 
 @contextmanager
-def open_image(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
+def open_image(
+    source: Path | bytes, name: str, max_pixels: int | None = MAX_PIXELS
+) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """Open a file as a Pillow image, not yet decoded, and give it with the file it reads from.
 
-    Warnings raised meanwhile are logged. Raises InputError if it is missing, empty, too large or not a known
-    picture, and for whatever Pillow raises while the block reads from it.
+    `max_pixels`: larger pictures are refused; None for no limit, where they are not decoded. Warnings raised
+    meanwhile are logged. Raises InputError if it is missing, empty, too large or not a known picture, and for
+    whatever Pillow raises while the block reads from it.
     """
-    with _opened_file(source, name) as file, logged_warnings(name):
+    with _opened_file(source, name) as file, logged_warnings(name), _pillow_limit(max_pixels):
         try:
             image = Image.open(file, formats=_READ_BY_PILLOW)
         except MemoryError:
             raise
         except Image.DecompressionBombError as error:
             raise InputError(
-                f"{name} has more than the {MAX_PIXELS} pixels that are read: make it smaller"
+                f"{name} has more than twice the {max_pixels} pixels that are read: {_RAISE_LIMIT}"
             ) from error
         except Exception as error:
             raise InputError(_why_unknown(file, name)) from error
+        width, height = image.size
+        if max_pixels is not None and width * height > max_pixels:
+            raise InputError(
+                f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: "
+                + _RAISE_LIMIT
+            )
         try:
             with image:
                 yield image, file
@@ -97,6 +109,17 @@ def open_image(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, B
             raise InputError(
                 f"{name} is damaged or cut off and cannot be decoded: copy or export it again"
             ) from error
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int | None) -> Iterator[None]:
+    """Set Pillow's own limit, which it checks in places of its own; under the lock of `logged_warnings`."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _opened_file(source: Path | bytes, name: str) -> BinaryIO:
@@ -129,10 +152,6 @@ def _why_unknown(file: BinaryIO, name: str) -> str:
 def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     """Give the header of an opened image, or raise InputError for what is not read."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{name} has {width}x{height} pixels, more than the {MAX_PIXELS} that are read: make it smaller"
-        )
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise InputError(f"{name} holds several pictures (an animation or pages): extract the one wanted")
     _check_depth(image, file, name)

@@ -130,7 +130,7 @@ def open_output(
 
 def room_beside(fmt: ImageFormat, header: Header) -> int:
     """Give the bytes of disk that writing such a picture takes beside its file, as long as it goes on."""
-    return CollectedImage.room(header)
+    return 0 if fmt.name in BANDED_FORMATS else CollectedImage.room(header)
 
 
 def read_record(path: Path) -> str | None:
@@ -139,7 +139,7 @@ def read_record(path: Path) -> str | None:
     None for a file without one, one that cannot be read, or none at all; never an exception.
     """
     try:
-        with open_image(path, path.name) as (image, _):
+        with open_image(path, path.name, max_pixels=None) as (image, _):
             if image.format == "PNG":
                 record = image.info.get(RECORD_KEYWORD)
             elif isinstance(image, TiffImageFile):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from manet_cli.atomic import remove_leftovers
 from manet_cli.errors import OutputError, UsageError
-from manet_cli.images import read_photo
+from manet_cli.images import MAX_PIXELS, read_photo
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.kernel_maps import check_kernel_map, kernel_map_shape, open_kernel_map
@@ -63,6 +63,7 @@ def plan_kernel_map(
     dtype: str,
     large: bool,
     overwrite: bool,
+    max_pixels: int = MAX_PIXELS,
 ) -> KernelMapJob:
     """Check where a picture's kernel map goes, read the picture, and say how large the map will be.
 
@@ -75,6 +76,7 @@ def plan_kernel_map(
         dtype: float16 or float32.
         large: allow more than 2 GiB.
         overwrite: replace an output that exists.
+        max_pixels: larger pictures are refused.
 
     Raises:
         UsageError: the output's suffix is not .npy.
@@ -91,7 +93,8 @@ def plan_kernel_map(
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: give --overwrite or choose another --out")
     with memory_reported(name):
-        lr = PhotoRows(read_photo(read_input(path, name), "standard input" if path is None else name))
+        shown = "standard input" if path is None else name
+        lr = PhotoRows(read_photo(read_input(path, name), shown, max_pixels))
     size = check_kernel_map(lr.height, lr.width, stride=stride, dtype=dtype, large=large)
     shape = kernel_map_shape(lr.height, lr.width, stride, kernel_size)
     return KernelMapJob(lr, target, shape, stride, dtype, size)

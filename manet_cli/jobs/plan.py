@@ -127,6 +127,7 @@ class Planner:
         scale: output pixels per input pixel along a side.
         kernels: what ``--save-kernels`` names: a folder for several inputs, else a .npy file or a folder.
         overwrite: replace outputs that exist and were made otherwise.
+        max_pixels: larger inputs are refused.
         result_of: says what the result of an input will be.
         weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
         settings: those that change pixels, likewise.
@@ -144,6 +145,7 @@ class Planner:
         scale: int,
         kernels: str | None,
         overwrite: bool,
+        max_pixels: int,
         result_of: Callable[[Header], Header],
         weights_sha256: str,
         settings: Mapping[str, object],
@@ -152,6 +154,7 @@ class Planner:
         self._scale = scale
         self._kernels = kernels
         self._overwrite = overwrite
+        self._max_pixels = max_pixels
         self._result_of = result_of
         self._weights_sha256 = weights_sha256
         self._settings = settings
@@ -208,7 +211,7 @@ class Planner:
         return path / source.below / f"{_stem(source)}_x{self._scale}_kernels.npy"
 
     def _checked_header(self, path: Path, name: str, kernels: Path | None) -> Header:
-        header = read_header(path, name)
+        header = read_header(path, name, self._max_pixels)
         result = self._result_of(header)
         check_writable_as(
             self._destination.format, result.width, result.height, alpha=result.has_alpha, bits=result.bits

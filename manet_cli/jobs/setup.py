@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manet_cli.errors import DeviceError, UsageError
 from manet_cli.evaluation.runs import TestedModel, check_models
-from manet_cli.images import ImageFormat
+from manet_cli.images import MAX_PIXELS, ImageFormat
 from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precision
 from manet_cli.jobs.blur import read_kernel, sigma_kernel
 from manet_cli.jobs.size import parse_size
@@ -113,6 +113,7 @@ def open_upscaler(
     sigma: str | None,
     size: str | None = None,
     check: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Upscaler:
     """Make a run's upscaler.
 
@@ -125,6 +126,7 @@ def open_upscaler(
         sigma: ``SX[,SY[,THETA]]`` of the blur; None to estimate it.
         size: of the results, as for ``--size``; None for that of the scale.
         check: compare each result with its input.
+        max_pixels: larger inputs are refused.
 
     Raises:
         UsageError: options that do not go together.
@@ -159,4 +161,6 @@ def open_upscaler(
     if result_size is not None:
         settings["size"] = str(result_size)
     registered = registration == "input"
-    return Upscaler(engine, format, quality, registered, blur, opened.sha256, settings, result_size, check)
+    return Upscaler(
+        engine, format, quality, registered, blur, opened.sha256, settings, result_size, check, max_pixels
+    )

@@ -15,6 +15,7 @@ from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, NotStartedError, OutputError
 from manet_cli.evaluation.self_check import Kernels
 from manet_cli.images import (
+    MAX_PIXELS,
     CollectedPhoto,
     Header,
     ImageFormat,
@@ -134,6 +135,7 @@ class Upscaler:
         settings: the settings that change pixels, as the user asked for them.
         size: that results are brought to after super-resolution; None to leave them.
         check: compare each result, blurred and made small again, with its input.
+        max_pixels: larger inputs are refused.
     """
 
     engine: Engine
@@ -145,6 +147,7 @@ class Upscaler:
     settings: Mapping[str, object]
     size: ResultSize | None = None
     check: bool = False
+    max_pixels: int = MAX_PIXELS
 
     @property
     def scale(self) -> int:
@@ -206,7 +209,7 @@ class Upscaler:
         """
         report = None
         if self.check and self.size is None and item.source.path and item.output:
-            check = self._check_of(read_photo(item.source.path, item.source.name))
+            check = self._check_of(read_photo(item.source.path, item.source.name, self.max_pixels))
             result = read_photo(item.output, str(item.output))
             check.write(result.pixels, result.alpha)
             report = check.report()
@@ -223,7 +226,7 @@ class Upscaler:
         started = time.perf_counter()
         name = item.source.name
         data = read_input(item.source.path, name)
-        photo = read_photo(data, "standard input" if name == STDIN else name)
+        photo = read_photo(data, "standard input" if name == STDIN else name, self.max_pixels)
         header = self.result_of(photo.header)
         record = self.record_of(name, data).to_json()
         del data

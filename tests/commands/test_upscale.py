@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from manet_cli.images import Metadata, Photo, format_by_name, read_photo, read_record, write_photo
+from manet_cli.commands import options as shared
+from manet_cli.images import MAX_PIXELS, Metadata, Photo, format_by_name, read_photo, read_record, write_photo
 from tests.commands.conftest import Manet, texture
 
 
@@ -474,3 +475,17 @@ def test_a_disk_without_room_costs_no_work(
         assert outcome.code == 1
         assert "large_x4.png will take at least 27 MB of disk" in outcome.stderr
     assert not large.with_name("large_x4.png").exists()
+
+
+def test_larger_inputs_than_allowed_are_refused(
+    manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = manet("upscale", photo, "--max-pixels", "1229", "--dry-run")
+    assert refused.code == 1
+    assert "has 41x30 pixels, more than the 1229 that are read" in refused.stderr
+    assert manet("upscale", photo, "--max-pixels", "1230", "--dry-run").code == 0
+    monkeypatch.setenv("MANET_MAX_PIXELS", "1000")
+    assert "more than the 1000" in manet("upscale", photo, "--dry-run").stderr
+    assert "more than the 1000" in manet("kernels", photo).stderr
+    assert manet("upscale", photo, "--max-pixels", "0").code == 2
+    assert shared.DEFAULT_MAX_PIXELS == MAX_PIXELS

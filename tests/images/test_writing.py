@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,7 +27,7 @@ from manet_cli.images import (
     write_photo,
 )
 
-from .conftest import ICC, MAKER_NOTE, RECORD, XMP, exif_block, facts, photo, pixels
+from .conftest import ICC, MAKER_NOTE, RECORD, XMP, exif_block, facts, photo, pixels, png_chunk
 
 CAMERA = Metadata(exif_block(orientation=1), ICC, XMP.replace(b'"6"', b'"1"'), (300.0, 150.0))
 PHOTOS = {
@@ -202,6 +203,15 @@ def test_the_record_of_a_png_is_found_without_its_pixels(tmp_path: Path) -> None
     path = tmp_path / "a.png"
     path.write_bytes(data[: data.index(b"IDAT") + 8])
     assert read_record(path) == RECORD
+
+
+def test_the_record_of_a_huge_png_is_found(tmp_path: Path) -> None:
+    data = written(photo(3), "png", record=RECORD)
+    header = png_chunk(b"IHDR", struct.pack(">LLBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    path = tmp_path / "a.png"
+    path.write_bytes(data[:8] + header + data[33:])
+    assert read_record(path) == RECORD
+    assert Image.MAX_IMAGE_PIXELS is not None
 
 
 def test_files_without_a_record_have_none(tmp_path: Path) -> None:
