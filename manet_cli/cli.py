@@ -14,6 +14,7 @@ import typer
 from manet_cli import __version__
 from manet_cli.commands import study, weights
 from manet_cli.commands.degrade import degrade
+from manet_cli.commands.doctor import doctor
 from manet_cli.commands.evaluate import evaluate
 from manet_cli.commands.kernels import kernels
 from manet_cli.commands.replay import replay
@@ -37,6 +38,7 @@ app.command()(degrade)
 app.command()(evaluate)
 app.add_typer(study.app, name="study")
 app.add_typer(weights.app, name="weights")
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,7 +65,7 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        app(prog_name="manet")  # however it was called: shell completion goes by this name
     except KeyboardInterrupt:  # before or after the command, where Typer does not see it
         sys.exit(128 + signal.SIGINT)
     except Exception as error:

@@ -6,7 +6,7 @@ import torch
 
 from manet_cli.errors import DeviceError, UsageError
 
-__all__ = ["PRECISIONS", "choose_device", "choose_precision"]
+__all__ = ["PRECISIONS", "choose_device", "choose_precision", "explain_auto"]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -59,6 +59,20 @@ def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     if device.type == "cpu" and _cpu_has_bfloat16():
         return torch.bfloat16
     return torch.float32
+
+
+def explain_auto() -> str:
+    """Say in a sentence why ``auto`` chooses the device and the precision that it chooses on this machine."""
+    device = choose_device()
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        formats = {torch.bfloat16: "multiplies bfloat16", torch.float16: "has tensor cores for float16"}
+        why = formats.get(choose_precision(device), "has no fast half precision")
+        return f"a CUDA device is there, whose compute capability {major}.{minor} {why}"
+    if device.type == "mps":
+        return "a Metal device is there, on which only float32 was shown harmless"
+    why = "multiplies bfloat16 itself" if _cpu_has_bfloat16() else "has no bfloat16 multiplication of its own"
+    return f"PyTorch finds no CUDA or Metal device, and this processor {why}"
 
 
 def _cpu_has_bfloat16() -> bool:

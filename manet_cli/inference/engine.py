@@ -221,11 +221,16 @@ class Engine:
         """Side of the kernels in HR pixels."""
         return self._model.config.kernel_size
 
-    def working_memory(self, height: int, width: int, layers: int) -> int:
-        """Return about how many bytes the largest tile of an image with so many layers needs."""
+    def restorer_tiles(self, layers: int = 1) -> tuple[int, int]:
+        """Return the largest tile of the restorer (0 for no tiles) and its context per side, in LR pixels."""
         footprint = self.restorer.footprint
         halo = footprint.radius if self._exact else footprint.practical_radius
-        tile = self._tile_size(halo, layers) or max(height, width)
+        return self._tile_size(halo, layers), halo
+
+    def working_memory(self, height: int, width: int, layers: int) -> int:
+        """Return about how many bytes the largest tile of an image with so many layers needs."""
+        tile, halo = self.restorer_tiles(layers)
+        tile = tile or max(height, width)
         outer = min(tile + 2 * halo, height) * min(tile + 2 * halo, width)
         return outer * _BYTES_PER_PIXEL * layers
 

@@ -12,6 +12,7 @@ import pytest
 import typer.main
 
 from manet_cli.cli import app
+from tests.commands.conftest import Manet
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,6 +58,27 @@ def test_every_variable_is_documented_and_read() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "manet_cli").rglob("*.py"))
     read = set(re.findall(r"\"(MANET_[A-Z_]+)\"", source))
     assert read == set(re.findall(r"`(MANET_[A-Z_]+)`", README))
+
+
+WHAT_NONSENSE_DOES = {
+    "MANET_MODEL": (3, "no weights called 'nonsense'"),
+    "MANET_DEVICE": (2, "--device nonsense"),
+    "MANET_PRECISION": (2, "--precision nonsense"),
+    "MANET_TILE": (2, "--tile nonsense"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(MANET_[A-Z]+)`", README)) - {"MANET_DEBUG"}))
+def test_every_documented_variable_has_its_effect(
+    name: str, manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MANET_DEBUG has a test of its own, with a process of its own."""
+    code, message = WHAT_NONSENSE_DOES[name]
+    monkeypatch.setenv(name, "nonsense")
+    for command in (["upscale"], ["kernels"], ["evaluate", "--protocol", "9,1,0"]):
+        outcome = manet(*command, photo)
+        assert outcome.code == code
+        assert message in outcome.stderr
 
 
 def test_links_lead_somewhere() -> None:

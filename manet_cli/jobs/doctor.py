@@ -1,0 +1,294 @@
+"""What this installation and this machine can do, found out by trying."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from manet_cli import __version__
+from manet_cli.errors import DeviceError, ManetError, WeightsError
+from manet_cli.inference import (
+    PRECISIONS,
+    Engine,
+    available_memory,
+    choose_device,
+    choose_precision,
+    explain_auto,
+)
+from manet_cli.jobs.probe import Probe, probe, speed
+from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+from manet_cli.weights import DEFAULT_FAMILY, cache_folder, list_weights, load_manifest, load_weights
+
+__all__ = ["PHOTO", "Device", "Estimate", "Examination", "examine"]
+
+PHOTO = (4000, 3000)  # width and height of a typical photo: 12 megapixels
+
+_PACKAGES = ("torch", "numpy", "pillow", "typer", "rich", "huggingface-hub", "safetensors")
+_FULL_SIZE = BlindConfig(MANetConfig(), RRDBSFTConfig())
+_ESTIMATED_FAMILIES = (DEFAULT_FAMILY, "fast")
+_SETTINGS = re.compile(
+    r"MANET_.+|HF_.+|XDG_CACHE_HOME|SSL_CERT_FILE|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|.+_PROXY",
+    re.IGNORECASE,
+)
+_SECRET = re.compile(r".*(TOKEN|_PROXY)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device, and how the networks do on it.
+
+    Attributes:
+        device: what ``--device`` takes.
+        name: of the product.
+        threads: that PyTorch uses on a CPU; None elsewhere.
+        memory_free: bytes that can be taken now.
+        memory_total: bytes in all; None if unknown.
+        largest_untiled: side of the largest square input that fits without tiles in half of what is free.
+        probes: one for each number format.
+    """
+
+    device: str
+    name: str
+    threads: int | None
+    memory_free: int
+    memory_total: int | None
+    largest_untiled: int
+    probes: tuple[Probe, ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a typical photo will take with a family of weights, as ``auto`` would run it.
+
+    Attributes:
+        model: the family.
+        scale: of the entry that was tried.
+        seconds: of computing.
+    """
+
+    model: str
+    scale: int
+    seconds: float
+
+
+@dataclass
+class Examination:
+    """All that was found.
+
+    Attributes:
+        versions: package -> version; None where it is not installed.
+        platform: the system and the processor's architecture.
+        devices: the CPU first.
+        auto: what ``auto`` would choose: device, precision, tile (0: none), reason.
+        photo: width and height of the photo of the estimates.
+        estimates: how long it will take.
+        weights: name -> shipped, cached or missing.
+        cache: where pulled weights are, and whether files can be written there.
+        extras: optional packages by extra, with versions; None where one is not installed.
+        formats: optional picture formats of Pillow, and whether they are there.
+        settings: variables that are set and matter; what may be secret is not told.
+        problems: what is wrong, a sentence each.
+        exit_code: 0; 3 if shipped weights are missing or damaged, 4 if nothing works on any device.
+    """
+
+    versions: dict[str, str | None] = field(default_factory=dict)
+    platform: str = ""
+    devices: list[Device] = field(default_factory=list)
+    auto: dict[str, object] = field(default_factory=dict)
+    photo: tuple[int, int] = PHOTO
+    estimates: list[Estimate] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+    cache: dict[str, object] = field(default_factory=dict)
+    extras: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    formats: dict[str, bool] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def fields(self) -> dict[str, object]:
+        """Return all of it for a script."""
+        return asdict(self)
+
+
+def examine(progress: Callable[[float], None] = lambda share: None) -> Examination:
+    """Look at the installation and the machine, and try the networks on every device; nothing is downloaded.
+
+    Args:
+        progress: is told the share done, in [0, 1].
+    """
+    found = Examination(platform=f"{platform.platform()}, Python {platform.python_version()}")
+    _look_at_software(found)
+    _look_at_weights(found)
+    build = _default_model(found)
+    devices = _devices(found)
+    reference: Tensor | None = None
+    for number, device in enumerate(devices):
+        progress(number / (len(devices) + 1))
+        examined, result = _examined(device, build, reference)
+        found.devices.append(examined)
+        reference = reference if reference is not None else result
+    progress(len(devices) / (len(devices) + 1))
+    if not any(probe.error is None for device in found.devices for probe in device.probes):
+        found.problems.append("the networks work on no device in any number format: see the reasons above")
+        found.exit_code = DeviceError.exit_code
+        return found
+    _look_at_auto(found, build)
+    progress(1.0)
+    return found
+
+
+def _look_at_software(found: Examination) -> None:
+    found.versions = {"manet-cli": __version__, **{name: _version(name) for name in _PACKAGES}}
+    for requirement in _requirements():
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
+        if name and extra and extra[1] != "dev":
+            found.extras.setdefault(extra[1], {})[name[0]] = _version(name[0])
+    from PIL import features
+
+    formats = {"webp": "webp", "avif": "avif", "jpeg 2000": "jpg_2000", "colour profiles": "littlecms2"}
+    found.formats = {name: bool(features.check(feature)) for name, feature in formats.items()}
+    found.settings = {
+        name: "(set)" if _SECRET.fullmatch(name) else value
+        for name, value in sorted(os.environ.items())
+        if _SETTINGS.fullmatch(name) and value
+    }
+
+
+def _requirements() -> list[str]:
+    try:
+        return importlib.metadata.requires("manet-cli") or []
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return []
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _look_at_weights(found: Examination) -> None:
+    from huggingface_hub import constants
+
+    folder = cache_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    found.cache = {
+        "folder": str(folder),
+        "writable": os.access(existing, os.W_OK | os.X_OK) and existing.is_dir(),
+        "hub": constants.HF_HUB_CACHE,
+        "offline": constants.HF_HUB_OFFLINE,
+    }
+    found.weights = {
+        str(row["name"]): str(row["where"]) for row in list_weights() if row["where"] != "pullable"
+    }
+    for entry in load_manifest():
+        if entry.file:
+            try:
+                load_weights(entry.name)
+            except WeightsError as error:
+                found.problems.append(str(error))
+                found.exit_code = WeightsError.exit_code
+
+
+def _default_model(found: Examination) -> Callable[[], BlindModel]:
+    try:
+        weights, _ = load_weights()
+    except WeightsError:  # said already; the device can be tried all the same
+        return lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False)
+    return weights.build
+
+
+def _devices(found: Examination) -> list[torch.device]:
+    devices = [torch.device("cpu")]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found.problems += [f"PyTorch about CUDA: {str(warning.message).splitlines()[0]}" for warning in caught]
+    if not count and torch.version.cuda is None and Path("/proc/driver/nvidia/version").exists():
+        found.problems.append(
+            "there is an NVIDIA driver, but this PyTorch was built without CUDA: install one that has it"
+        )
+    devices += [torch.device("cuda", index) for index in range(count)]
+    if torch.backends.mps.is_available():
+        devices.append(torch.device("mps"))
+    return devices
+
+
+def _examined(
+    device: torch.device, build: Callable[[], BlindModel], reference: Tensor | None
+) -> tuple[Device, Tensor | None]:
+    """Try all number formats on a device; also give the float32 result."""
+    free = available_memory(device)
+    probes = []
+    for precision in PRECISIONS:
+        probed, result = probe(build, device, precision, reference)
+        probes.append(probed)
+        if reference is None:
+            reference = result
+    untiled = Engine(build(), torch.device("cpu"), tile=0)
+    bytes_per_pixel = untiled.working_memory(1000, 1000, layers=1) / 1e6
+    side = math.isqrt(int(free / 2 / bytes_per_pixel))
+    name, total = _description(device)
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    return Device(str(device), name, threads, free, total, side, tuple(probes)), reference
+
+
+def _description(device: torch.device) -> tuple[str, int | None]:
+    """Return the product's name and the bytes of its memory."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return properties.name, properties.total_memory
+    if device.type == "mps":
+        return "Apple GPU", torch.mps.recommended_max_memory()
+    total = None
+    if sys.platform != "win32":
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return name, total
+
+
+def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
+    device = choose_device()
+    dtype = choose_precision(device)
+    precision = next(name for name, value in PRECISIONS.items() if value == dtype)
+    tile, _ = Engine(build(), device, dtype).restorer_tiles()
+    found.auto = {
+        "device": str(device),
+        "precision": precision,
+        "tile": tile,
+        "reason": explain_auto(),
+    }
+    chosen = next(found_device for found_device in found.devices if found_device.device == str(device))
+    works = [probe.precision for probe in chosen.probes if probe.error is None]
+    if precision not in works:
+        advice = f"give --precision {works[0]}" if works else "give another --device"
+        found.problems.append(f"auto would choose {precision} on {device}, which does not work: {advice}")
+        return
+    for family in _ESTIMATED_FAMILIES:
+        for scale in (4, 2, 3):
+            try:
+                weights, _ = load_weights(family, scale)
+                rate = speed(Engine(weights.build(), device, dtype, tile=0))
+                tile, halo = Engine(weights.build(), device, dtype).restorer_tiles()
+            except ManetError:  # not in the manifest, not at this scale, or not here
+                continue
+            share = (1 + 2 * halo / tile) ** 2 if tile else 1.0
+            found.estimates.append(Estimate(family, scale, PHOTO[0] * PHOTO[1] * share / rate))
+            break

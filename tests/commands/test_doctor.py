@@ -1,0 +1,154 @@
+"""`manet doctor`: what it finds is so, and what is wrong is said."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from manet_cli.inference import Engine, choose_precision
+from manet_cli.jobs import doctor, probe
+from manet_cli.weights import find_entry, load_weights
+from manet_cli.weights.manifest import Entry
+from tests.commands.conftest import Manet, Outcome
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe the speed of the smallest picture."""
+    monkeypatch.setattr(probe, "_LONG_ENOUGH", 0.0)
+
+
+def probes(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {probe["precision"]: probe for probe in found["devices"][0]["probes"]}
+
+
+def object_of(outcome: Outcome) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    return found
+
+
+def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy")
+    monkeypatch.setenv("MANET_TILE", "64")
+    outcome = manet("doctor", "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "secret" not in outcome.stdout
+    found = object_of(outcome)
+    assert found["versions"]["torch"] == torch.__version__
+    cpu = found["devices"][0]
+    assert (cpu["device"], cpu["threads"]) == ("cpu", torch.get_num_threads())
+    assert 0 < cpu["memory_free"] <= cpu["memory_total"]
+    tried = probes(found)
+    assert tried["fp32"]["error"] is None
+    assert tried["bf16"]["error"] is None
+    assert 0 < tried["bf16"]["difference"] < 12, "another number format is another result"
+    assert "GPUs" in tried["fp16"]["error"]
+    chosen = torch.device(found["auto"]["device"])
+    assert str(choose_precision(chosen)).removeprefix("torch.") in ("float32", "bfloat16", "float16")
+    assert found["estimates"][0]["model"] == "default"
+    rate = tried[found["auto"]["precision"]]["pixels_per_second"]
+    assert found["estimates"][0]["seconds"] > 4000 * 3000 / rate / 20
+    assert found["weights"]["default_x4"] == "shipped"
+    assert found["cache"]["folder"] == str(tmp_path / "manet" / "weights")
+    assert found["cache"]["writable"] is True
+    assert found["settings"]["MANET_TILE"] == "64"
+    assert found["settings"]["HF_TOKEN"] == "(set)"
+    assert not list(tmp_path.iterdir()), "it changes nothing"
+    lines = manet("doctor").lines
+    assert any(line.split()[:3] == ["cpu", "fp32", "works"] for line in lines)
+    assert any(line.startswith("a photo of 4000x3000 takes about ") for line in lines)
+
+
+def test_an_input_of_the_size_told_fits(manet: Manet) -> None:
+    """The largest input without tiles takes half of what is free, by the engine's own count."""
+    cpu = object_of(manet("doctor", "--json"))["devices"][0]
+    weights, _ = load_weights()
+    engine = Engine(weights.build(), torch.device("cpu"), tile=0)
+    side = cpu["largest_untiled"]
+    assert engine.working_memory(side, side, 1) <= cpu["memory_free"] / 2
+    assert engine.working_memory(side + 1, side + 1, 1) > cpu["memory_free"] / 2
+
+
+def test_nothing_works(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("CUDA error: no kernel image is available\nmore")
+
+    monkeypatch.setattr(Engine, "restore", broken)
+    outcome = manet("doctor", "--json")
+    assert outcome.code == 4
+    found = object_of(outcome)
+    assert probes(found)["fp32"]["error"] == "CUDA error: no kernel image is available"
+    assert (found["auto"], found["estimates"], found["exit_code"]) == ({}, [], 4)
+    assert outcome.stderr.startswith("manet: the networks work on no device")
+    assert manet("doctor").code == 4
+
+
+def test_a_format_that_computes_nonsense(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = probe._run
+
+    def wrong(engine: Engine, side: int) -> tuple[torch.Tensor, float]:
+        pixels, seconds = real(engine, side)
+        return pixels + (0.5 if engine.restorer.trunk.weight.dtype == torch.bfloat16 else 0.0), seconds
+
+    monkeypatch.setattr(probe, "_run", wrong)
+    monkeypatch.setattr(doctor, "choose_precision", lambda device, name="auto": torch.bfloat16)
+    outcome = manet("doctor", "--json")
+    found = object_of(outcome)
+    assert probes(found)["bf16"]["error"].startswith("its result is wrong: off by 12")
+    assert probes(found)["fp32"]["error"] is None
+    assert (outcome.code, found["estimates"]) == (0, [])
+    assert "auto would choose bf16 on cpu, which does not work: give --precision fp32" in outcome.stderr
+
+
+def test_damaged_weights(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    path = find_entry("default").path
+    assert path is not None
+    damaged.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(Entry, "path", damaged)
+    monkeypatch.setattr(doctor, "_FULL_SIZE", load_weights(str(path))[0].config)
+    outcome = manet("doctor", "--json")
+    assert outcome.code == 3
+    assert "install manet-cli again" in outcome.stderr
+    found = object_of(outcome)
+    assert probes(found)["fp32"]["error"] is None, "the device is tried all the same"
+    assert found["estimates"] == []
+
+
+def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable() -> bool:
+        warnings.warn("The NVIDIA driver on your system is too old\nUpdate it", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
+    found = doctor.Examination()
+    assert doctor._devices(found)[0] == torch.device("cpu")
+    assert found.problems == ["PyTorch about CUDA: The NVIDIA driver on your system is too old"]
+
+
+def test_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    requirements = ["torch>=2"] + [
+        f"{text}; extra == '{name}'" for name, texts in extras.items() for text in texts
+    ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
+    found = doctor.Examination()
+    doctor._look_at_software(found)
+    assert set(found.extras) == set(extras) - {"dev"}
+    assert set(found.extras["study"]) == {"matplotlib", "scikit-learn"}
+    assert found.extras["study"]["matplotlib"] == importlib.metadata.version("matplotlib")
