@@ -1,11 +1,12 @@
 # make demo   upscale the example photo; pictures in demo/
 # make test   lint, types, tests
 # make soak   kill runs and damage pictures, thousands of times; half an hour
+# make test-browser   the page of manet explore in headless Chromium (Debian: chromium-driver)
 # make wheel  build the wheel, and use it from an empty environment in another folder
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test soak wheel clean
+.PHONY: demo test test-browser soak wheel clean
 
 demo: .venv/runtime
 	.venv/bin/python examples/demo.py
@@ -19,13 +20,16 @@ test: .venv/development
 soak: .venv/development
 	.venv/bin/python -m pytest --soak tests/safety
 
+test-browser: .venv/development
+	.venv/bin/python -m pytest --require-browser tests/browser
+
 wheel: .venv/development
 	rm -rf dist build/wheel
 	.venv/bin/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv build/wheel
 	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
 	cp examples/chelsea_small.png build/wheel/photo.png
-	cd build/wheel && bin/manet weights verify && bin/manet upscale photo.png --overwrite && bin/python -m manet_cli --version
+	cd build/wheel && bin/manet weights verify && bin/manet upscale photo.png --overwrite && bin/manet explore photo.png --overwrite && bin/python -m manet_cli --version
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

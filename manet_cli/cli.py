@@ -16,6 +16,7 @@ from manet_cli.commands import study, weights
 from manet_cli.commands.degrade import degrade
 from manet_cli.commands.doctor import doctor
 from manet_cli.commands.evaluate import evaluate
+from manet_cli.commands.explore import explore
 from manet_cli.commands.kernels import kernels
 from manet_cli.commands.replay import replay
 from manet_cli.commands.upscale import upscale
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(upscale)
 app.command()(kernels)
 app.command()(replay)
+app.command()(explore)
 app.command()(degrade)
 app.command()(evaluate)
 app.add_typer(study.app, name="study")

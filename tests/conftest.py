@@ -12,7 +12,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let ``make soak`` ask for it."""
+    """Let ``make soak`` and ``make test-browser`` ask for it."""
     parser.addoption(
         "--soak", action="store_true", help="kill and damage for many minutes instead of seconds"
+    )
+    parser.addoption(
+        "--require-browser", action="store_true", help="fail where there is no browser instead of skipping"
     )
