@@ -61,7 +61,7 @@ _DESCRIPTIVE = frozenset(
         *(0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F, 0xC4A5, _EXIF_DIRECTORY, _GPS_DIRECTORY),
     )
 )
-_FIRST_DIRECTORY = 0
+_FIRST_DIRECTORY = -1  # no tag: 0 is one of the GPS directory
 _BLOCK = Layout("<")  # of the blocks that are made here
 _CHILDREN: dict[int, frozenset[int]] = {
     _FIRST_DIRECTORY: frozenset((_EXIF_DIRECTORY, _GPS_DIRECTORY)),

@@ -56,7 +56,11 @@ FORMATS = (
     ImageFormat("avif", (".avif",), "AVIF", 32768, 2**28, alpha=True, default_quality=85),
 )
 
-IMAGE_SUFFIXES = frozenset(suffix for entry in FORMATS for suffix in entry.suffixes)
+_READ_ONLY_SUFFIXES = (".gif", ".heic", ".heif", ".hif", ".jxl")
+
+IMAGE_SUFFIXES = frozenset(
+    (*(suffix for entry in FORMATS for suffix in entry.suffixes), *_READ_ONLY_SUFFIXES)
+)
 """Suffixes, lower case with the dot, of the files that are taken from a folder."""
 
 

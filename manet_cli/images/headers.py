@@ -12,6 +12,7 @@ __all__ = [
     "PNG_GREY",
     "PNG_GREY_ALPHA",
     "TIFF_BITS_PER_SAMPLE",
+    "TIFF_FLOAT",
     "TIFF_ORIENTATION",
     "TIFF_PHOTOMETRIC",
     "TIFF_SAMPLE_FORMAT",
@@ -22,6 +23,7 @@ __all__ = [
     "png_is_sound",
     "png_is_whole",
     "png_late_exif",
+    "png_profile",
 ]
 
 PNG_GREY, PNG_GREY_ALPHA = 0, 4
@@ -29,8 +31,9 @@ TIFF_BITS_PER_SAMPLE = 258
 TIFF_PHOTOMETRIC = 262
 TIFF_ORIENTATION = 274
 TIFF_SAMPLE_FORMAT = 339
-TIFF_SIGNED = 2
+TIFF_SIGNED, TIFF_FLOAT = 2, 3
 
+_LONGEST_BRANDS = 256
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKED_AT_ONCE = 1 << 20
 
@@ -49,8 +52,26 @@ def kind_of(file: BinaryIO) -> str | None:
         return "TIFF"
     if start.startswith(b"BM"):
         return "BMP"
-    if start[4:12] in (b"ftypavif", b"ftypavis"):
-        return "AVIF"
+    if start[:3] == b"GIF":
+        return "GIF"
+    if start.startswith(b"\xff\x0a") or start[4:12] == b"JXL \r\n\x87\n":
+        return "JPEG XL"
+    if start[4:8] == b"ftyp":
+        return _iso_kind(file)
+    return None
+
+
+def _iso_kind(file: BinaryIO) -> str | None:
+    """Name the format of a file of ISO boxes by its brands, the main one first."""
+    file.seek(0)
+    length = int.from_bytes(file.read(4), "big")
+    brands = file.read(max(min(length, _LONGEST_BRANDS) - 4, 0))[4:]
+    for start in (0, *range(8, len(brands), 4)):
+        brand = brands[start : start + 4]
+        if brand in (b"avif", b"avis"):
+            return "AVIF"
+        if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"):
+            return "HEIC"
     return None
 
 
@@ -88,6 +109,18 @@ def png_late_exif(file: BinaryIO) -> bytes | None:
             file.seek(start)
             return file.read(length)
     return None
+
+
+def png_profile(text: object) -> bytes | None:
+    """Give the bytes of a text chunk `Raw profile type ...`; None if it is none or cannot be read.
+
+    It has a blank line, a line with a name, one with the length, and lines of hexadecimal digits.
+    """
+    lines = text.strip("\n").split("\n") if isinstance(text, str) else []
+    try:
+        return bytes.fromhex("".join(lines[2:])) or None
+    except ValueError:
+        return None
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

@@ -8,12 +8,11 @@ has tag 33723.
 
 from __future__ import annotations
 
-import re
 import struct
 
 __all__ = [
     "APP13_PREFIX",
-    "from_profile_text",
+    "from_profile",
     "from_resources",
     "from_tiff_tag",
     "to_profile_text",
@@ -48,7 +47,7 @@ def to_resources(data: bytes) -> bytes:
 
 
 def from_tiff_tag(value: bytes) -> bytes | None:
-    """Give the IPTC data of a TIFF tag, which some writers store as numbers, the bytes of each swapped."""
+    """Give the IPTC data of a TIFF tag; some writers store numbers, the bytes of each swapped."""
     if value[:1] != _FIRST_BYTE and value[3:4] == _FIRST_BYTE and len(value) % 4 == 0:
         value = b"".join(value[start : start + 4][::-1] for start in range(0, len(value), 4))
     if value[:1] != _FIRST_BYTE:
@@ -62,17 +61,14 @@ def from_tiff_tag(value: bytes) -> bytes | None:
     return value[:end]
 
 
-def from_profile_text(text: str) -> bytes | None:
+def from_profile(data: bytes) -> bytes | None:
     """Give the IPTC data of a PNG's `Raw profile type iptc`; None if it cannot be read."""
-    digits = "".join(text.split()[2:])
-    if not re.fullmatch("(?:[0-9a-fA-F]{2})*", digits):
-        return None
-    data = bytes.fromhex(digits).removeprefix(APP13_PREFIX)
+    data = data.removeprefix(APP13_PREFIX)
     return data if data[:1] == _FIRST_BYTE else from_resources(data)
 
 
 def to_profile_text(data: bytes) -> bytes:
-    """Give the text that `from_profile_text` reads: a blank line, the name, the length, lines of digits."""
+    """Give the text of such a profile: a blank line, the name, the length, lines of digits."""
     resources = to_resources(data)
     digits = resources.hex()
     lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]

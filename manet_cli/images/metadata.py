@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from typing import BinaryIO
 
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from manet_cli.images import exif, headers, iptc, xmp
+from manet_cli.images import exif, headers, iptc, jxl, tiff_structure, xmp
 from manet_cli.images.photo import Metadata
 
 __all__ = ["metadata_of", "turn_of"]
@@ -23,18 +22,17 @@ _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
 def metadata_of(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
     """Collect what is kept beside the pixels of a decoded image."""
-    block = None
+    block, content = None, None
+    if isinstance(image, TiffImageFile):
+        file.seek(0)
+        content = file.read()
     try:
-        if image.format == "TIFF":
-            file.seek(0)
-            raw = exif.from_tiff(file.read())
-        else:
-            raw = _raw_exif(image, file)
+        raw = _raw_exif(image, file) if content is None else exif.from_tiff(content)
         block = exif.cleaned(raw) if raw is not None else None
     except exif.CorruptTagsError as error:
         _log.warning("%s: its EXIF cannot be followed and is not kept: %s", name, error)
     profile = image.info.get("icc_profile")
-    packet = image.info.get("xmp")
+    packet = jxl.box(file, b"xml ") if _is_plain_jxl(image) else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
     return Metadata(
@@ -42,23 +40,28 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
         icc_profile=profile if isinstance(profile, bytes) and profile else None,
         xmp=xmp.cleaned(packet) if isinstance(packet, bytes) and packet else None,
         dpi=_dpi(image.info.get("dpi")),
-        iptc=_iptc(image),
+        iptc=_iptc(image, content),
     )
 
 
-def _iptc(image: Image.Image) -> bytes | None:
-    """Give the captions and keywords; None if there are none."""
-    if isinstance(image, TiffImageFile):
-        value, resources = (image.tag_v2.get(tag) for tag in (_TIFF_IPTC, _TIFF_PHOTOSHOP))
-        if isinstance(value, tuple):  # numbers of 4 bytes, as some writers store them
-            value = b"".join(int(number).to_bytes(4, "little") for number in value)
-        found = iptc.from_tiff_tag(value) if isinstance(value, bytes) else None
-        return found or (iptc.from_resources(resources) if isinstance(resources, bytes) else None)
-    if isinstance(text := image.info.get("Raw profile type iptc"), str):
-        return iptc.from_profile_text(text)
+def _iptc(image: Image.Image, content: bytes | None) -> bytes | None:
+    """Give the captions and keywords; None if there are none. `content`: of a TIFF file."""
+    if content is not None:  # of a TIFF, of which Pillow gives the first number alone
+        try:
+            value, resources = tiff_structure.raw_values(content, (_TIFF_IPTC, _TIFF_PHOTOSHOP))
+        except tiff_structure.CorruptTagsError:
+            return None
+        return iptc.from_tiff_tag(value) or iptc.from_resources(resources)
+    if (profile := headers.png_profile(image.info.get("Raw profile type iptc"))) is not None:
+        return iptc.from_profile(profile)
     parts = image.info.get("photoshop")
     found = parts.get(_PHOTOSHOP_IPTC) if isinstance(parts, dict) else None
     return found if isinstance(found, bytes) and found else None
+
+
+def _is_plain_jxl(image: Image.Image) -> bool:
+    """Whether this is JPEG XL, and not a JPEG inside of it, which the plugin opens as it was."""
+    return image.format == "JXL" and not getattr(image, "jpeg", False)
 
 
 def _dpi(value: object) -> tuple[float, float] | None:
@@ -71,7 +74,7 @@ def _dpi(value: object) -> tuple[float, float] | None:
         return None
     if (
         not (math.isfinite(across) and math.isfinite(down))
-        or min(across, down) < 1
+        or min(across, down) <= 1  # what stands there where nobody gave one
         or max(across, down) > 65535
     ):
         return None
@@ -83,16 +86,15 @@ def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
     raw = image.info.get("exif")
     if raw is None and image.format == "PNG":
         raw = headers.png_late_exif(file)
-    if raw is None and isinstance(legacy := image.info.get("Raw profile type exif"), str):
-        # ImageMagick's older form: a blank line, "exif", the length, lines of hexadecimal digits
-        digits = "".join(legacy.split()[2:])
-        raw = bytes.fromhex(digits) if re.fullmatch("(?:[0-9a-fA-F]{2})*", digits) else None
+    if raw is None:  # ImageMagick's older form
+        raw = headers.png_profile(image.info.get("Raw profile type exif"))
     return raw if isinstance(raw, bytes) else None
 
 
 def turn_of(image: Image.Image, file: BinaryIO) -> int:
-    """Give the turn, 1..8, still to be applied; Pillow turns a TIFF, and swaps its sides, by itself."""
-    raw = None if image.format == "TIFF" else _raw_exif(image, file)
+    """Give the turn, 1..8, still to be applied: TIFF, HEIC and JPEG XL come turned already."""
+    turned = image.format in ("TIFF", "HEIF") or _is_plain_jxl(image)
+    raw = None if turned else _raw_exif(image, file)
     if raw is None:
         return 1
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError
-from manet_cli.images import deep, headers
+from manet_cli.images import colours, deep, headers, jxl, plugins, tiff_structure
 from manet_cli.images.formats import FORMATS
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
@@ -22,22 +23,30 @@ from manet_cli.images.quiet import logged_warnings
 
 __all__ = ["MAX_PIXELS", "open_image", "read_header", "read_photo"]
 
+_log = logging.getLogger(__name__)
+
 MAX_PIXELS = 200_000_000
 """The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
 millions. Decoding that many takes up to 2 GB."""
 
 _RAISE_LIMIT = "make it smaller, or raise --max-pixels of manet upscale or manet kernels"
-_READ_BY_PILLOW = tuple(entry.pillow_name for entry in FORMATS)
-_KNOWN = "a PNG, JPEG, WebP, TIFF, BMP or AVIF picture"
+_READ_BY_PILLOW = (*(entry.pillow_name for entry in FORMATS), "GIF")
+_KNOWN = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
-_COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA"))
+_COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK"))
 _REFUSED_MODES = {
-    "CMYK": "in CMYK colours, which only a colour-managed editor turns into RGB rightly",
     "YCbCr": "in uncompressed YCbCr colours",
     "LAB": "in LAB colours",
     "I": "in 32-bit or signed integers",
     "F": "in floating-point numbers",
 }
+
+
+_SEVERAL = "{} holds several pictures (an animation or pages): extract the one wanted"
+_UNREADABLE_MODE = "{} is {}: convert it to RGB or grey of 8 or 16 bits per channel"
+_UNREADABLE_DEPTH = (
+    "{} has {} bits per channel, of which only 8 are read in this format: convert it to 16-bit TIFF or PNG"
+)
 
 
 def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
@@ -57,8 +66,9 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
     refused.
 
     Raises InputError if the file is missing, empty, damaged, cut off, no picture, too large, animated or of
-    several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers, CMYK, LAB; and for
-    colours or transparency of 16 bits if the extra that reads them is not installed. Of a phone's JPEG with
+    several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers, LAB; for CMYK
+    without a profile; for colours or transparency of 16 bits, HEIC and JPEG XL if the extras that read them
+    are not installed. CMYK with a profile is converted to sRGB, and a warning logged. Of a phone's JPEG with
     several pictures inside (MPO) the main one is read. EXIF that is damaged is dropped and logged. The
     orientation of the EXIF is applied, and reset to 1 there and in the XMP; that of an XMP alone is not
     applied, as in browsers.
@@ -67,7 +77,8 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         _checked_header(image, file, name)
         if image.format == "PNG" and not headers.png_is_sound(file):
             raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
-        pixels, alpha = _deep_arrays(image, file, name) if _is_deep(image, file) else _arrays(image, file)
+        decode = _deep_arrays if _is_deep(image, file) else _arrays
+        pixels, alpha = decode(image, file, name)
         turn = turn_of(image, file)
         metadata = metadata_of(image, file, name)
     return Photo(_turned(pixels, turn), None if alpha is None else _turned(alpha, turn), metadata)
@@ -84,8 +95,13 @@ def open_image(
     whatever Pillow raises while the block reads from it.
     """
     with _opened_file(source, name) as file, logged_warnings(name), _pillow_limit(max_pixels):
+        kind = headers.kind_of(file)
+        formats = _READ_BY_PILLOW + plugins.register(kind, name)
+        if kind == "JPEG XL":
+            _check_jxl(file, name, MAX_PIXELS if max_pixels is None else max_pixels)
+        file.seek(0)
         try:
-            image = Image.open(file, formats=_READ_BY_PILLOW)
+            image = Image.open(file, formats=formats)
         except MemoryError:
             raise
         except Image.DecompressionBombError as error:
@@ -96,10 +112,7 @@ def open_image(
             raise InputError(_why_unknown(file, name)) from error
         width, height = image.size
         if max_pixels is not None and width * height > max_pixels:
-            raise InputError(
-                f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: "
-                + _RAISE_LIMIT
-            )
+            raise InputError(_too_large(name, width, height, max_pixels))
         try:
             with image:
                 yield image, file
@@ -142,22 +155,68 @@ def _opened_file(source: Path | bytes, name: str) -> BinaryIO:
         raise InputError(f"{name} cannot be read ({reason}): check the path and its permissions") from error
 
 
+def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
+    """Raise InputError for what the plugin, which decodes all at once, would reduce or choke on."""
+    try:
+        header = jxl.header(file)
+    except jxl.CorruptJxlError as error:
+        raise InputError(f"{name} is damaged ({error}): copy or export it again") from error
+    if header.width * header.height > max_pixels:
+        raise InputError(_too_large(name, header.width, header.height, max_pixels))
+    if header.is_animated:
+        raise InputError(_SEVERAL.format(name))
+    if header.is_float:
+        raise InputError(_UNREADABLE_MODE.format(name, _REFUSED_MODES["F"]))
+    if header.bits > 8:
+        raise InputError(_UNREADABLE_DEPTH.format(name, header.bits))
+
+
+def _too_large(name: str, width: int, height: int, max_pixels: int) -> str:
+    return f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: {_RAISE_LIMIT}"
+
+
 def _why_unknown(file: BinaryIO, name: str) -> str:
     kind = headers.kind_of(file)
     if kind is None:
         return f"{name} is not {_KNOWN}: convert it to PNG"
+    if kind == "TIFF" and (mode := _unreadable_tiff(file)) is not None:
+        return _UNREADABLE_MODE.format(name, mode)
     return f"{name} is a damaged, cut off or unsupported {kind} file: copy it again, or export it as PNG"
+
+
+def _unreadable_tiff(file: BinaryIO) -> str | None:
+    """Say what the numbers of a TIFF are that Pillow does not know; None if they are not the reason."""
+    file.seek(0)
+    data = file.read()
+    try:
+        layout, first = tiff_structure.header(data)
+        entries, _ = tiff_structure.directory(data, layout, first)
+        formats, depths = (
+            tiff_structure.numbers(data, layout, entries[tag]) if tag in entries else (1,)
+            for tag in (headers.TIFF_SAMPLE_FORMAT, headers.TIFF_BITS_PER_SAMPLE)
+        )
+    except tiff_structure.CorruptTagsError:
+        return None
+    if headers.TIFF_FLOAT in formats:
+        return _REFUSED_MODES["F"]
+    if headers.TIFF_SIGNED in formats or max(depths, default=1) > 16:
+        return _REFUSED_MODES["I"]
+    return None
 
 
 def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     """Give the header of an opened image, or raise InputError for what is not read."""
     width, height = image.size
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise InputError(f"{name} holds several pictures (an animation or pages): extract the one wanted")
+        raise InputError(_SEVERAL.format(name))
     _check_depth(image, file, name)
     if image.mode not in _GREY_MODES | _COLOUR_MODES:
         kind = _REFUSED_MODES.get(image.mode, f"in the pixel layout {image.mode}")
-        raise InputError(f"{name} is {kind}: convert it to RGB or grey of 8 or 16 bits per channel")
+        raise InputError(_UNREADABLE_MODE.format(name, kind))
+    if image.mode == "CMYK" and not colours.is_cmyk_profile(image.info.get("icc_profile")):
+        raise InputError(
+            f"{name} is in CMYK colours without a profile that tells which: convert it to RGB in an editor"
+        )
     if image.format == "PNG" and not headers.png_is_whole(file):
         raise InputError(f"{name} is cut off before its end: copy or export it again")
     if turn_of(image, file) >= 5:
@@ -191,21 +250,20 @@ def _tiff_depth(image: TiffImageFile) -> int:
 
 def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
     """Raise InputError for the channels that would be reduced to 8 bits or misread without a word."""
-    if image.format == "AVIF":
-        depth = headers.avif_depth(file)
+    if image.format in ("AVIF", "HEIF"):
+        depth = headers.avif_depth(file) if image.format == "AVIF" else int(image.info.get("bit_depth", 8))
         unsupported = depth > 8
     elif isinstance(image, TiffImageFile):
         depth = _tiff_depth(image)
         unsupported = depth > 8 and depth != 16 and image.mode not in _REFUSED_MODES
         if max(_numbers(image.tag_v2.get(headers.TIFF_SAMPLE_FORMAT, 1))) == headers.TIFF_SIGNED:
-            raise InputError(f"{name} is {_REFUSED_MODES['I']}: convert it to 8 or 16 bits per channel")
+            raise InputError(_UNREADABLE_MODE.format(name, _REFUSED_MODES["I"]))
+        if depth > 8 and image.mode == "CMYK":
+            raise InputError(f"{name} is in CMYK colours of {depth} bits: convert it to RGB or to 8 bits")
     else:
         return
     if unsupported:
-        raise InputError(
-            f"{name} has {depth} bits per channel, and only 8 and 16 are read: "
-            "convert it to 16-bit TIFF or PNG, or to 8 bits"
-        )
+        raise InputError(_UNREADABLE_DEPTH.format(name, depth))
 
 
 def _numbers(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - Pillow gives a number or a tuple of them
@@ -223,7 +281,9 @@ def _turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def _arrays(image: Image.Image, file: BinaryIO) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+def _arrays(
+    image: Image.Image, file: BinaryIO, name: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Give pixels (H, W, C) and alpha (H, W) or None of an opened image."""
     early_xmp = image.info.pop("xmp", None)  # else Pillow may turn a TIFF by it
     image.load()
@@ -236,6 +296,11 @@ def _arrays(image: Image.Image, file: BinaryIO) -> tuple[npt.NDArray[Any], npt.N
     if key is not None and image.format == "PNG" and image.mode == "L":
         depth, _ = headers.png_depth(file)
         key *= 255 // (2**depth - 1)  # Pillow spreads 2- and 4-bit greys over 0..255, but not this one
+    if image.mode == "CMYK":
+        converted, srgb = colours.rgb_of_cmyk(image, image.info["icc_profile"], name)
+        image.info["icc_profile"] = srgb
+        _log.warning("%s: its CMYK colours were converted to sRGB by its profile", name)
+        return np.asarray(converted), None
     mode = _plain_mode(image)
     plain = image if image.mode == mode else image.convert(mode)
     values = np.asarray(plain)
@@ -250,7 +315,7 @@ def _arrays(image: Image.Image, file: BinaryIO) -> tuple[npt.NDArray[Any], npt.N
 
 def _deep_arrays(
     image: Image.Image, file: BinaryIO, name: str
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]:
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Give pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
     file.seek(0)
     values = deep.read_pixels(file.read(), str(image.format), name)

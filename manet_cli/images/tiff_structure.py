@@ -29,6 +29,7 @@ __all__ = [
     "numbers",
     "pack_directory",
     "placed_entry",
+    "raw_values",
     "values",
 ]
 
@@ -159,6 +160,13 @@ def number(data: bytes | bytearray, layout: Layout, position: int) -> int:
     if len(found) != 1:
         raise CorruptTagsError("a number is of an unknown kind")
     return found[0]
+
+
+def raw_values(data: bytes, tags: tuple[int, ...]) -> list[bytes]:
+    """Give the bytes of the values of tags of the first directory, empty for one that is not there."""
+    layout, first = header(data)
+    entries, _ = directory(data, layout, first)
+    return [entry(data, layout, entries[tag])[2] if tag in entries else b"" for tag in tags]
 
 
 def values(kind: int, *items: int) -> tuple[int, int, bytes]:

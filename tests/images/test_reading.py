@@ -319,7 +319,7 @@ def test_files_that_are_not_there_or_not_files(tmp_path: Path) -> None:
         (tmp_path / "empty.png", r"empty\.png is empty"),
         (
             tmp_path / "text.png",
-            r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP or AVIF picture: convert it to PNG",
+            r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture: convert",
         ),
         (tmp_path / "empty.png" / "below.png", r"below\.png cannot be read \(Not a directory\)"),
         (tmp_path / "nul\0.png", "cannot be read|does not exist"),
@@ -343,10 +343,6 @@ def test_a_path_is_read_as_its_content_is(tmp_path: Path) -> None:
 
 def test_a_palette_picture_without_its_palette_is_refused() -> None:
     refused(png(8, 3, [bytes(4)], 4), "is damaged or cut off")
-
-
-def test_a_gif_is_not_read() -> None:
-    refused(encode(Image.new("P", (4, 4)), "GIF"), "is not a PNG")
 
 
 def test_the_transparent_value_or_colour_of_16_bits_is_found() -> None:

@@ -1,0 +1,47 @@
+"""Colours that must be converted to be upscaled at all: CMYK, by the profile inside the file."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image, ImageCms
+
+from manet_cli.errors import InputError
+
+__all__ = ["is_cmyk_profile", "rgb_of_cmyk"]
+
+_CREATED = slice(24, 36)  # of a profile's bytes: year, month, day, hour, minute, second
+_THE_YEAR_2000 = bytes((0x07, 0xD0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))
+
+
+def is_cmyk_profile(profile: object) -> bool:
+    """Tell whether this is an ICC profile for CMYK."""
+    return isinstance(profile, bytes) and profile[16:20] == b"CMYK"
+
+
+def rgb_of_cmyk(image: Image.Image, profile: bytes, name: str) -> tuple[Image.Image, bytes]:
+    """Convert a CMYK picture to sRGB, relative to white and with black point compensation, as editors do.
+
+    `profile`: of the picture. `name`: what messages call it. Returns the picture and the sRGB profile, always
+    the same bytes. Raises InputError if the profile cannot be used.
+    """
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            srgb,
+            "CMYK",
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        converted = ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise InputError(
+            f"{name} is in CMYK colours, and its profile cannot be used: convert it to RGB"
+        ) from error
+    if converted is None:  # only where it is asked to convert in place
+        raise InputError(f"{name} is in CMYK colours that cannot be converted: convert it to RGB")
+    content = bytearray(srgb.tobytes())
+    content[_CREATED] = _THE_YEAR_2000
+    return converted, bytes(content)

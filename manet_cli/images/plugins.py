@@ -1,0 +1,47 @@
+"""Formats that Pillow reads by plugins, which are extras: looked for when the first such file is met."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from manet_cli.errors import InputError
+
+__all__ = ["register"]
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    """`module`: to import. `start`: its function to call, if any. `pillow_name`: of the format."""
+
+    module: str
+    start: str | None
+    pillow_name: str
+    extra: str
+
+
+_PLUGINS = {
+    "HEIC": _Plugin("pillow_heif", "register_heif_opener", "HEIF", "heic"),
+    "JPEG XL": _Plugin("pillow_jxl", None, "JXL", "jxl"),
+}
+
+
+def register(kind: str | None, name: str) -> tuple[str, ...]:
+    """Make Pillow read a kind of files if that takes a plugin; give the name that Pillow has for it.
+
+    `kind`: as `headers.kind_of` gives it. `name`: what messages call the file. Raises InputError, which names
+    the extra, if the plugin is not installed.
+    """
+    plugin = _PLUGINS.get(kind or "")
+    if plugin is None:
+        return ()
+    try:
+        module = importlib.import_module(plugin.module)
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"{name} is a {kind} file, which takes an extra: pip install 'manet-cli[{plugin.extra}]', "
+            "or convert it to PNG or JPEG"
+        ) from error
+    if plugin.start is not None:
+        getattr(module, plugin.start)()
+    return (plugin.pillow_name,)
