@@ -19,6 +19,7 @@ from manet_cli.commands.evaluate import evaluate
 from manet_cli.commands.explore import explore
 from manet_cli.commands.kernels import kernels
 from manet_cli.commands.replay import replay
+from manet_cli.commands.train import train
 from manet_cli.commands.upscale import upscale
 from manet_cli.errors import ManetError
 
@@ -38,6 +39,7 @@ app.command()(replay)
 app.command()(explore)
 app.command()(degrade)
 app.command()(evaluate)
+app.command()(train)
 app.add_typer(study.app, name="study")
 app.add_typer(weights.app, name="weights")
 app.command()(doctor)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -18,6 +19,9 @@ from rich.table import Table
 
 from manet_cli.errors import ManetError
 from manet_cli.jobs.durations import duration
+
+if TYPE_CHECKING:
+    from manet_cli.training import StepReport
 
 __all__ = ["BatchProgress", "Reporter", "print_error", "print_lines", "print_table"]
 
@@ -164,6 +168,30 @@ class Reporter:
             print_error(error)
 
     @contextmanager
+    def training(
+        self, iterations: int
+    ) -> Iterator[tuple[Callable[[float], None], Callable[[StepReport], None]]]:
+        """Show how a training run goes: a bar on a terminal, a line a minute elsewhere.
+
+        The block is given what is told the share of the photos decoded, and what is told every report.
+        """
+        live = self._console.is_terminal and not self._quiet
+        last = time.monotonic()
+        with self._bar(disable=not live) as bars:
+            task = bars.add_task("decoding photos", total=1.0)
+
+            def report(now: StepReport) -> None:
+                nonlocal last
+                loss = "" if now.loss is None else f", loss {now.loss:.5g}"
+                text = f"step {now.step}/{iterations}{loss}, {now.rate:.3g} it/s"
+                bars.update(task, completed=now.share, description=text)
+                if not live and time.monotonic() - last > _LINE_SECONDS:
+                    last = time.monotonic()
+                    self.message(f"{text}, {100 * now.share:.1f} % of the run")
+
+            yield lambda share: bars.update(task, completed=share), report
+
+    @contextmanager
     def progress(self, description: str) -> Iterator[Callable[[float], None]]:
         """Show a bar while the block runs, on a terminal; the block is given a function of the share done."""
         with self._shown([1.0], lambda batch: None) as batch, batch.picture(description, 1.0) as advance:
@@ -202,13 +230,7 @@ class Reporter:
         if not self._console.is_terminal:
             yield BatchProgress(works, lambda batch, name: tell(batch))
             return
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._console, transient=True) as bars:
+        with self._bar() as bars:
             task = bars.add_task("", total=1.0)
 
             def show(batch: BatchProgress, name: str) -> None:
@@ -221,6 +243,15 @@ class Reporter:
                 yield BatchProgress(works, show)
             finally:
                 self._bars = None
+
+    def _bar(self, *, disable: bool = False) -> Progress:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        return Progress(*columns, console=self._console, transient=True, disable=disable)
 
     @contextmanager
     def _bar_away(self) -> Iterator[None]:

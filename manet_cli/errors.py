@@ -5,6 +5,7 @@
     ├── OutputError           1   an output cannot be written: exists, collides, no room, format limit
     ├── OutOfMemoryError      1   even the smallest tile does not fit
     ├── NotStartedError       1   an input left alone because another one failed (--fail-fast)
+    ├── TrainingError         1   a training run cannot go on
     ├── UsageError            2   options that do not go together or have no meaning
     ├── WeightsError          3   weights missing, damaged, of another shape or scale
     └── DeviceError           4   the device asked for does not exist or cannot run the model
@@ -21,6 +22,7 @@ __all__ = [
     "NotStartedError",
     "OutOfMemoryError",
     "OutputError",
+    "TrainingError",
     "UsageError",
     "WeightsError",
 ]
@@ -50,6 +52,10 @@ class OutOfMemoryError(ManetError):
 
 class NotStartedError(ManetError):
     """An input was not worked on, because another one failed."""
+
+
+class TrainingError(ManetError):
+    """A training run cannot go on."""
 
 
 class UsageError(ManetError):

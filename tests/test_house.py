@@ -16,7 +16,7 @@ ROWS = [
     {"weights"},
     {"inference"},
     {"evaluation"},
-    {"jobs"},
+    {"jobs", "training"},
     {"api"},
     {"console"},
     {"commands"},

@@ -24,7 +24,8 @@ class KernelCode(nn.Module):
     def forward(self, kernel_map: Tensor) -> Tensor:
         """Return the codes of a kernel map (B, k*k, H, W) as (B, L, H, W) in float32."""
         # A 1x1 convolution: the product with every pixel's code is never built.
-        return nn.functional.conv2d(kernel_map.float(), self.basis.t()[:, :, None, None])
+        with torch.autocast(kernel_map.device.type, enabled=False):
+            return nn.functional.conv2d(kernel_map.float(), self.basis.t()[:, :, None, None])
 
     def of_kernel(self, kernel: Tensor) -> Tensor:
         """Return the code of one kernel per image, (B, k, k) -> (B, L, 1, 1), ready to be expanded."""

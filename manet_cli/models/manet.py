@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manet_cli.models.footprint import Footprint
+from manet_cli.models.precision import autocast_dtype
 
 __all__ = ["MANet", "MANetConfig", "MutualAffineBlock", "MutualAffineConv"]
 
@@ -128,9 +129,18 @@ class MANet(nn.Module):
 
     def kernels_of_padded(self, lr: Tensor) -> Tensor:
         """Estimate the kernels of an image whose sides are multiples of 8 already, without padding."""
-        shallow = self.head(lr.to(self.head.weight.dtype))
+        return torch.softmax(self.logits_of_padded(lr), dim=-1).permute(0, 3, 1, 2)
+
+    def logits_of_padded(self, lr: Tensor) -> Tensor:
+        """Return what the softmax over the last dimension makes the kernels of: (B, H, W, k*k) in float32.
+
+        Under autocast the first convolution stays in float32: half precision would round the image itself.
+        """
+        with torch.autocast(lr.device.type, enabled=False):
+            shallow = self.head(lr.to(self.head.weight.dtype))
+        shallow = shallow.to(autocast_dtype(lr.device, shallow.dtype))
         deep = self.down_conv(self.down_block(shallow))
         features = self.up_block(self.up_conv(self.body(deep) + deep)) + shallow
         # Along the last dimension, no copy in channels-last memory, softmax is three times as fast.
-        logits = self.tail(features).permute(0, 2, 3, 1).float()
-        return torch.softmax(logits, dim=-1).permute(0, 3, 1, 2)
+        logits: Tensor = self.tail(features).permute(0, 2, 3, 1).float()
+        return logits

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manet_cli.models.footprint import Footprint
+from manet_cli.models.precision import autocast_dtype
 
 __all__ = ["RRDBSFT", "DenseBlock", "FeatureTransform", "RRDBSFTConfig"]
 
@@ -130,11 +131,16 @@ class RRDBSFT(nn.Module):
         self.trunk.to(precision)
 
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve ``lr`` (float32) with the codes of its pixels' kernels; the result is float32."""
-        code = code.to(self.trunk.weight.dtype)
-        shallow = self.head(lr)
+        """Super-resolve ``lr`` (float32) with the codes of its pixels' kernels; the result is float32.
+
+        Under autocast the stream between the blocks and both ends stay in float32 too.
+        """
+        code = code.to(autocast_dtype(lr.device, self.trunk.weight.dtype))
+        with torch.autocast(lr.device.type, enabled=False):
+            shallow = self.head(lr)
         features = shallow
         for block in self.blocks:
             features = block(features, code)
         features = self.trunk(features.to(code.dtype)) + shallow
-        return F.pixel_shuffle(self.tail(features), self.config.scale)
+        with torch.autocast(lr.device.type, enabled=False):
+            return F.pixel_shuffle(self.tail(features), self.config.scale)

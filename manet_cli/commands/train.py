@@ -1,0 +1,145 @@
+"""``manet train``: the estimator, the restorer, and both together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from manet_cli.commands import options as shared
+
+if TYPE_CHECKING:
+    from manet_cli.training import Photos
+
+__all__ = ["train"]
+
+
+def train(
+    stage: Annotated[
+        str,
+        typer.Option(
+            "--stage",
+            help="manet: the kernel estimator. sr: the restorer, given the true kernels. "
+            "finetune: the restorer, given the estimator's kernels.",
+        ),
+    ],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of photos, with all below it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="RUN_DIR", help="Folder of the run; made if missing.")
+    ],
+    scale: shared.Scale = None,
+    val: Annotated[
+        Path | None,
+        typer.Option("--val", metavar="DIR", help="Photos to measure on while training; never trained on."),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="robust, or paper: the supplementary verbatim.")
+    ] = "robust",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE.toml", help="Keys laid over the recipe; options win."),
+    ] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Steps.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", min=0, help="End after this time, if that is earlier.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Patches of a step, over all processes.")
+    ] = None,
+    patch_size: Annotated[
+        int | None, typer.Option("--patch-size", min=16, metavar="HR_PIXELS", help="Side of a patch.")
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option("--estimator", metavar="WEIGHTS", help="Family or file whose estimator is begun from."),
+    ] = None,
+    restorer: Annotated[
+        str | None,
+        typer.Option("--restorer", metavar="WEIGHTS", help="Family or file whose restorer is begun from."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN_DIR.")] = False,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    compile_step: Annotated[
+        bool | None,
+        typer.Option("--compile", help="Compile the step; on CUDA as a graph.", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is drawn.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="DIR", help="Folder of the decoded photos. (default: RUN_DIR/cache)"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print how the run ended as JSON.")] = False,
+    quiet: shared.Quiet = False,
+) -> None:
+    """Train the networks on a folder of photos.
+
+    Writes RUN_DIR/weights.safetensors, which --model takes, checkpoints/,
+    metrics.jsonl and config.toml. Ctrl-C saves; --resume goes on. On several
+    GPUs: torchrun --nproc-per-node N -m manet_cli train ...
+    """
+    from manet_cli.console import Reporter
+    from manet_cli.training import RunFolder, Start, load_recipe
+    from manet_cli.training import train as run
+
+    first = os.environ.get("RANK", "0") == "0"
+    reporter = Reporter(as_json=as_json, quiet=quiet or not first)
+    chosen = load_recipe(
+        stage,
+        scale or 4,
+        name=recipe,
+        config=config,
+        options={
+            "iterations": iterations,
+            "max_minutes": max_minutes,
+            "batch_size": batch_size,
+            "patch_size": patch_size,
+            "precision": precision,
+            "compile": compile_step,
+            "seed": seed,
+        },
+    )
+    photos = _photos(data)
+    validation = _photos(val) if val else None
+    folder = RunFolder(output)
+    with reporter.training(chosen.iterations) as (decoding, report):
+        outcome = run(
+            chosen,
+            photos,
+            folder,
+            Start(estimator, restorer, resume),
+            validation=validation,
+            cache=cache,
+            device=device,
+            report=report,
+            progress=decoding,
+        )
+    if first:
+        fields = {
+            "weights": str(folder.weights),
+            "step": outcome.step,
+            "seconds": round(outcome.seconds, 1),
+            "validation": outcome.figures,
+            "status": "interrupted" if outcome.signal else "done",
+        }
+        reporter.result(fields, str(folder.weights))
+    if outcome.signal:
+        reporter.message(f"interrupted at step {outcome.step}; all is saved, go on with --resume")
+        raise typer.Exit(128 + outcome.signal)
+
+
+def _photos(folder: Path) -> Photos:
+    """Return the pictures in a folder and below it."""
+    from manet_cli.errors import InputError
+    from manet_cli.jobs.sources import expand_sources
+    from manet_cli.training import Photos
+
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: give a folder of photos")
+    sources = expand_sources([str(folder)], recursive=True)
+    paths = [source.path for source in sources if source.path is not None and source.error is None]
+    if not paths:
+        raise InputError(f"{folder} holds no pictures: give a folder of photos")
+    return Photos(paths, folder)

@@ -1,0 +1,19 @@
+"""Training: recipes, batches made from photos, the three stages, and the loop that runs them."""
+
+from manet_cli.training.checkpoints import RunFolder
+from manet_cli.training.loop import Outcome, StepReport
+from manet_cli.training.recipe import RECIPES, STAGES, Recipe, load_recipe
+from manet_cli.training.run import Photos, Start, train
+
+__all__ = [
+    "RECIPES",
+    "STAGES",
+    "Outcome",
+    "Photos",
+    "Recipe",
+    "RunFolder",
+    "Start",
+    "StepReport",
+    "load_recipe",
+    "train",
+]

@@ -1,0 +1,247 @@
+"""Batches: crops of photos, blurred with kernels drawn for them.
+
+A batch is a pure function of the photos, the recipe and the number of its step: all that is drawn comes
+from a generator seeded with the recipe's seed and that number, for the whole batch, of which each process
+takes its part. So a run that was interrupted, and a run on another number of processes, see the same
+batches. The noise is drawn on the device that computes, and another kind of device draws other noise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from manet_cli.degradations import (
+    KERNEL_SIZE,
+    anisotropic_kernels,
+    apply_blur_and_subsample,
+    apply_jpeg,
+    apply_noise,
+    apply_quantization,
+    sample_noise,
+    sample_parameters,
+)
+from manet_cli.training.photos import CELL, PhotoCache
+from manet_cli.training.recipe import Recipe
+
+__all__ = ["Batch", "BatchMaker", "Draws", "Shard"]
+
+_MARGIN = KERNEL_SIZE // 2
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of every batch that a process takes: patches rank, rank + size, ... ."""
+
+    rank: int = 0
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Draws:
+    """All that is drawn for B patches, on the CPU; int64 or float64.
+
+    Attributes:
+        photo, top, left: (B,), the crop.
+        orientation: (B,), 0 to 7: bit 0 transposes, bit 1 turns upside down, bit 2 mirrors.
+        shapes: (B, 2, 3), two kernels each: sig1, sig2 (variances in HR pixels squared), theta.
+        line: (B, 2), the angle of the line between the two kernels and its distance from the middle in half
+            patches; a distance of infinity where the first kernel serves the whole patch.
+        noise: (B,), standard deviation of 255.
+        quality: (B,), of the JPEG; 0 for none.
+        true_kernel: (B,), 1 where the restorer is given the true kernel.
+    """
+
+    photo: Tensor
+    top: Tensor
+    left: Tensor
+    orientation: Tensor
+    shapes: Tensor
+    line: Tensor
+    noise: Tensor
+    quality: Tensor
+    true_kernel: Tensor
+
+    def part(self, shard: Shard) -> Draws:
+        """Return the draws of one process's patches."""
+        return Draws(*(getattr(self, name)[shard.rank :: shard.size] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from, on the device that computes.
+
+    Attributes:
+        lr: (B, 3, h, w) in [0, 1], on multiples of 1/255.
+        hr: (B, 3, s h, s w) in [0, 1].
+        kernels: (B, 2, k * k), each summing to 1.
+        second: (B, h, w) bool, the LR pixels that the second kernel blurred; None if there are none.
+        true_kernel: (B,) bool, where the restorer is given the true kernel.
+    """
+
+    lr: Tensor
+    hr: Tensor
+    kernels: Tensor
+    second: Tensor | None
+    true_kernel: Tensor
+
+
+class BatchMaker:
+    """Makes the batches of a run.
+
+    Args:
+        cache: the photos; crops are made where their pixels are.
+        recipe: of the run.
+        device: where batches are wanted.
+        shard: which part of each.
+    """
+
+    def __init__(self, cache: PhotoCache, recipe: Recipe, device: torch.device, shard: Shard) -> None:
+        self.cache = cache
+        self.recipe = recipe
+        self.device = device
+        self.shard = shard
+        choices = (cache.heights - recipe.crop_size + 1) * (cache.widths - recipe.crop_size + 1)
+        # A photo is drawn as often as it has places for a crop.
+        self._bounds = choices.double().cumsum(0) / choices.sum()
+
+    def draw(self, step: int, progress: float) -> Draws:
+        """Draw a step's whole batch; `progress` is the share of the run done, in [0, 1]."""
+        recipe, count = self.recipe, self.recipe.batch_size
+        generator = torch.Generator().manual_seed(_seed(recipe.seed, step))
+        photo, top, left = self._draw_crops(generator)
+        orientation = torch.randint(8, (count,), generator=generator)
+        shapes = self._draw_shapes(generator, progress).reshape(count, 2, 3)
+        numbers = torch.rand(7, count, generator=generator, dtype=torch.float64)
+        variant = numbers[0] < recipe.blur.variant_share
+        distance = torch.where(variant, numbers[1] - 0.5, torch.inf)
+        degradation = recipe.degradation
+        qualities = degradation.jpeg_highest - degradation.jpeg_lowest + 1
+        quality = degradation.jpeg_lowest + (numbers[4] * qualities).floor()
+        return Draws(
+            photo,
+            top,
+            left,
+            orientation,
+            shapes,
+            torch.stack((numbers[2] * 2 * math.pi, distance), dim=1),
+            numbers[3] * degradation.noise,
+            torch.where(numbers[5] < degradation.jpeg_share, quality, 0).long(),
+            (numbers[6] < recipe.loss.true_kernel_share).long(),
+        )
+
+    def crops(self, draws: Draws) -> Tensor:
+        """Cut and turn the patches with their margin: (B, crop, crop, 3) uint8, where the photos are."""
+        cache, size = self.cache, self.recipe.crop_size
+        device = cache.pixels.device
+        steps = torch.arange(size, device=device)
+        start = (cache.starts[draws.photo] + draws.top * cache.widths[draws.photo] + draws.left).to(device)
+        width = cache.widths[draws.photo].to(device)
+        bits = draws.orientation.to(device)[:, None]
+        transpose, flip, mirror = bits & 1, (bits >> 1) & 1, (bits >> 2) & 1
+        # Row i of the patch is row or, transposed, column i of the crop, counted from either end.
+        rows = torch.where(flip == 1, size - 1 - steps, steps)
+        columns = torch.where(mirror == 1, size - 1 - steps, steps)
+        row_stride = torch.where(transpose == 1, 1, width[:, None])
+        column_stride = torch.where(transpose == 1, width[:, None], 1)
+        places = (start[:, None] + rows * row_stride)[:, :, None] + (columns * column_stride)[:, None, :]
+        return cache.pixels[places.flatten()].reshape(*places.shape, 3)
+
+    def degrade(self, crops: Tensor, draws: Draws, step: int) -> Batch:
+        """Blur, subsample and spoil the crops of this process, on the device."""
+        recipe, device = self.recipe, self.device
+        image = crops.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        shapes = draws.shapes.reshape(-1, 3).to(
+            device, torch.float64 if device.type != "mps" else torch.float32
+        )
+        kernels = anisotropic_kernels(*shapes.unbind(dim=1), scale=recipe.scale)
+        kernels = kernels.reshape(-1, 2, KERNEL_SIZE, KERNEL_SIZE)
+        lr = apply_blur_and_subsample(image, kernels[:, 0], recipe.scale, border="valid")
+        second = None
+        if recipe.blur.variant_share:
+            second = _beyond_line(draws.line, recipe.lr_patch).to(device)
+            other = apply_blur_and_subsample(image, kernels[:, 1], recipe.scale, border="valid")
+            lr = torch.where(second[:, None], other, lr)
+        if recipe.degradation.noise:
+            lr = apply_noise(lr, self._noise(draws.noise, lr, step))
+        if recipe.degradation.jpeg_share:
+            lr = _with_jpeg(lr, draws.quality)
+        hr = image[:, :, _MARGIN : _MARGIN + recipe.patch_size, _MARGIN : _MARGIN + recipe.patch_size]
+        true_kernel = draws.true_kernel.to(device, non_blocking=True) == 1
+        return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel)
+
+    def _noise(self, levels: Tensor, lr: Tensor, step: int) -> Tensor:
+        """Return this process's part of the whole batch's noise."""
+        generator = torch.Generator(self.device).manual_seed(_seed(self.recipe.seed, step))
+        shape = (self.recipe.batch_size, *lr.shape[1:])
+        unit = sample_noise(shape, 255, generator)[self.shard.rank :: self.shard.size]
+        return unit * (levels.to(unit) / 255)[:, None, None, None]
+
+    def _draw_crops(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw a photo and a place in it for each patch, the one with most texture of some."""
+        recipe, cache, size = self.recipe, self.cache, self.recipe.crop_size
+        count, choices = recipe.batch_size, recipe.blur.texture_choices
+        numbers = torch.rand(3, count * choices, generator=generator, dtype=torch.float64)
+        photo = torch.searchsorted(self._bounds, numbers[0], right=True).clamp_max(len(cache) - 1)
+        top = (numbers[1] * (cache.heights[photo] - size + 1)).long()
+        left = (numbers[2] * (cache.widths[photo] - size + 1)).long()
+        if choices == 1:
+            return photo, top, left
+        texture = self._texture(photo, top, left).reshape(count, choices)
+        best = texture.argmax(dim=1) + torch.arange(count) * choices
+        return photo[best], top[best], left[best]
+
+    def _texture(self, photo: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        """Return the mean texture of the whole cells in each crop."""
+        cache, size = self.cache, self.recipe.crop_size
+        columns = cache.widths[photo] // CELL + 1
+        start = cache.texture_starts[photo]
+        ends = ((top + size) // CELL, (left + size) // CELL)
+        begins = (-(-top // CELL), -(-left // CELL))
+        corner = {}
+        for y, row in enumerate((begins[0], ends[0])):
+            for x, column in enumerate((begins[1], ends[1])):
+                corner[y, x] = cache.texture[start + row * columns + column]
+        total = corner[1, 1] - corner[0, 1] - corner[1, 0] + corner[0, 0]
+        area = (ends[0] - begins[0]) * (ends[1] - begins[1])
+        return torch.where(area > 0, total / area.clamp_min(1), 0)
+
+    def _draw_shapes(self, generator: torch.Generator, progress: float) -> Tensor:
+        """Draw 2 B kernels, (2 B, 3)."""
+        recipe, count = self.recipe, 2 * self.recipe.batch_size
+        shapes = sample_parameters(count, recipe.kernel_range, generator)
+        numbers = torch.rand(3, count, generator=generator, dtype=torch.float64)
+        along, across = recipe.elongated_ranges
+        shares = (numbers[0] < recipe.blur.elongated_share) & (progress < recipe.blur.elongated_until)
+        shapes[:, 0] = torch.where(shares, along.low + (along.high - along.low) * numbers[1], shapes[:, 0])
+        shapes[:, 1] = torch.where(shares, across.low + (across.high - across.low) * numbers[2], shapes[:, 1])
+        return shapes
+
+
+def _seed(seed: int, step: int) -> int:
+    """Mix a run's seed and a step's number, so that neighbouring ones have nothing in common (SplitMix64)."""
+    mask = 2**64 - 1
+    value = (seed * 0x9E3779B97F4A7C15 + step + 1) * 0xBF58476D1CE4E5B9 & mask
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & mask
+    return (value ^ value >> 31) >> 1
+
+
+def _beyond_line(line: Tensor, size: int) -> Tensor:
+    """Return which pixels of (B, size, size) lie beyond each patch's line."""
+    place = (torch.arange(size, dtype=torch.float64) + 0.5) / size * 2 - 1
+    angle = line[:, 0, None, None]
+    across = place[None, None, :] * torch.cos(angle) + place[None, :, None] * torch.sin(angle)
+    return across > line[:, 1, None, None]
+
+
+def _with_jpeg(lr: Tensor, quality: Tensor) -> Tensor:
+    """Send the images that have a quality through JPEG."""
+    chosen = quality.nonzero()[:, 0]
+    if not len(chosen):
+        return lr
+    spoiled = lr.clone()
+    spoiled[chosen.to(lr.device)] = apply_jpeg(lr[chosen.to(lr.device)], quality[chosen].tolist())
+    return spoiled

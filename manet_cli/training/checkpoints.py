@@ -1,0 +1,200 @@
+"""What a run leaves on the disk: its recipe, checkpoints, weights and metrics, each whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
+from manet_cli.errors import InputError, OutputError, UsageError
+from manet_cli.models import BlindConfig
+from manet_cli.training.recipe import Recipe, parse_recipe
+from manet_cli.weights import Weights, write_weights
+
+__all__ = ["Checkpoint", "RunFolder", "check_same_run"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on.
+
+    Attributes:
+        tensors: by name: `model.*`, `average.*` and Adam's `moment1.*`, `moment2.*` and `updates.*`.
+        step: steps done.
+        seconds: time used.
+        facts: anything else, as JSON knows it.
+    """
+
+    tensors: Mapping[str, Tensor]
+    step: int
+    seconds: float
+    facts: Mapping[str, object]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with `prefix.`, without it."""
+        start = f"{prefix}."
+        return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+
+class RunFolder:
+    """A run's folder: `config.toml`, `metrics.jsonl`, `checkpoints/` and the weights, last and best.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.weights = path / "weights.safetensors"
+        self.best = path / "best.safetensors"
+        self._config = path / "config.toml"
+        self._metrics = path / "metrics.jsonl"
+
+    @property
+    def holds_a_run(self) -> bool:
+        """Whether a run was begun here."""
+        return self._config.exists()
+
+    def prepare(self) -> None:
+        """Make the folder and remove what dead processes left.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        prepare_folder(self.checkpoints)
+        for folder in (self.path, self.checkpoints):
+            remove_leftovers(folder)
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the resolved recipe."""
+        with atomic_path(self._config) as temporary:
+            temporary.write_text(recipe.to_toml(), encoding="utf-8")
+
+    def read_recipe(self) -> Recipe:
+        """Return the recipe of the run that was begun here.
+
+        Raises:
+            InputError: there is none.
+            UsageError: it is damaged.
+        """
+        try:
+            text = self._config.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{self.path} holds no run to resume: leave --resume out to begin one"
+            ) from error
+        return parse_recipe(text, str(self._config))
+
+    def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
+        """Write a checkpoint and remove all but the newest `keep`.
+
+        Raises:
+            OutputError: it cannot be written; older ones are still there.
+        """
+        facts = {"step": checkpoint.step, "seconds": checkpoint.seconds, **checkpoint.facts}
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}
+        data = safetensors.torch.save(tensors, {"run": json.dumps(facts)})
+        with atomic_path(self.checkpoints / f"step_{checkpoint.step:08d}.safetensors") as temporary:
+            try:
+                temporary.write_bytes(data)
+            except OSError as error:
+                raise OutputError(
+                    f"the checkpoint of step {checkpoint.step} cannot be written ({error.strerror}): "
+                    "free some space and go on with --resume; the checkpoint before it is kept"
+                ) from error
+        for old in self._checkpoint_files()[keep:]:
+            old.unlink(missing_ok=True)
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole, None if there is none yet."""
+        for path in self._checkpoint_files():
+            try:
+                return _read_checkpoint(path)
+            except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+                _log.warning("%s is damaged and passed over: %s", path, error)
+        return None
+
+    def write_weights(
+        self, path: Path, tensors: Mapping[str, Tensor], config: BlindConfig, number_format: str
+    ) -> None:
+        """Write weights that `--model` takes; the kernel code basis keeps its float32."""
+        dtype = torch.float16 if number_format == "float16" else torch.float32
+        formatted = {
+            name: tensor.float() if name.startswith("kernel_code.") else tensor.to(dtype)
+            for name, tensor in tensors.items()
+        }
+        write_weights(Weights(formatted, config, published=False, sha256=""), path)
+
+    def log(self, line: Mapping[str, object]) -> None:
+        """Append a line to `metrics.jsonl`.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(line)) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{self._metrics} cannot be written ({error.strerror}): free some space and go on "
+                "with --resume"
+            ) from error
+
+    def read_log(self) -> list[dict[str, object]]:
+        """Return the lines of `metrics.jsonl`; one that was cut off is left out."""
+        lines = []
+        try:
+            text = self._metrics.read_text(encoding="utf-8")
+        except OSError:
+            return []
+        for line in text.splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+    def rewind_log(self, step: int) -> None:
+        """Remove the lines of steps after `step`, which will be done again."""
+        kept = [line for line in self.read_log() if isinstance(at := line.get("step"), int) and at <= step]
+        with atomic_path(self._metrics) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def _checkpoint_files(self) -> list[Path]:
+        """Return the checkpoints, the newest first."""
+        return sorted(self.checkpoints.glob("step_*.safetensors"), reverse=True)
+
+
+def _read_checkpoint(path: Path) -> Checkpoint:
+    with safetensors.safe_open(path, framework="pt") as file:
+        facts = json.loads((file.metadata() or {})["run"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return Checkpoint(tensors, int(facts.pop("step")), float(facts.pop("seconds")), facts)
+
+
+def check_same_run(old: Recipe, new: Recipe) -> None:
+    """Refuse to go on with another recipe; only how long the run is may differ.
+
+    Raises:
+        UsageError: the first difference.
+    """
+    before, after = dataclasses.asdict(old), dataclasses.asdict(new)
+    for key in before:
+        if key not in ("iterations", "max_minutes") and before[key] != after[key]:
+            raise UsageError(
+                f"the run was begun with {key} = {before[key]}, but now it is {after[key]}: only "
+                "--iterations and --max-minutes may change; begin another run from its weights with "
+                "--estimator or --restorer"
+            )

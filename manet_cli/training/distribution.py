@@ -1,0 +1,110 @@
+"""Several processes that train as one: who this process is, and what all must agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from manet_cli.errors import TrainingError, UsageError
+from manet_cli.training.batches import Shard
+
+__all__ = ["World", "join_world"]
+
+_TIMEOUT = timedelta(hours=1)  # the others wait while the first one decodes photos or validates
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run.
+
+    Attributes:
+        rank: number of this process.
+        size: how many there are.
+        local_rank: number of this process on its machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    _control: dist.ProcessGroup | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    @property
+    def shard(self) -> Shard:
+        """The part of every batch that this process takes."""
+        return Shard(self.rank, self.size)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            dist.barrier(group=self._control)
+
+    def largest(self, values: list[float]) -> list[float]:
+        """Return the largest of each value over all processes, without touching the device."""
+        return self._reduced(values, dist.ReduceOp.MAX)
+
+    def mean(self, values: list[float]) -> list[float]:
+        """Return the mean of each value over all processes, without touching the device."""
+        return [value / self.size for value in self._reduced(values, dist.ReduceOp.SUM)]
+
+    def _reduced(self, values: list[float], how: dist.ReduceOp.RedOpType) -> list[float]:
+        if self.size == 1:
+            return values
+        numbers = torch.tensor(values, dtype=torch.float64)
+        try:
+            dist.all_reduce(numbers, how, group=self._control)
+        except RuntimeError as error:
+            raise lost_process() from error
+        result: list[float] = numbers.tolist()
+        return result
+
+
+def lost_process() -> TrainingError:
+    """Return what is raised where another process of the run is gone."""
+    return TrainingError(
+        "another process of this run ended or cannot be reached: see its message, then go on with --resume"
+    )
+
+
+@contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """Join the processes that torchrun started; alone, a world of one.
+
+    Args:
+        device: type of the device that the run computes on.
+
+    Raises:
+        UsageError: torchrun's variables make no sense.
+        TrainingError: the other processes cannot be reached.
+    """
+    size = _number("WORLD_SIZE", 1)
+    if size == 1:
+        yield World()
+        return
+    rank, local_rank = _number("RANK", 0), _number("LOCAL_RANK", 0)
+    try:
+        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
+        control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+    except (RuntimeError, ValueError) as error:
+        raise lost_process() from error
+    try:
+        yield World(rank, size, local_rank, control)
+    finally:
+        dist.destroy_process_group()
+
+
+def _number(variable: str, otherwise: int) -> int:
+    text = os.environ.get(variable, str(otherwise))
+    if not text.isdecimal():
+        raise UsageError(f"{variable}={text}: expected a number, as torchrun sets it")
+    return int(text)

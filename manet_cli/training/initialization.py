@@ -1,0 +1,65 @@
+"""How networks begin."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from manet_cli.models import MANet
+from manet_cli.models.rrdb_sft import RRDBSFT, DenseBlock
+
+__all__ = ["initialize_estimator", "initialize_restorer"]
+
+_AFFINE_DEVIATION, _TAIL_DEVIATION = 0.3, 0.5
+_DENSE_FACTOR = 0.1
+
+
+def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
+    """Scale the layers one after another so that each gives outputs of standard deviation 1 on a batch.
+
+    With PyTorch's default the estimate stays the same kernel for every input for thousands of steps. Biases
+    become zero, the first convolution sees differences alone; what scales and shifts features begins gently
+    (0.3), and so does the last layer (0.5).
+
+    Args:
+        estimator: in float32.
+        lr: (B, 3, H, W) in [0, 1], H and W multiples of 8; photos, blurred as in training.
+    """
+    gentle = {id(layer[2]) for layer in estimator.modules() if isinstance(layer, nn.Sequential)}
+
+    def scale(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        target = 1.0
+        if id(layer) in gentle:
+            target = _AFFINE_DEVIATION
+        elif layer is estimator.tail:
+            target = _TAIL_DEVIATION
+        factor = target / float(output.std().clamp_min(1e-8))
+        layer.get_parameter("weight").mul_(factor)
+        # Without biases a layer is linear, so this is what it would have given.
+        return output * factor
+
+    layers = [layer for layer in estimator.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    with torch.no_grad():
+        for layer in layers:
+            if layer.bias is not None:
+                layer.bias.zero_()
+        estimator.head.weight.sub_(estimator.head.weight.mean(dim=(1, 2, 3), keepdim=True))
+        hooks = [layer.register_forward_hook(scale) for layer in layers]
+        try:
+            estimator.logits_of_padded(lr)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def initialize_restorer(restorer: RRDBSFT) -> None:
+    """Begin the dense blocks as the published code does: Kaiming normal times 0.1, biases zero."""
+    for block in restorer.modules():
+        if isinstance(block, DenseBlock):
+            for conv in block.convs:
+                assert isinstance(conv, nn.Conv2d)
+                nn.init.kaiming_normal_(conv.weight)
+                with torch.no_grad():
+                    conv.weight.mul_(_DENSE_FACTOR)
+                if conv.bias is not None:
+                    nn.init.zeros_(conv.bias)

@@ -1,0 +1,389 @@
+"""The training loop: counted in steps, ended by a number of steps, a time or a signal."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from manet_cli.errors import OutOfMemoryError, TrainingError
+from manet_cli.inference import PRECISIONS, choose_precision
+from manet_cli.models import BlindModel
+from manet_cli.training.batches import BatchMaker
+from manet_cli.training.checkpoints import Checkpoint, RunFolder
+from manet_cli.training.distribution import World, lost_process
+from manet_cli.training.loading import Loader
+from manet_cli.training.optimization import MovingAverage, Optimizer, learning_rate
+from manet_cli.training.recipe import Recipe
+from manet_cli.training.stages import build_stage, stage_losses
+from manet_cli.training.validation import BEST_BY, Validation
+from manet_cli.weights import Weights
+
+__all__ = ["Outcome", "StepReport", "Trainer"]
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """How a run goes, for whoever watches.
+
+    Attributes:
+        step: steps done.
+        share: share of the run done, in [0, 1].
+        loss: mean since the last report; None before the first.
+        rate: steps per second since the last report.
+    """
+
+    step: int
+    share: float
+    loss: float | None
+    rate: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        step: steps done.
+        seconds: time used, that of earlier sittings included.
+        signal: what ended it early; None if it ended as planned.
+        figures: of the last validation; empty without one.
+    """
+
+    step: int
+    seconds: float
+    signal: int | None
+    figures: dict[str, float]
+
+
+class Trainer:
+    """Trains one network of a model.
+
+    Args:
+        recipe: of the run.
+        model: holds the networks that the stage needs, in float32 on the CPU; changed in place.
+        maker: makes the batches, on the device that is trained on.
+        world: the processes of the run.
+        folder: where the first process writes.
+        validation: what is measured; None for nothing.
+        report: is told how it goes.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: BlindModel,
+        maker: BatchMaker,
+        world: World,
+        folder: RunFolder,
+        validation: Validation | None,
+        report: Callable[[StepReport], None],
+    ) -> None:
+        self.recipe, self.model, self.maker = recipe, model, maker
+        self.world, self.folder, self.validation, self.report = world, folder, validation, report
+        self.device = maker.device
+        self.precision = choose_precision(self.device, recipe.precision)
+        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.stage = build_stage(recipe.stage, model)
+        self.network = self.stage.network.requires_grad_(True).train()
+        self.optimizer = Optimizer(
+            list(self.network.parameters()), recipe.optimizer, half=self.precision == torch.float16
+        )
+        self.average = MovingAverage(self.optimizer.parameters, recipe.optimizer.ema)
+        self.module = self._wrapped()
+        self.step = 0
+        self.best: float | None = None
+        self.figures: dict[str, float] = {}
+        self._seconds_before = self._agreed_seconds = 0.0
+        self._started = self._last_checkpoint = self._last_validation = time.monotonic()
+        self._signal: int | None = None
+        self._window = _Window()
+
+    @property
+    def seconds(self) -> float:
+        """Time used, that of earlier sittings included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def progress(self, step: int) -> float:
+        """Return the share of the run done before a step: of its steps or its time, whichever is larger."""
+        share = step / self.recipe.iterations
+        if self.recipe.max_minutes:
+            share = max(share, self._agreed_seconds / (60 * self.recipe.max_minutes))
+        return min(1.0, share)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; `model` must have been made from its tensors."""
+        names = [name for name, _ in self.network.named_parameters()]
+        averages, first, second, updates = (
+            checkpoint.part(part) for part in ("average", "moment1", "moment2", "updates")
+        )
+        state = {}
+        for index, (name, parameter) in enumerate(self.network.named_parameters()):
+            if name in updates:
+                # The fused kernel goes through memory, so moments must lie there as their parameter does.
+                moments = (torch.empty_like(parameter).copy_(moment[name]) for moment in (first, second))
+                state[index] = dict(
+                    zip(("step", "exp_avg", "exp_avg_sq"), (updates[name], *moments), strict=True)
+                )
+        self.optimizer.adam.load_state_dict({**self.optimizer.adam.state_dict(), "state": state})
+        for average, name in zip(self.average.averages, names, strict=True):
+            average.copy_(averages[name])
+        facts = checkpoint.facts
+        if isinstance(scaler := facts.get("scaler"), dict) and scaler:
+            self.optimizer.scaler.load_state_dict(scaler)
+        best = facts.get("best")
+        self.best = float(best) if isinstance(best, int | float) else None
+        self.step, self._seconds_before = checkpoint.step, checkpoint.seconds
+
+    def run(self) -> Outcome:
+        """Train to the end, or until a signal comes; write weights and a checkpoint.
+
+        Raises:
+            TrainingError: the gradients are not finite any more, or another process is gone.
+            OutOfMemoryError: a batch does not fit.
+            OutputError: the disk is full.
+        """
+        self._agreed_seconds = self._seconds_before
+        with _signals(self._on_signal), _explained(), Loader(self.maker, self.step, self.progress) as loader:
+            self._begin_sitting()
+            while not self._finished():
+                self._train_step(loader)
+                self._after_step()
+            self._end()
+        return Outcome(self.step, self.seconds, self._signal, self.figures)
+
+    def _begin_sitting(self) -> None:
+        now = time.monotonic()
+        self._started = self._last_checkpoint = self._last_validation = now
+        self._window = _Window()
+
+    def _finished(self) -> bool:
+        stop, seconds = self.world.largest([float(self._signal or 0), self.seconds])
+        if stop and not self._signal:
+            self._signal = int(stop)
+        self._agreed_seconds = seconds
+        return bool(self._signal) or self.progress(self.step) >= 1
+
+    def _train_step(self, loader: Loader) -> None:
+        recipe, begun = self.recipe, time.monotonic()
+        progress = self.progress(self.step)
+        batch = loader.next()
+        self._window.waited += time.monotonic() - begun
+        until = recipe.loss.divergence_until
+        divergence = torch.tensor(max(0.0, 1 - progress / until) if until else 0.0, device=self.device)
+        if recipe.compile and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32, cache_enabled=True
+        ):
+            losses = stage_losses(self.module, recipe.stage, batch, divergence)
+        rate = learning_rate(recipe.optimizer, recipe.schedule, self.step, progress)
+        losses["gradient_norm"] = self.optimizer.step(losses["loss"], rate)
+        self.average.update(self.step)
+        self.step += 1
+        self._window.add(losses, rate)
+
+    def _after_step(self) -> None:
+        recipe = self.recipe
+        if self.step % recipe.report.log_every == 0:
+            self._log_step()
+        now = time.monotonic()
+        # Only the first process looks at the clock for these, and only it writes.
+        if not self.world.is_first:
+            return
+        if self.validation and now - self._last_validation > recipe.validation.every_seconds:
+            self._validate()
+        if now - self._last_checkpoint > recipe.report.checkpoint_seconds:
+            self._save()
+
+    def _log_step(self) -> None:
+        means, seconds = self._window.means(), self._window.seconds
+        names = sorted(means)
+        means = dict(zip(names, self.world.mean([means[name] for name in names]), strict=True))
+        self._check_health(means)
+        if self.world.is_first:
+            line = {
+                "step": self.step,
+                "seconds": round(self.seconds, 2),
+                **means,
+                "learning_rate": self._window.rate,
+                "steps_per_second": self._window.steps / seconds,
+                "data_share": self._window.waited / seconds,
+            }
+            self.folder.log(line)
+            self.report(
+                StepReport(self.step, self.progress(self.step), means["loss"], self._window.steps / seconds)
+            )
+        self._window = _Window()
+
+    def _check_health(self, means: dict[str, float]) -> None:
+        guard = self.recipe.guard
+        if int(self.optimizer.bad_steps) >= guard.bad_steps:
+            raise TrainingError(
+                f"the gradients have not been finite for {int(self.optimizer.bad_steps)} steps, at step "
+                f"{self.step}: begin another run from the weights of this one, with a lower learning rate or "
+                "--precision fp32"
+            )
+        variation = means.get("variation")
+        if variation is not None and self.step >= guard.stall_after and variation < guard.stall_below:
+            _log.warning(
+                "STALLED at step %d: the estimated kernels hardly depend on the input (their variance is "
+                "%.4f of the true kernels'). Use the recipe 'robust', or start from trained weights with "
+                "--estimator",
+                self.step,
+                variation,
+            )
+
+    def _end(self) -> None:
+        if self.step % self.recipe.report.log_every and self._window.steps:
+            self._log_step()
+        if not self.world.is_first:
+            return
+        if self.validation and not self._signal:
+            self._validate()
+        self._save()
+
+    def _validate(self) -> None:
+        assert self.validation is not None
+        begun = time.monotonic()
+        model = Weights(self._averaged(), self.model.config, published=False, sha256="").build()
+        self.figures = self.validation.measure(model, self.device, self.precision)
+        self._last_validation = time.monotonic()
+        self._window.pause(self._last_validation - begun)
+        self.folder.log({"step": self.step, "seconds": round(self.seconds, 2), "validation": self.figures})
+        figure = self.figures.get(BEST_BY[self.recipe.stage])
+        if figure is not None and (self.best is None or figure > self.best):
+            self.best = figure
+            self._write_weights(best=True)
+
+    def _save(self) -> None:
+        begun = time.monotonic()
+        self._write_weights(best=False)
+        names = [name for name, _ in self.network.named_parameters()]
+        states = [self.optimizer.adam.state[parameter] for parameter in self.optimizer.parameters]
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for name, average, state in zip(names, self.average.averages, states, strict=True):
+            tensors[f"average.{name}"] = average
+            if state:
+                tensors[f"moment1.{name}"] = state["exp_avg"]
+                tensors[f"moment2.{name}"] = state["exp_avg_sq"]
+                tensors[f"updates.{name}"] = state["step"]
+        facts = {
+            "scaler": self.optimizer.scaler.state_dict(),
+            "best": self.best,
+            "data": self.maker.cache.digest,
+        }
+        self.folder.write_checkpoint(
+            Checkpoint(tensors, self.step, self.seconds, facts), self.recipe.report.keep
+        )
+        self._last_checkpoint = time.monotonic()
+        self._window.pause(self._last_checkpoint - begun)
+
+    def _write_weights(self, *, best: bool) -> None:
+        path = self.folder.best if best else self.folder.weights
+        number_format = self.recipe.report.number_format
+        self.folder.write_weights(path, self._averaged(), self.model.config, number_format)
+
+    def _averaged(self) -> dict[str, Tensor]:
+        """Return the model's state with the averages in the place of what is trained."""
+        state: dict[str, Tensor] = dict(self.model.state_dict())
+        prefix = "estimator" if self.recipe.stage == "manet" else "restorer"
+        names = [name for name, _ in self.network.named_parameters()]
+        averaged = self.recipe.optimizer.ema > 0
+        for name, average, parameter in zip(
+            names, self.average.averages, self.optimizer.parameters, strict=True
+        ):
+            state[f"{prefix}.{name}"] = average if averaged else parameter.detach()
+        return {name: tensor.detach().cpu() for name, tensor in state.items()}
+
+    def _wrapped(self) -> nn.Module:
+        module: nn.Module = self.stage
+        if self.world.size > 1:
+            devices = [self.device] if self.device.type == "cuda" else None
+            module = DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+        if self.recipe.compile:
+            # On CUDA a step is recorded as a graph, so that launching its kernels costs nothing.
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
+            module = torch.compile(module, mode=mode)  # type: ignore[assignment]
+        return module
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._signal = signum
+
+
+class _Window:
+    """What is summed up between two lines of the log, on the device until then."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.rate = 0.0
+        self.waited = 0.0
+        self._begun = time.monotonic()
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, values: dict[str, Tensor], rate: float) -> None:
+        """Add a step."""
+        self.steps += 1
+        self.rate = rate
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
+
+    def pause(self, seconds: float) -> None:
+        """Leave out a time in which nothing was trained."""
+        self._begun += seconds
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each value; the device is waited for."""
+        return {name: float(value) / self.steps for name, value in self._sums.items()}
+
+    @property
+    def seconds(self) -> float:
+        """Time since the window was opened."""
+        return max(1e-9, time.monotonic() - self._begun)
+
+
+@contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let the step that is being made end before a signal ends the run."""
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say in a sentence what PyTorch's errors mean."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            "a training step does not fit in the device's memory: give a smaller --batch-size or --patch-size"
+        ) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise OutOfMemoryError(
+                "a training step does not fit in memory: give a smaller --batch-size or --patch-size"
+            ) from error
+        if any(word in str(error) for word in ("gloo", "NCCL", "Connection closed", "Connection reset")):
+            raise lost_process() from error
+        raise
+
+
+def precision_name(precision: torch.dtype) -> str:
+    """Return the name that `--precision` has for a number format."""
+    return next(name for name, dtype in PRECISIONS.items() if dtype == precision)

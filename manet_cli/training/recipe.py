@@ -1,0 +1,451 @@
+"""Recipes: everything that decides a training run, as frozen dataclasses read from TOML.
+
+A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage; a file of
+the user's own is laid over it, and options of the command line over that. A key that does not exist is an
+error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from manet_cli.degradations import KERNEL_SIZE, KernelRange
+from manet_cli.errors import InputError, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_Table = TypeVar("_Table")
+
+__all__ = [
+    "RECIPES",
+    "STAGES",
+    "BlurRecipe",
+    "DegradationRecipe",
+    "GuardRecipe",
+    "InitializationRecipe",
+    "LossRecipe",
+    "NetworkRecipe",
+    "OptimizerRecipe",
+    "Recipe",
+    "ReportRecipe",
+    "ScheduleRecipe",
+    "ValidationRecipe",
+    "load_recipe",
+    "parse_recipe",
+]
+
+STAGES = ("manet", "sr", "finetune")
+RECIPES = ("robust", "paper")
+SCHEDULES = ("cosine", "halving", "constant")
+NUMBER_FORMATS = ("float16", "float32")
+
+
+@dataclass(frozen=True)
+class BlurRecipe:
+    """Which crops are taken and which kernels they are blurred with.
+
+    Attributes:
+        texture_choices: of so many crops drawn, the one with most texture is taken.
+        elongated_share: share of the kernels that are drawn strongly elongated, 0 to 1.
+        elongated_until: share of the run after which all kernels come from the published distribution.
+        variant_share: share of the patches with two kernels, one on each side of a random line.
+    """
+
+    texture_choices: int = 1
+    elongated_share: float = 0.0
+    elongated_until: float = 1.0
+    variant_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class DegradationRecipe:
+    """What follows the blur. All zero: nothing but the rounding to 8 bits.
+
+    Attributes:
+        noise: largest standard deviation of the noise, of 255; each patch draws its own from 0 on.
+        jpeg_share: share of the patches that go through JPEG, 0 to 1.
+        jpeg_lowest: lowest quality drawn.
+        jpeg_highest: highest quality drawn.
+    """
+
+    noise: float = 0.0
+    jpeg_share: float = 0.0
+    jpeg_lowest: int = 30
+    jpeg_highest: int = 100
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Shape of a restorer that is begun anew; the defaults are the published one.
+
+    Attributes: as in `models.RRDBSFTConfig`.
+    """
+
+    features: int = 64
+    blocks: int = 10
+    growth: int = 32
+    transform_width: int = 32
+
+
+@dataclass(frozen=True)
+class InitializationRecipe:
+    """How networks that are begun anew begin.
+
+    Attributes:
+        unit_variance: scale the estimator's layers one after another on a batch to outputs of variance 1;
+            otherwise PyTorch's default.
+    """
+
+    unit_variance: bool = False
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """What is minimised beside L1.
+
+    Attributes:
+        divergence_until: stage `manet`: share of the run over which the Kullback-Leibler divergence of the
+            kernels gives way to L1; 0 for L1 alone.
+        true_kernel_share: stage `finetune`: share of the patches restored with their true kernel.
+    """
+
+    divergence_until: float = 0.0
+    true_kernel_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """Adam.
+
+    Attributes:
+        learning_rate: its highest value.
+        beta1, beta2: decay of the moments.
+        clip: largest norm of the gradient; 0 for none.
+        ema: decay per step of the weights' moving average, which is what is validated and written; 0 for
+            none.
+    """
+
+    learning_rate: float = 2e-4
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip: float = 0.0
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScheduleRecipe:
+    """How the learning rate goes.
+
+    Attributes:
+        kind: `cosine` ends at zero with the run, be that a number of steps or of minutes; `halving`;
+            `constant`.
+        halve_every: steps between halvings.
+        warmup: steps over which it rises from zero first.
+    """
+
+    kind: str = "cosine"
+    halve_every: int = 50_000
+    warmup: int = 0
+
+
+@dataclass(frozen=True)
+class GuardRecipe:
+    """When a run is called sick.
+
+    Attributes:
+        stall_after: steps after which kernels that hardly vary with the input are reported.
+        stall_below: variance of the estimated kernels over that of the true ones, below which they don't.
+        bad_steps: updates left out in a row, for gradients that are not finite, that end the run.
+    """
+
+    stall_after: int = 1500
+    stall_below: float = 0.02
+    bad_steps: int = 25
+
+
+@dataclass(frozen=True)
+class ReportRecipe:
+    """What is written when.
+
+    Attributes:
+        log_every: steps between lines of `metrics.jsonl`.
+        checkpoint_seconds: time between checkpoints.
+        keep: checkpoints that are kept.
+        number_format: of `weights.safetensors`, float16 or float32.
+    """
+
+    log_every: int = 50
+    checkpoint_seconds: float = 60.0
+    keep: int = 2
+    number_format: str = "float16"
+
+
+@dataclass(frozen=True)
+class ValidationRecipe:
+    """What is measured on the validation photos.
+
+    Attributes:
+        every_seconds: time between validations; the last step is always validated.
+        protocol: as in `manet evaluate`.
+        crop: side of the middle of a photo that is taken, in HR pixels.
+        limit: photos taken at most.
+    """
+
+    every_seconds: float = 600.0
+    protocol: str = "grid"
+    crop: int = 256
+    limit: int = 12
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run but for its data.
+
+    Attributes:
+        stage: `manet`, `sr` or `finetune`.
+        scale: 2, 3 or 4.
+        seed: of everything that is drawn.
+        iterations: steps.
+        max_minutes: end after this time if that is earlier; 0 for no limit.
+        batch_size: patches of a step, over all processes.
+        patch_size: side of a patch in HR pixels, a multiple of the scale.
+        precision: auto, fp32, bf16 or fp16.
+        compile: whether PyTorch compiles the step.
+    """
+
+    stage: str
+    scale: int
+    iterations: int
+    seed: int = 0
+    max_minutes: float = 0.0
+    batch_size: int = 16
+    patch_size: int = 192
+    precision: str = "auto"
+    compile: bool = False
+    blur: BlurRecipe = field(default_factory=BlurRecipe)
+    degradation: DegradationRecipe = field(default_factory=DegradationRecipe)
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    initialization: InitializationRecipe = field(default_factory=InitializationRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    guard: GuardRecipe = field(default_factory=GuardRecipe)
+    report: ReportRecipe = field(default_factory=ReportRecipe)
+    validation: ValidationRecipe = field(default_factory=ValidationRecipe)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def kernel_range(self) -> KernelRange:
+        """The published variances of the scale."""
+        return KernelRange.for_scale(self.scale)
+
+    @property
+    def elongated_ranges(self) -> tuple[KernelRange, KernelRange]:
+        """The variances along and across a strongly elongated kernel: 1.25 s to 2.5 s, 0.175 s to 0.5 s."""
+        return KernelRange(1.25 * self.scale, 2.5 * self.scale), KernelRange(
+            0.175 * self.scale, 0.5 * self.scale
+        )
+
+    @property
+    def lr_patch(self) -> int:
+        """Side of a patch in LR pixels."""
+        return self.patch_size // self.scale
+
+    @property
+    def crop_size(self) -> int:
+        """Side of what is cut from a photo, in HR pixels: a patch with half a kernel around it."""
+        return self.patch_size + KERNEL_SIZE - 1
+
+    def to_toml(self) -> str:
+        """Return the recipe as a file that gives it again."""
+        return _toml(dataclasses.asdict(self))
+
+
+def load_recipe(
+    stage: str, scale: int, *, name: str = "robust", config: Path | None = None, options: Mapping[str, object]
+) -> Recipe:
+    """Return the recipe of a run.
+
+    Args:
+        stage: `manet`, `sr` or `finetune`.
+        scale: 2, 3 or 4.
+        name: of the built-in recipe that is begun from.
+        config: the user's file, laid over it.
+        options: top-level keys laid over both; those that are None are left out.
+
+    Raises:
+        UsageError: a key or a value that is not known.
+        InputError: the file cannot be read.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"--stage {stage}: expected {', '.join(STAGES)}")
+    if name not in RECIPES:
+        raise UsageError(f"--recipe {name}: expected {', '.join(RECIPES)}")
+    layers = [((Path(__file__).parent / "recipes" / f"{name}.toml").read_text(encoding="utf-8"), name)]
+    if config is not None:
+        try:
+            layers.append((config.read_text(encoding="utf-8"), config.name))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise InputError(f"{config} cannot be read ({reason}): give a TOML file") from error
+    table: dict[str, Any] = {}
+    for text, source in layers:
+        _overlay(table, _stage_table(text, stage, source))
+    _overlay(table, {key: value for key, value in options.items() if value is not None})
+    for key, value in (("stage", stage), ("scale", scale)):
+        if table.setdefault(key, value) != value:
+            raise UsageError(f"{config} is for {key} {table[key]}, but {value} was asked for")
+    return _build(Recipe, table, "the recipe")
+
+
+def parse_recipe(text: str, source: str) -> Recipe:
+    """Return the recipe that `Recipe.to_toml` wrote.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    return _build(Recipe, _parsed(text, source), source)
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source} is not valid TOML: {error}") from error
+    return table
+
+
+def _stage_table(text: str, stage: str, source: str) -> dict[str, Any]:
+    """Return a file's keys for a stage: the common ones with the stage's own over them."""
+    table = _parsed(text, source)
+    stages = table.pop("stage", {})
+    if isinstance(stages, str):  # a resolved recipe
+        return {**table, "stage": stages}
+    if not isinstance(stages, dict) or (unknown := sorted(stages.keys() - set(STAGES))):
+        name = unknown[0] if isinstance(stages, dict) else stages
+        raise UsageError(f"{source}: {name!r} is no stage; expected {', '.join(STAGES)}")
+    _overlay(table, stages.get(stage, {}))
+    return table
+
+
+def _overlay(table: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _overlay(table[key], value)
+        else:
+            table[key] = value
+
+
+def _build(kind: type[_Table], table: Mapping[str, Any], where: str) -> _Table:
+    hints = typing.get_type_hints(kind)
+    if unknown := sorted(table.keys() - hints.keys()):
+        raise UsageError(f"{where}: there is no key {unknown[0]!r}; expected {', '.join(hints)}")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        expected = hints[key]
+        if dataclasses.is_dataclass(expected):
+            if not isinstance(value, dict):
+                raise UsageError(f"{where}: {key} = {value!r}, expected a table")
+            values[key] = _build(typing.cast(type[Any], expected), value, f"{where}, [{key}]")
+        elif expected is float and type(value) is int:
+            values[key] = float(value)
+        elif type(value) is not expected:
+            raise UsageError(f"{where}: {key} = {value!r}, expected {_kind_name(expected)}")
+        else:
+            values[key] = value
+    return kind(**values)
+
+
+def _kind_name(kind: type | types.UnionType) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return names.get(typing.cast(type, kind), str(kind))
+
+
+def _toml(values: Mapping[str, Any], table: str = "") -> str:
+    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    lines = [f"\n[{table}]"] if table else []
+    # JSON writes texts, numbers and booleans just as TOML reads them.
+    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    text = "\n".join(lines) + "\n"
+    return text + "".join(_toml(values[key], key) for key in values if key not in plain)
+
+
+def _check(recipe: Recipe) -> None:
+    if recipe.stage not in STAGES:
+        raise UsageError(f"stage = {recipe.stage!r}, expected {', '.join(STAGES)}")
+    if recipe.scale not in (2, 3, 4):
+        raise UsageError(f"scale = {recipe.scale}, expected 2, 3 or 4")
+    if recipe.patch_size < 8 * recipe.scale or recipe.patch_size % recipe.scale:
+        raise UsageError(
+            f"patch_size = {recipe.patch_size}, expected a multiple of the scale {recipe.scale}, "
+            f"{8 * recipe.scale} at least"
+        )
+    positive = {
+        "iterations": recipe.iterations,
+        "batch_size": recipe.batch_size,
+        "texture_choices": recipe.blur.texture_choices,
+        "features": recipe.network.features,
+        "blocks": recipe.network.blocks,
+        "growth": recipe.network.growth,
+        "transform_width": recipe.network.transform_width,
+        "halve_every": recipe.schedule.halve_every,
+        "log_every": recipe.report.log_every,
+        "keep": recipe.report.keep,
+        "bad_steps": recipe.guard.bad_steps,
+        "limit": recipe.validation.limit,
+    }
+    for name, number in positive.items():
+        if number < 1:
+            raise UsageError(f"{name} = {number}, expected 1 or more")
+    shares = {
+        "elongated_share": recipe.blur.elongated_share,
+        "elongated_until": recipe.blur.elongated_until,
+        "variant_share": recipe.blur.variant_share,
+        "jpeg_share": recipe.degradation.jpeg_share,
+        "divergence_until": recipe.loss.divergence_until,
+        "true_kernel_share": recipe.loss.true_kernel_share,
+        "beta1": recipe.optimizer.beta1,
+        "beta2": recipe.optimizer.beta2,
+        "ema": recipe.optimizer.ema,
+    }
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UsageError(f"{name} = {share}, expected a number from 0 to 1")
+    if not 0 <= recipe.degradation.noise <= 255:
+        raise UsageError(f"noise = {recipe.degradation.noise}, expected a standard deviation from 0 to 255")
+    lowest, highest = recipe.degradation.jpeg_lowest, recipe.degradation.jpeg_highest
+    if not 1 <= lowest <= highest <= 100:
+        raise UsageError(f"JPEG qualities from {lowest} to {highest}, expected 1 <= lowest <= highest <= 100")
+    at_least_zero = {
+        "seed": recipe.seed,
+        "max_minutes": recipe.max_minutes,
+        "clip": recipe.optimizer.clip,
+        "learning_rate": recipe.optimizer.learning_rate,
+        "warmup": recipe.schedule.warmup,
+        "checkpoint_seconds": recipe.report.checkpoint_seconds,
+        "every_seconds": recipe.validation.every_seconds,
+    }
+    for name, value in at_least_zero.items():
+        if not 0 <= value < float("inf"):
+            raise UsageError(f"{name} = {value}, expected 0 or more")
+    choices = {
+        "schedule.kind": (recipe.schedule.kind, SCHEDULES),
+        "report.number_format": (recipe.report.number_format, NUMBER_FORMATS),
+        "precision": (recipe.precision, ("auto", "fp32", "bf16", "fp16")),
+    }
+    for name, (choice, known) in choices.items():
+        if choice not in known:
+            raise UsageError(f"{name} = {choice!r}, expected {', '.join(known)}")

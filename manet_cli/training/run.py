@@ -1,0 +1,246 @@
+"""From what the user names to a run: networks, photos, folder, processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from manet_cli.degradations import KERNEL_SIZE
+from manet_cli.errors import UsageError, WeightsError
+from manet_cli.inference import choose_device
+from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+from manet_cli.training.batches import BatchMaker, Shard
+from manet_cli.training.checkpoints import Checkpoint, RunFolder, check_same_run
+from manet_cli.training.code_basis import compute_code_basis
+from manet_cli.training.distribution import World, join_world
+from manet_cli.training.initialization import initialize_estimator, initialize_restorer
+from manet_cli.training.loading import fits_on
+from manet_cli.training.loop import Outcome, StepReport, Trainer
+from manet_cli.training.photos import PhotoCache, open_cache
+from manet_cli.training.recipe import Recipe
+from manet_cli.training.validation import Validation
+from manet_cli.weights import Weights, load_weights
+from manet_cli.weights.layout import infer_config
+
+__all__ = ["Photos", "Start", "train"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Where photos come from.
+
+    Attributes:
+        paths: of the pictures.
+        root: the folder that they are named below.
+    """
+
+    paths: Sequence[Path]
+    root: Path
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins from.
+
+    Attributes:
+        estimator: family or file of weights whose estimator is taken; None for a new one.
+        restorer: likewise; what fits is taken from a restorer of another scale or size.
+        resume: go on with the run that is in the folder.
+    """
+
+    estimator: str | None = None
+    restorer: str | None = None
+    resume: bool = False
+
+
+def train(
+    recipe: Recipe,
+    data: Photos,
+    folder: RunFolder,
+    start: Start,
+    *,
+    validation: Photos | None = None,
+    cache: Path | None = None,
+    device: str = "auto",
+    report: Callable[[StepReport], None] = lambda report: None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Outcome:
+    """Train a stage.
+
+    Args:
+        recipe: of the run.
+        data: photos to learn from.
+        folder: where the run is kept.
+        start: what it begins from.
+        validation: photos to measure on.
+        cache: folder of the decoded photos; by default in the run's folder.
+        device: auto, cpu, cuda, cuda:N or mps.
+        report: is told how it goes, on the first process alone.
+        progress: is told the share of the photos that are decoded.
+
+    Raises:
+        ManetError: anything that is wrong with what was given, before the first step where that can be known;
+            see `Trainer.run` for what can happen later.
+    """
+    kind = choose_device(device).type
+    with join_world(kind) as world:
+        chosen = (
+            torch.device("cuda", world.local_rank)
+            if kind == "cuda" and world.size > 1
+            else choose_device(device)
+        )
+        if recipe.batch_size % world.size:
+            raise UsageError(
+                f"--batch-size {recipe.batch_size} cannot be shared by {world.size} processes: give a "
+                f"multiple of {world.size}"
+            )
+        checkpoint = _checkpoint(recipe, folder, start)
+        if world.is_first:
+            folder.prepare()
+        photos = _decoded(data, cache or folder.path / "cache", recipe, world, progress)
+        if checkpoint and checkpoint.facts.get("data") != photos.digest:
+            raise UsageError("the photos are not those that the run was begun with: give the same --data")
+        if fits_on(chosen, photos.pixels):
+            photos = photos.to(chosen)
+        maker = BatchMaker(photos, recipe, chosen, world.shard)
+        tested = None
+        if validation and world.is_first:
+            tested = Validation(validation.paths, recipe.validation, recipe.scale)
+        model = _restored_model(checkpoint) if checkpoint else _new_model(recipe, start, maker)
+        trainer = Trainer(recipe, model, maker, world, folder, tested, report)
+        if checkpoint:
+            trainer.restore(checkpoint)
+        if world.is_first:
+            folder.rewind_log(trainer.step)
+            folder.write_recipe(recipe)
+        world.wait()
+        return trainer.run()
+
+
+def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint | None:
+    """Return what to go on from; None for a run that begins."""
+    if not start.resume:
+        if folder.holds_a_run:
+            raise UsageError(
+                f"{folder.path} holds a run already: go on with --resume, or give another folder with -o"
+            )
+        return None
+    check_same_run(folder.read_recipe(), recipe)
+    checkpoint = folder.newest_checkpoint()
+    if checkpoint is None:
+        _log.warning("there is no checkpoint in %s yet: the run begins anew", folder.path)
+    return checkpoint
+
+
+def _decoded(
+    data: Photos, cache: Path, recipe: Recipe, world: World, progress: Callable[[float], None]
+) -> PhotoCache:
+    """Open the decoded photos; one process of each machine makes them."""
+    if world.local_rank == 0:
+        photos = open_cache(data.paths, data.root, cache, smallest=recipe.crop_size, progress=progress)
+    world.wait()
+    if world.local_rank != 0:
+        photos = open_cache(data.paths, data.root, cache, smallest=recipe.crop_size)
+    return photos
+
+
+def _restored_model(checkpoint: Checkpoint) -> BlindModel:
+    tensors = checkpoint.part("model")
+    return Weights(tensors, infer_config(tensors), published=False, sha256="").build()
+
+
+def _new_model(recipe: Recipe, start: Start, maker: BatchMaker) -> BlindModel:
+    """Return the networks that the run begins with: those of the weights given, new ones elsewhere."""
+    estimator = _given(start.estimator, recipe.scale)
+    restorer = _given(start.restorer, recipe.scale)
+    config = BlindConfig(
+        _estimator_config(recipe, start, estimator), _restorer_config(recipe, start, restorer)
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = BlindModel(config)
+        if model.restorer is not None:
+            initialize_restorer(model.restorer)
+    if estimator is not None:
+        _take(model, estimator, "estimator")
+    elif model.estimator is not None and recipe.initialization.unit_variance:
+        initialize_estimator(model.estimator, model.estimator.pad(_first_batch(recipe, maker)))
+    if restorer is not None:
+        _take(model, restorer, "restorer")
+    if model.kernel_code is not None:
+        if restorer is not None and restorer.scale == recipe.scale:
+            _take(model, restorer, "kernel_code")
+        else:
+            code = compute_code_basis(recipe.scale, length=model.kernel_code.basis.shape[1])
+            model.kernel_code.basis.copy_(code.basis)
+            _log.info(
+                "made the basis of kernel codes; it holds %.2f %% of their variance", 100 * code.explained
+            )
+    return model
+
+
+def _given(name: str | None, scale: int) -> Weights | None:
+    """Load the weights that an option names, those of the run's scale if there are some."""
+    if name is None:
+        return None
+    try:
+        return load_weights(name, scale)[0]
+    except (UsageError, WeightsError):
+        return load_weights(name)[0]
+
+
+def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MANetConfig | None:
+    if given is None:
+        if recipe.stage == "finetune":
+            raise UsageError("stage finetune restores with estimated kernels: give --estimator")
+        return MANetConfig() if recipe.stage == "manet" else None
+    if given.config.estimator is None:
+        raise WeightsError(f"{start.estimator} holds no estimator: give other weights with --estimator")
+    if given.config.estimator.kernel_size != KERNEL_SIZE:
+        size = given.config.estimator.kernel_size
+        raise WeightsError(
+            f"{start.estimator} estimates kernels of {size}x{size}, but training makes {KERNEL_SIZE}"
+        )
+    return given.config.estimator
+
+
+def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> RRDBSFTConfig | None:
+    if given is None:
+        if recipe.stage == "finetune":
+            raise UsageError("stage finetune goes on from a trained restorer: give --restorer")
+        network = dataclasses.asdict(recipe.network)
+        return RRDBSFTConfig(scale=recipe.scale, **network) if recipe.stage == "sr" else None
+    if given.config.restorer is None:
+        raise WeightsError(f"{start.restorer} holds no restorer: give other weights with --restorer")
+    if given.scale != recipe.scale and recipe.stage != "sr":
+        raise UsageError(
+            f"{start.restorer} holds a restorer for x{given.scale}: only stage sr can begin x{recipe.scale} "
+            "from it"
+        )
+    return dataclasses.replace(given.config.restorer, scale=recipe.scale)
+
+
+def _first_batch(recipe: Recipe, maker: BatchMaker) -> Tensor:
+    """Return the LR patches of the first step, of all processes, on the CPU."""
+    whole = BatchMaker(maker.cache, recipe, torch.device("cpu"), Shard())
+    draws = whole.draw(0, 0.0)
+    return whole.degrade(whole.crops(draws).cpu(), draws, 0).lr
+
+
+def _take(model: BlindModel, weights: Weights, part: str) -> None:
+    """Put one part of some weights into a model; a tensor of another shape (another scale's) stays new."""
+    own = model.state_dict()
+    with torch.no_grad():
+        for name, tensor in weights.tensors.items():
+            if name.startswith(f"{part}.") and own[name].shape == tensor.shape:
+                own[name].copy_(tensor)
+            elif name.startswith(f"{part}."):
+                _log.warning("%s is begun anew: the weights given hold another shape of it", name)

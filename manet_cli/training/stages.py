@@ -1,0 +1,124 @@
+"""The three stages: which network learns, and what from.
+
+A stage is a module whose forward gives the loss of a batch, so that it can be compiled and distributed as
+one.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
+from manet_cli.training.batches import Batch
+
+__all__ = ["EstimatorStage", "Losses", "RestorerStage", "Stage", "build_stage", "stage_losses"]
+
+_L1_FACTOR = 1e4
+_DIVERGENCE_FACTOR = 10.0
+
+Losses: TypeAlias = dict[str, Tensor]
+"""Scalars: `loss` is minimised, the others are reported."""
+
+
+class EstimatorStage(nn.Module):
+    """Stage `manet`: kernels against the true kernels."""
+
+    def __init__(self, estimator: MANet) -> None:
+        super().__init__()
+        self.network = estimator
+
+    def forward(self, lr: Tensor, kernels: Tensor, second: Tensor | None, divergence: Tensor) -> Losses:
+        """Return the losses of a batch.
+
+        Args:
+            lr: (B, 3, h, w).
+            kernels: (B, 2, k*k).
+            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
+            divergence: weight of the Kullback-Leibler divergence, a scalar from 0 to 1; the rest is L1's.
+
+        Returns:
+            Beside `loss`: `l1`, the mean difference of kernel values x 1e4; `divergence` in nats;
+                `variation`, the
+            variance of the mean estimates of the patches over that of the true kernels: near 0 if the same
+                kernel is estimated for every input.
+        """
+        height, width = lr.shape[-2:]
+        logits = self.network.logits_of_padded(self.network.pad(lr))[:, :height, :width]
+        logs = torch.log_softmax(logits, dim=-1)
+        estimates = logs.exp()
+        true = kernels[:, 0, None, None].expand_as(estimates)
+        if second is not None:
+            true = torch.where(second[..., None], kernels[:, 1, None, None], true)
+        l1 = _L1_FACTOR * (estimates - true).abs().mean()
+        entropy = torch.special.entr(true).sum(dim=-1).mean()
+        kl = -(true * logs).sum(dim=-1).mean() - entropy
+        loss = divergence * _DIVERGENCE_FACTOR * kl + (1 - divergence) * l1
+        with torch.no_grad():
+            means, truths = estimates.mean(dim=(1, 2)), true.mean(dim=(1, 2))
+            variation = means.var(dim=0).sum() / truths.var(dim=0).sum().clamp_min(1e-12)
+        return {"loss": loss, "l1": l1.detach(), "divergence": kl.detach(), "variation": variation}
+
+
+class RestorerStage(nn.Module):
+    """Stages `sr` and `finetune`: images against the sharp images, with true or with estimated kernels."""
+
+    def __init__(self, restorer: RRDBSFT, code: KernelCode, estimator: MANet | None) -> None:
+        super().__init__()
+        self.network = restorer
+        self.code = code
+        # In a tuple, so that it is no part of what is trained, averaged and distributed.
+        self._estimator = (estimator,)
+
+    def forward(
+        self, lr: Tensor, hr: Tensor, kernels: Tensor, second: Tensor | None, true_kernel: Tensor
+    ) -> Losses:
+        """Return the loss of a batch, L1 on images.
+
+        Args:
+            lr: (B, 3, h, w).
+            hr: (B, 3, s*h, s*w).
+            kernels: (B, 2, k*k).
+            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
+            true_kernel: (B,) bool, where the true kernel is given though there is an estimator.
+        """
+        code = self._true_code(lr, kernels, second)
+        estimator = self._estimator[0]
+        if estimator is not None:
+            with torch.no_grad():
+                estimated = self.code(estimator(lr))
+            code = torch.where(true_kernel[:, None, None, None], code, estimated)
+        return {"loss": F.l1_loss(self.network(lr, code), hr)}
+
+    def _true_code(self, lr: Tensor, kernels: Tensor, second: Tensor | None) -> Tensor:
+        with torch.autocast(kernels.device.type, enabled=False):
+            codes = (kernels @ self.code.basis)[..., None, None]
+        if second is None:
+            return codes[:, 0].expand(-1, -1, *lr.shape[-2:])
+        return torch.where(second[:, None], codes[:, 1], codes[:, 0])
+
+
+Stage: TypeAlias = EstimatorStage | RestorerStage
+
+
+def build_stage(stage: str, model: BlindModel) -> Stage:
+    """Return the module of a stage over a model that has the networks it needs."""
+    if stage == "manet":
+        assert model.estimator is not None
+        return EstimatorStage(model.estimator)
+    assert model.restorer is not None
+    assert model.kernel_code is not None
+    return RestorerStage(model.restorer, model.kernel_code, model.estimator if stage == "finetune" else None)
+
+
+def stage_losses(module: nn.Module, stage: str, batch: Batch, divergence: Tensor) -> Losses:
+    """Run a stage's module, be it wrapped or not, on a batch."""
+    losses: Losses
+    if stage == "manet":
+        losses = module(batch.lr, batch.kernels, batch.second, divergence)
+    else:
+        losses = module(batch.lr, batch.hr, batch.kernels, batch.second, batch.true_kernel)
+    return losses

@@ -1,0 +1,77 @@
+"""Figures on photos that are never trained on, by the code and the protocol of `manet evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from manet_cli.degradations import DegradedImage
+from manet_cli.errors import InputError, ManetError
+from manet_cli.evaluation.measuring import measure
+from manet_cli.evaluation.pictures import hr_tensor
+from manet_cli.evaluation.protocols import parse_protocol
+from manet_cli.images import read_photo
+from manet_cli.inference import Engine
+from manet_cli.models import BlindModel
+from manet_cli.training.recipe import ValidationRecipe
+
+__all__ = ["BEST_BY", "Validation"]
+
+_log = logging.getLogger(__name__)
+
+BEST_BY = {"manet": "kernel_psnr", "sr": "nonblind_psnr_y", "finetune": "psnr_y"}
+"""The figure, in dB, by which a stage's best weights are chosen."""
+
+
+class Validation:
+    """A fixed set of degraded crops.
+
+    Args:
+        paths: of the photos; what cannot be used is reported and left out.
+        recipe: which protocol, how large a crop, how many photos.
+        scale: 2, 3 or 4.
+
+    Raises:
+        InputError: no photo can be used.
+    """
+
+    def __init__(self, paths: Sequence[Path], recipe: ValidationRecipe, scale: int) -> None:
+        protocol = parse_protocol(recipe.protocol, scale)
+        self._scale = scale
+        self._images: list[DegradedImage] = []
+        taken = 0
+        for path in paths:
+            if taken == recipe.limit:
+                break
+            try:
+                hr = _middle(hr_tensor(read_photo(path.read_bytes(), path.name), path.name), recipe.crop)
+                self._images += [degradation.apply(hr) for degradation in protocol.degradations]
+                taken += 1
+            except (ManetError, OSError) as error:
+                _log.warning("left out of the validation: %s", error)
+        if not taken:
+            raise InputError("no validation photo can be used: give --val another folder")
+
+    def measure(self, model: BlindModel, device: torch.device, precision: torch.dtype) -> dict[str, float]:
+        """Return the mean figures of a model in evaluation mode, by name, those it can have."""
+        engine = Engine(model, device, precision)
+        lines = [
+            dataclasses.asdict(measure(engine, image, self._scale, bicubic=None)) for image in self._images
+        ]
+        sums: dict[str, float] = {}
+        for name in lines[0]:
+            values = [line[name] for line in lines if line[name] is not None]
+            if values:
+                sums[name] = sum(values) / len(values)
+        return sums
+
+
+def _middle(hr: Tensor, size: int) -> Tensor:
+    height, width = hr.shape[-2:]
+    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+    return hr[..., top : top + size, left : left + size]

@@ -1,0 +1,222 @@
+"""`manet train` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from manet_cli.models import BlindConfig, BlindModel, MANetConfig
+from manet_cli.training.checkpoints import RunFolder
+from manet_cli.weights import Weights, read_weights, write_weights
+from tests.commands.conftest import Manet
+from tests.training.conftest import TINY_NETWORK, draw_photo
+
+SMALL = ("--batch-size", "2", "--patch-size", "64", "--iterations", "3", "--precision", "fp32")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    draw_photo(0).save(tmp_path / "photos" / "a.png")
+    draw_photo(1).save(tmp_path / "photos" / "below" / "b.jpg")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def estimator(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = BlindModel(BlindConfig(MANetConfig(channels=(16, 32)), None))
+    write_weights(Weights(model.state_dict(), model.config, False, ""), tmp_path / "small.safetensors")
+    return tmp_path / "small.safetensors"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.toml").write_text(TINY_NETWORK, encoding="utf-8")
+    return tmp_path / "tiny.toml"
+
+
+def test_the_stages_one_after_another_make_weights_that_upscale(
+    manet: Manet, photos: Path, estimator: Path, tiny: Path, tmp_path: Path
+) -> None:
+    common = ("--data", photos, *SMALL)
+    first = manet("train", "--stage", "manet", *common, "-o", tmp_path / "1", "--estimator", estimator)
+    assert (first.code, first.lines) == (0, [str(tmp_path / "1" / "weights.safetensors")])
+    kept = ("--estimator", first.lines[0])
+    second = manet("train", "--stage", "sr", *common, "-o", tmp_path / "2", "--config", tiny, *kept)
+    assert second.code == 0, second.stderr
+    more = (*kept, "--restorer", second.lines[0])
+    third = manet("train", "--stage", "finetune", *common, "-o", tmp_path / "3", *more)
+    assert third.code == 0, third.stderr
+    parts = [read_weights(Path(outcome.lines[0])) for outcome in (first, second, third)]
+    assert [part.config.restorer is None for part in parts] == [True, False, False]
+    for part in parts[1:]:  # the estimator travels with what is trained on its kernels
+        same = [
+            torch.equal(part.tensors[n], t) for n, t in parts[0].tensors.items() if n.startswith("estimator.")
+        ]
+        assert same
+        assert all(same)
+    assert torch.equal(parts[1].tensors["kernel_code.basis"], parts[2].tensors["kernel_code.basis"])
+    draw_photo(5, (40, 32)).save(tmp_path / "small.png")
+    outcome = manet("upscale", tmp_path / "small.png", "--model", third.lines[0])
+    assert outcome.code == 0, outcome.stderr
+    with Image.open(outcome.lines[0]) as image:
+        assert image.size == (160, 128)
+
+
+def test_a_restorer_of_another_scale_gives_all_but_its_end(
+    manet: Manet, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    common = ("--data", photos, *SMALL, "--iterations", "1")
+    assert manet("train", "--stage", "sr", *common, "-o", tmp_path / "4", "--config", tiny).code == 0
+    given = tmp_path / "4" / "weights.safetensors"
+    outcome = manet("train", "--stage", "sr", "-s", "2", *common, "-o", tmp_path / "2", "--restorer", given)
+    assert outcome.code == 0
+    assert "restorer.tail.weight is begun anew" in outcome.stderr
+    four, two = (read_weights(tmp_path / name / "weights.safetensors") for name in ("4", "2"))
+    assert (two.scale, two.tensors["restorer.tail.weight"].shape[0]) == (2, 12)
+    assert not torch.equal(two.tensors["kernel_code.basis"], four.tensors["kernel_code.basis"])
+    # One step at a small learning rate later, the blocks are still those that were given.
+    name = "restorer.blocks.0.dense.0.convs.0.weight"
+    torch.testing.assert_close(two.tensors[name], four.tensors[name], atol=2e-3, rtol=0.05)
+    refused = manet(
+        "train", "--stage", "manet", "-s", "3", *common, "-o", tmp_path / "3", "--restorer", given
+    )
+    assert refused.code == 2
+
+
+def test_a_run_is_resumed_with_the_command_that_began_it(
+    manet: Manet, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    command = ("train", "--stage", "sr", "--data", photos, "-o", tmp_path / "run", "--config", tiny, *SMALL)
+    assert manet(*command).code == 0
+    again = manet(*command)
+    assert again.code == 2
+    assert "holds a run already: go on with --resume" in again.stderr
+    longer = manet(*command, "--iterations", "5", "--resume", "--json")
+    assert longer.code == 0, longer.stderr
+    assert longer.json[0]["step"] == 5
+    other = manet(*command, "--resume", "--seed", "3")
+    assert other.code == 2
+    assert "begun with seed = 0, but now it is 3" in other.stderr
+    draw_photo(9).save(photos / "new.png")
+    more = manet(*command, "--resume", "--iterations", "6")
+    assert more.code == 2
+    assert "not those that the run was begun with" in more.stderr
+    nothing = manet(*command, "--resume", "-o", tmp_path / "none")
+    assert nothing.code == 1
+    assert "holds no run to resume" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "code", "message"),
+    [
+        ("sr", ["--data", "{missing}"], 1, "is no folder"),
+        ("sr", ["--data", "{empty}"], 1, "holds no pictures"),
+        ("sr", ["--data", "{thumbnails}"], 1, "none of the 1 pictures"),
+        ("sr", ["--val", "{empty}"], 1, "holds no pictures"),
+        ("sr", ["--val", "{broken}"], 1, "no validation photo can be used"),
+        ("stage9", [], 2, "--stage stage9: expected manet, sr, finetune"),
+        ("sr", ["--recipe", "mine"], 2, "--recipe mine: expected robust, paper"),
+        ("sr", ["--config", "{missing}"], 1, "cannot be read"),
+        ("sr", ["--patch-size", "65"], 2, "multiple of the scale"),
+        ("sr", ["--precision", "fp16", "--device", "cpu"], 2, "is for GPUs"),
+        ("sr", ["--device", "cuda:7"], 4, "CUDA devices"),
+        ("sr", ["--estimator", "{missing}/a.safetensors"], 3, "no such weight file"),
+        ("sr", ["--restorer", "{estimator}"], 3, "holds no restorer"),
+        ("finetune", [], 2, "give --estimator"),
+        ("finetune", ["--estimator", "{estimator}"], 2, "give --restorer"),
+        ("sr", ["-o", "{broken}/a.png"], 1, "a file is in the way"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    manet: Manet,
+    photos: Path,
+    estimator: Path,
+    tiny: Path,
+    tmp_path: Path,
+    stage: str,
+    options: list[str],
+    code: int,
+    message: str,
+) -> None:
+    folders = {name: tmp_path / name for name in ("missing", "empty", "thumbnails", "broken")}
+    for name in ("empty", "thumbnails", "broken"):
+        folders[name].mkdir()
+    draw_photo(3, (30, 30)).save(folders["thumbnails"] / "a.png")
+    (folders["broken"] / "a.png").write_bytes(b"no picture")
+    given = [option.format(**folders, estimator=estimator) for option in options]
+    base = ["--data", photos, "-o", tmp_path / "run", "--config", tiny, *SMALL]
+    outcome = manet("train", "--stage", stage, *base, *given)
+    assert outcome.code == code, outcome.stderr
+    last = outcome.stderr.strip().splitlines()[-1]
+    assert last.startswith("manet: ")
+    assert message in last
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_ends_the_process(photos: Path, tiny: Path, tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "run"
+    toml = tiny.read_text(encoding="utf-8") + "[report]\nlog_every = 1\n"
+    tiny.write_text(toml, encoding="utf-8")
+    command = [sys.executable, "-m", "manet_cli", "train", "--stage", "sr", "--data", photos, "-o", folder]
+    shape = ["--config", tiny, *SMALL[:-4], "--precision", "fp32", "--iterations", "1000000"]
+    with subprocess.Popen(
+        [*map(str, command), *map(str, shape)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        deadline = time.monotonic() + 60
+        while not RunFolder(folder).read_log() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(run.pid, number)
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 128 + number
+    assert "interrupted at step" in err
+    assert "Traceback" not in err
+    checkpoint = RunFolder(folder).newest_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.step == RunFolder(folder).read_log()[-1]["step"]
+    assert read_weights(folder / "weights.safetensors").scale == 4
+
+
+def test_a_full_disk_is_one_sentence(photos: Path, tiny: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the decoded photos fit, the checkpoint does not."""
+    folder = tmp_path / "run"
+    script = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))\n"
+        "from manet_cli.cli import main\n"
+        "sys.argv[0] = 'manet'\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "train", "--stage", "sr", "--data", photos, "-o", folder]
+    shape = ["--config", tiny, *SMALL]
+    done = subprocess.run(
+        [*map(str, command), *map(str, shape)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in folder.rglob("*") if path.name.endswith(".manet-tmp")]
+
+
+def test_json_tells_how_the_run_ended(manet: Manet, photos: Path, tiny: Path, tmp_path: Path) -> None:
+    toml = tiny.read_text(encoding="utf-8") + "[validation]\nprotocol = '5,1,0'\ncrop = 64\nlimit = 1\n"
+    tiny.write_text(toml, encoding="utf-8")
+    options = ("--stage", "sr", "--data", photos, "--val", photos, "-o", tmp_path / "run", "--config", tiny)
+    (line,) = manet("train", *options, *SMALL, "--json", "-q").json
+    assert line["status"] == "done"
+    assert line["step"] == 3
+    assert set(line["validation"]) == {"nonblind_psnr_y"}
+    assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["validation"]

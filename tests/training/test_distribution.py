@@ -1,0 +1,130 @@
+"""Several processes that torchrun starts: the same run as one process, and a clean end when one dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from manet_cli.errors import UsageError
+from manet_cli.training.checkpoints import RunFolder
+from manet_cli.training.distribution import World, join_world
+from manet_cli.weights import read_weights
+from tests.commands.conftest import Manet
+from tests.training.conftest import TINY_NETWORK
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+SLOW = "[report]\nlog_every = 1\ncheckpoint_seconds = 0\nnumber_format = 'float32'\n"
+TOLERANCE = 1e-4
+"""Largest difference of a weight after this test's steps, in units of its tensor's standard deviation."""
+
+
+def arguments(photos: Path, folder: Path, config: Path, *more: str) -> list[str]:
+    config.write_text(TINY_NETWORK + SLOW + "[optimizer]\nlearning_rate = 1e-3\n", encoding="utf-8")
+    fixed = ["-m", "manet_cli", "train", "--stage", "sr", "--data", str(photos), "-o", str(folder)]
+    shape = ["--batch-size", "4", "--patch-size", "64", "--precision", "fp32", "--device", "cpu"]
+    return [*fixed, *shape, "--config", str(config), "--cache", str(folder.parent / "cache"), *more]
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Return the ranks of a run: the processes with its folder among their arguments, but for torchrun."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if os.fsencode(folder) in words and b"torch.distributed.run" not in words:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_for_steps(folder: Path, steps: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        lines = RunFolder(folder).read_log()
+        if lines and int(str(lines[-1]["step"])) >= steps:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the run made no progress")
+
+
+def launch(photos: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, *arguments(photos, folder, folder.parent / "config.toml", *more)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_train_as_one_with_the_same_batch(photos: Path, tmp_path: Path, manet: Manet) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = arguments(photos, one, tmp_path / "config.toml", "--iterations", "6")
+    assert manet(*alone[2:]).code == 0
+    out, err = launch(photos, two, "--iterations", "6").communicate(timeout=300)
+    assert out.splitlines() == [str(two / "weights.safetensors")], err  # from the first process alone
+    first, second = (read_weights(folder / "weights.safetensors").tensors for folder in (one, two))
+    for name, tensor in first.items():
+        scale = max(float(tensor.std()), 1e-3) if tensor.numel() > 1 else 1.0
+        assert float((tensor - second[name]).abs().max()) < TOLERANCE * scale, name
+    losses = [[float(str(line["loss"])) for line in RunFolder(folder).read_log()] for folder in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to find a rank")
+def test_a_run_outlives_a_signal_and_a_killed_process(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = launch(photos, folder, "--iterations", "100000", "--json")
+    wait_for_steps(folder, 2)
+    run.send_signal(signal.SIGTERM)
+    out, _ = run.communicate(timeout=300)
+    ended = json.loads(out)
+    assert ended["status"] == "interrupted"
+    assert newest_step(folder) == ended["step"]  # all processes stopped at the same step
+
+    run = launch(photos, folder, "--iterations", "100000", "--resume")
+    wait_for_steps(folder, ended["step"] + 2)
+    ranks = processes_of(folder)
+    assert len(ranks) == 2
+    os.kill(max(ranks), signal.SIGKILL)
+    out, _ = run.communicate(timeout=300)
+    assert run.returncode != 0
+    assert out == ""
+    assert processes_of(folder) == []
+    assert not [path for path in folder.rglob("*") if path.name.endswith(".manet-tmp")]
+
+    last = newest_step(folder) + 2
+    run = launch(photos, folder, "--resume", "--iterations", str(last), "--json")
+    out, err = run.communicate(timeout=300)
+    assert json.loads(out)["step"] == last, err
+
+
+def newest_step(folder: Path) -> int:
+    checkpoint = RunFolder(folder).newest_checkpoint()
+    assert checkpoint is not None
+    return checkpoint.step
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(
+    photos: Path, tmp_path: Path, manet: Manet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def three(device: str) -> Iterator[World]:
+        yield World(0, 3)
+
+    monkeypatch.setattr("manet_cli.training.run.join_world", three)
+    outcome = manet(*arguments(photos, tmp_path / "run", tmp_path / "config.toml")[2:])
+    assert outcome.code == 2
+    assert "--batch-size 4 cannot be shared by 3 processes" in outcome.stderr
+
+
+def test_torchruns_variables_must_be_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UsageError, match="WORLD_SIZE=two"), join_world("cpu"):
+        pass
