@@ -210,15 +210,21 @@ class Reporter:
 
         def tell(batch: BatchProgress) -> None:
             nonlocal told, advised
-            if not advised and batch.elapsed > _LINE_SECONDS / 4 and (batch.remaining() or 0) > _LONG_SECONDS:
-                advised = True
-                self.message(f"{batch.line()}: {advice}")
+            if not advised and batch.elapsed > _LINE_SECONDS / 4:
+                advised = self.advise(batch.remaining() or 0.0, advice)
             if not self._console.is_terminal and batch.elapsed - told > _LINE_SECONDS:
                 told = batch.elapsed
                 self.message(batch.line())
 
         with self._shown(works, tell) as batch:
             yield batch
+
+    def advise(self, seconds: float, advice: str | None) -> bool:
+        """Tell advice if something takes more than ten minutes; False if it does not."""
+        if advice is None or seconds <= _LONG_SECONDS:
+            return False
+        self.message(f"this takes about {duration(seconds)}: {advice}")
+        return True
 
     @contextmanager
     def _shown(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from manet_cli.console import Reporter
+    from manet_cli.jobs.pace import Pace
     from manet_cli.jobs.plan import Item
     from manet_cli.jobs.sources import Source
     from manet_cli.jobs.upscale import Result, Upscaler
@@ -103,7 +105,9 @@ def upscale(
     overwrite: shared.Overwrite = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", "-n", help="Say what would be done, with sizes and memory; write nothing."),
+        typer.Option(
+            "--dry-run", "-n", help="Say what would be done, with sizes, memory and time; write nothing."
+        ),
     ] = False,
     fail_fast: Annotated[
         bool,
@@ -121,7 +125,7 @@ def upscale(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.batch import Tally
+    from manet_cli.jobs.pace import faster_family, measure_pace
     from manet_cli.jobs.plan import Planner, check_kernels_path, plan_destination
     from manet_cli.jobs.setup import ModelOptions, open_upscaler
     from manet_cli.jobs.sources import expand_sources
@@ -171,9 +175,30 @@ def upscale(
     items = planner.plan()
     if planner.results:
         reporter.message(f"{_named(planner.results)} left out: made by this tool from other inputs")
-    tally = Tally(len(items))
+    faster = faster_family(model, upscaler.scale)
+    advice = f"--model {faster} takes less time, see 'manet weights list'" if faster else None
+    if dry_run:
+        pace = measure_pace(upscaler, items)
+        failed = _report(_preview(items, upscaler, pace), len(items), reporter, pace, advice)
+    else:
+        results = _run(items, upscaler, reporter, advice=advice, fail_fast=fail_fast)
+        failed = _report(results, len(items), reporter)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _report(
+    results: Iterator[Result],
+    total: int,
+    reporter: Reporter,
+    pace: Pace | None = None,
+    advice: str | None = None,
+) -> bool:
+    """Tell how each picture goes and, at the end, all of them; give whether any failed."""
+    from manet_cli.jobs.batch import Tally
+    from manet_cli.jobs.durations import duration
+
+    tally = Tally(total)
     started = time.monotonic()
-    results = _preview(items, upscaler) if dry_run else _run(items, upscaler, reporter, fail_fast=fail_fast)
     try:
         for result in results:
             tally.add(result)
@@ -187,20 +212,29 @@ def upscale(
                 reporter.failure(result.error)
     finally:
         # After Ctrl-C too.
-        if len(items) > 1:
-            reporter.message(tally.line(time.monotonic() - started))
-    raise typer.Exit(1 if tally.failed else 0)
+        if pace is None and total > 1:
+            reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
+    if pace is not None:
+        reporter.message(f"{tally.line()}; about {duration(tally.estimate)}, an estimate from {pace.sample}")
+        reporter.advise(tally.estimate, advice)
+    return tally.failed
 
 
 def _named(sources: list[Source]) -> str:
     return sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
 
 
-def _preview(items: list[Item], upscaler: Upscaler) -> Iterator[Result]:
-    return (upscaler.preview(item) for item in items)
+def _preview(items: list[Item], upscaler: Upscaler, pace: Pace | None) -> Iterator[Result]:
+    for item in items:
+        result = upscaler.preview(item)
+        if pace is not None and item.header is not None and result.status == "planned":
+            result = replace(result, estimate=pace.seconds(upscaler, item.header))
+        yield result
 
 
-def _run(items: list[Item], upscaler: Upscaler, reporter: Reporter, *, fail_fast: bool) -> Iterator[Result]:
+def _run(
+    items: list[Item], upscaler: Upscaler, reporter: Reporter, *, advice: str | None, fail_fast: bool
+) -> Iterator[Result]:
     from manet_cli.atomic import remove_leftovers
     from manet_cli.jobs.batch import work_of
 
@@ -208,7 +242,7 @@ def _run(items: list[Item], upscaler: Upscaler, reporter: Reporter, *, fail_fast
         remove_leftovers(folder)
     # The whole plan was checked: with --fail-fast nothing starts if anything is wrong with it.
     stopped = fail_fast and any(item.error for item in items)
-    with reporter.batch([work_of(item) for item in items]) as batch:
+    with reporter.batch([work_of(item) for item in items], advice) as batch:
         for item in items:
             if stopped and not item.error and not item.done:
                 yield upscaler.not_started(item)

@@ -217,15 +217,18 @@ class Engine:
         _ = (self.estimator if estimator else None, self.restorer if restorer else None)
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    @property
     def kernel_size(self) -> int:
         """Side of the kernels in HR pixels."""
         return self._model.config.kernel_size
 
     def restorer_tiles(self, layers: int = 1) -> tuple[int, int]:
         """Return the largest tile of the restorer (0 for no tiles) and its context per side, in LR pixels."""
-        footprint = self.restorer.footprint
-        halo = footprint.radius if self._exact else footprint.practical_radius
-        return self._tile_size(halo, layers), halo
+        return self._tile_size(self._halo, layers), self._halo
 
     def working_memory(self, height: int, width: int, layers: int) -> int:
         """Return about how many bytes the largest tile of an image with so many layers needs."""
@@ -233,6 +236,19 @@ class Engine:
         tile = tile or max(height, width)
         outer = min(tile + 2 * halo, height) * min(tile + 2 * halo, width)
         return outer * _BYTES_PER_PIXEL * layers
+
+    def computed_pixels(self, height: int, width: int, layers: int) -> int:
+        """Return how many pixels the restorer computes for an image: those of its tiles, context included."""
+        size, halo = self.restorer_tiles(layers)
+        tiles = TileGrid(height, width, halo).tiles(size)
+        areas = (tile.rows.outer_size * tile.columns.outer_size for tile in tiles)
+        return sum(areas) * layers
+
+    @property
+    def _halo(self) -> int:
+        """Context on each side of the restorer's tiles, in LR pixels."""
+        footprint = self.restorer.footprint
+        return footprint.radius if self._exact else footprint.practical_radius
 
     def constant_code(self, kernel: Tensor, width: int) -> ConstantCode:
         """Return the codes of an image ``width`` pixels wide that one kernel (k, k) blurred."""
@@ -287,7 +303,7 @@ class Engine:
         restorer = self.restorer
         footprint = restorer.footprint
         scale = footprint.scale
-        halo = footprint.radius if self._exact else footprint.practical_radius
+        halo = self._halo
         # Registered: an LR pixel more at the top and the left, of which the first output pixel is cut off.
         extra = 1 if registered else 0
         grid = TileGrid(lr.height + extra, lr.width + extra, halo)

@@ -33,6 +33,11 @@ class Span:
         return self.stop - self.start
 
     @property
+    def outer_size(self) -> int:
+        """Pixels in the outer part."""
+        return self.outer_stop - self.outer_start
+
+    @property
     def outer(self) -> slice:
         """The outer part, to cut it out of the image."""
         return slice(self.outer_start, self.outer_stop)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from manet_cli.errors import NotStartedError
-from manet_cli.jobs.durations import duration
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.upscale import Result
 
@@ -25,11 +24,15 @@ class Tally:
 
     Args:
         total: pictures of the run.
+
+    Attributes:
+        estimate: seconds that those planned will take, as far as that was estimated.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._counts: Counter[str] = Counter()
+        self.estimate = 0.0
 
     @property
     def failed(self) -> bool:
@@ -39,11 +42,12 @@ class Tally:
     def add(self, result: Result) -> None:
         """Count one picture."""
         self._counts["not started" if isinstance(result.error, NotStartedError) else result.status] += 1
+        self.estimate += result.estimate or 0.0
 
-    def line(self, seconds: float) -> str:
-        """Say how the run went, which took so long: ``12 done, 3 skipped, 1 failed, in 12 s``."""
+    def line(self) -> str:
+        """Say how the run went: ``12 done, 3 skipped, 1 failed``."""
         counts = self._counts.copy()
         counts["not started"] += self._total - counts.total()
         kinds = ("done", "planned", "skipped", "failed", "not started")
         parts = [f"{counts[kind]} {kind}" for kind in kinds if counts[kind]]
-        return f"{', '.join(parts) or 'nothing to do'}, in {duration(seconds)}"
+        return ", ".join(parts) or "nothing to do"

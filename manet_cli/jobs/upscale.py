@@ -30,6 +30,7 @@ from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile,
 from manet_cli.inference.engine import ConstantCode, EstimatedCodes
 from manet_cli.jobs.blur import GivenBlur, constant_kernels
 from manet_cli.jobs.canvas import Canvas, PhotoRows
+from manet_cli.jobs.durations import duration
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.record import Record
@@ -77,6 +78,7 @@ class Result:
         memory: about how many bytes the run will need; by a dry run only.
         check: how well the result explains the input, where that was asked for.
         error: why it failed.
+        estimate: about how many seconds the run will take; by a dry run only.
     """
 
     item: Item
@@ -88,6 +90,7 @@ class Result:
     memory: int | None = None
     check: CheckReport | None = None
     error: ManetError | None = None
+    estimate: float | None = None
 
     def fields(self) -> dict[str, object]:
         """Return the result for a script."""
@@ -108,6 +111,8 @@ class Result:
             fields["memory"] = self.memory
         if self.check is not None:
             fields["check"] = self.check.fields()
+        if self.estimate is not None:
+            fields["estimated_seconds"] = round(self.estimate, 3)
         return fields
 
     def line(self) -> str | None:
@@ -118,7 +123,8 @@ class Result:
             return str(self.item.output)
         size = f" {self.width}x{self.height}" if self.width else ""
         memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
-        return f"{self.item.source.name} -> {self.item.output}{size}{memory}"
+        time = f", about {duration(self.estimate)}" if self.estimate is not None else ""
+        return f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"
 
 
 @dataclass(frozen=True)

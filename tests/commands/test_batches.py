@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from manet_cli import console
 from manet_cli.console import BatchProgress
 from manet_cli.errors import ManetError
-from manet_cli.jobs import claims, names
+from manet_cli.jobs import claims, names, pace
 from manet_cli.jobs.claims import Claims
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.sources import Source
 from tests.commands.conftest import Manet, texture
 from tests.jobs.conftest import nobody
+
+ROOT = Path(console.__file__).parents[1]
 
 
 @pytest.fixture
@@ -184,3 +190,70 @@ def test_the_pace_of_a_batch() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_dry_run_estimates_the_time(manet: Manet, three: Path) -> None:
+    Image.fromarray(texture(60, 90)).save("large.png")
+    Path("bad.png").write_text("no picture")
+    before = sorted(os.listdir())
+    outcome = manet("upscale", "a.png", "large.png", "bad.png", "--dry-run", "--json", "-o", "out")
+    small, large, bad = outcome.json
+    assert 0 < small["estimated_seconds"] < large["estimated_seconds"]
+    assert "estimated_seconds" not in bad
+    summary = outcome.stderr.splitlines()[-1]
+    assert summary.startswith("2 planned, 1 failed; about ")
+    assert re.search("an estimate from [0-9]+x[0-9]+ pixels of large.png measured for", summary)
+    assert sorted(os.listdir()) == before
+    assert " s\n" in manet("upscale", "a.png", "-n").stdout
+    nothing = manet("upscale", "bad.png", "-n")
+    assert (nothing.code, nothing.stdout) == (1, "")
+
+
+def test_a_dry_run_measures_what_can_be_read(manet: Manet, three: Path) -> None:
+    """The best sample turns out to be damaged; another one is taken."""
+    Image.fromarray(texture(60, 90)).save("large.png")
+    data = Path("large.png").read_bytes()
+    Path("large.png").write_bytes(data[:80] + bytes(40) + data[120:])
+    outcome = manet("upscale", "large.png", "a.png", "-n", "--json", "--quality", "50", "--format", "jpeg")
+    assert [line["status"] for line in outcome.json] == ["planned", "planned"]
+    assert outcome.json[0]["estimated_seconds"] > 0
+    assert "pixels of a.png" in outcome.stderr
+
+
+def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off a terminal a line now and then; and, once, that there are faster weights."""
+    monkeypatch.setattr(console, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(console, "_LONG_SECONDS", 0.0)
+    fast = {"name": "fast_x4", "family": "fast", "scale": 4, "where": "shipped"}
+    monkeypatch.setattr(pace, "list_weights", lambda: [fast])
+    outcome = manet("upscale", "a.png", "b.png", "c.png", "-o", "out")
+    assert outcome.lines == ["out/a_x4.png", "out/b_x4.png", "out/c_x4.png"]
+    assert re.search(r"^1 of 3 pictures, 33%, about [\d.]+ s left$", outcome.stderr, re.MULTILINE)
+    assert outcome.stderr.count("--model fast") == 1
+    assert manet("upscale", "a.png", "-n", "--overwrite").stderr.count("--model fast") == 1
+    assert manet("upscale", "a.png", "-q", "-o", "quiet.png").stderr == ""
+    assert pace.faster_family("default", 2) is None
+    assert pace.faster_family("mine.pth", 4) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_bar_on_a_terminal(three: Path) -> None:
+    import pty
+
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "manet_cli", "upscale", *(str(three / f"{name}.png") for name in "abx")]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment, cwd=ROOT) as process:
+        os.close(end)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(terminal, 65536)
+            except OSError:  # Linux' way to say that nobody writes any more
+                break
+        stdout = process.communicate()[0]
+    os.close(terminal)
+    assert stdout == b"".join(os.fsencode(three / name) + b"\n" for name in ("a_x4.png", "b_x4.png"))
+    assert b"1/2 " in shown
+    assert b"2/2 " in shown
+    assert b"2 done, 1 failed" in shown
