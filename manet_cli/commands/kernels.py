@@ -1,4 +1,4 @@
-"""``manet kernels``: the blur kernel of every pixel, as an array."""
+"""``manet kernels``: the blur kernel of every pixel, as an array, as a picture, and in figures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.errors import ManetError
+from manet_cli.errors import ManetError, UsageError
 
 __all__ = ["kernels"]
 
 
 class Dtype(str, Enum):
-    """Number format of a kernel map."""
+    """Number format of an array."""
 
     float16 = "float16"
     float32 = "float32"
@@ -27,13 +27,38 @@ def kernels(
     output: Annotated[
         str | None,
         typer.Option(
-            "--out", "-o", metavar="FILE.npy", help="File to write. (default: INPUT_x4_kernels.npy)"
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Array to write: .npy, or .npz with where it comes from. (default: INPUT_x4_kernels.npy)",
         ),
     ] = None,
+    codes: Annotated[
+        bool,
+        typer.Option("--codes", help="Write each kernel's PCA coefficients, and the basis that rebuilds it."),
+    ] = False,
+    params: Annotated[
+        bool,
+        typer.Option("--params", help="Write each kernel's two standard deviations and angle."),
+    ] = False,
+    picture: Annotated[
+        str | None,
+        typer.Option(
+            "--picture",
+            metavar="FILE.png",
+            help="Draw the blur over the photo; no array unless it is asked for too.",
+        ),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print the summary on stdout; no array unless it is asked for.")
+    ] = False,
     stride: Annotated[
-        int, typer.Option("--stride", min=1, help="Take every Nth pixel of every Nth row.")
+        int, typer.Option("--stride", min=1, help="Take every Nth pixel of every Nth row into the array.")
     ] = 1,
-    dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the array.")] = Dtype.float16,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option("--dtype", help="Number format of the array. (default: float16; float32 for --params)"),
+    ] = None,
     large: Annotated[bool, typer.Option("--large", help="Allow an array of more than 2 GiB.")] = False,
     model: shared.Model = "default",
     device: shared.Device = "auto",
@@ -44,41 +69,58 @@ def kernels(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Estimate the blur kernel of every pixel and write them as a NumPy array.
+    """Estimate the blur kernel of every pixel: write an array, draw a picture, say it in figures.
 
-    The array has the shape (height, width, 21, 21); each kernel sums to 1. Read it with numpy.load(FILE,
-    mmap_mode="r"), which takes no memory.
+    The array has the shape (height, width, 21, 21), each kernel summing to 1; with --codes (height, width,
+    15), with --params (height, width, 3). Read a .npy with numpy.load(FILE, mmap_mode="r"), which takes no
+    memory.
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.kernels import plan_kernel_map
+    from manet_cli.jobs.kernels import KernelsRequest, plan_kernels
     from manet_cli.jobs.setup import ModelOptions, open_model
 
+    if codes and params:
+        raise UsageError("--codes and --params are two contents of one array; give one of them")
     reporter = Reporter(as_json=as_json, quiet=quiet)
     side = shared.parse_tile(tile, SMALLEST_TILE)
     opened = open_model(ModelOptions(model, scale, device, precision, side, downloads=reporter.progress))
-    opened.engine.require(estimator=True)
+    request = KernelsRequest(
+        input,
+        array=output is not None or codes or params or not (picture is not None or summary),
+        output=output,
+        content="codes" if codes else "params" if params else "kernels",
+        picture=picture,
+        stride=stride,
+        dtype=dtype.value if dtype else None,
+        large=large,
+        overwrite=overwrite,
+        max_pixels=max_pixels,
+    )
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()
     try:
-        job = plan_kernel_map(
-            input,
-            output,
-            scale=opened.scale,
-            kernel_size=opened.engine.kernel_size,
-            stride=stride,
-            dtype=dtype.value,
-            large=large,
-            overwrite=overwrite,
-            max_pixels=max_pixels,
-        )
-        shape = "x".join(map(str, job.shape))
-        reporter.message(f"{job.output}: {shape} {job.dtype}, {job.size / 1e6:.1f} MB")
+        job = plan_kernels(request, opened, model)
+        if job.array:
+            shape = "x".join(map(str, job.array.shape))
+            size = f"{job.array.size / 1e6:.1f} MB"
+            reporter.message(f"{job.array.path}: {shape} {job.array.dtype}, {size}")
         with reporter.progress(input) as progress:
-            job.run(opened.engine, progress)
+            found = job.run(progress)
     except ManetError as error:
         reporter.result({**fields, "seconds": 0.0, "error": str(error)}, None)
         raise
-    seconds = round(time.perf_counter() - started, 3)
-    fields |= {"output": str(job.output), "status": "done", "shape": job.shape, "dtype": job.dtype}
-    reporter.result({**fields, "bytes": job.size, "seconds": seconds, "error": None}, str(job.output))
+    fields["status"] = "done"
+    if job.array:
+        fields |= {"output": str(job.array.path), "content": job.array.content, "shape": job.array.shape}
+        fields |= {"dtype": job.array.dtype, "bytes": job.array.size}
+    if job.picture:
+        fields["picture"] = str(job.picture)
+    fields |= {"summary": found.fields(), "seconds": round(time.perf_counter() - started, 3), "error": None}
+    lines = [str(path) for path in (job.array and job.array.path, job.picture) if path]
+    for words in found.words():
+        if summary:
+            lines.append(words)
+        else:
+            reporter.message(words)
+    reporter.result(fields, "\n".join(lines))

@@ -1,25 +1,43 @@
-"""Kernel maps as ``.npy`` files, written tile by tile through a memory map."""
+"""Maps of the blur, a value or more for every pixel, written tile by tile through a memory map.
+
+``.npy`` holds the array alone; ``.npz`` other arrays beside it, in a zip file like any other of NumPy's.
+"""
 
 from __future__ import annotations
 
+import io
 import math
 import os
-from collections.abc import Iterator
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import OutputError
 from manet_cli.inference import KernelTile
 
-__all__ = ["KernelMapWriter", "check_kernel_map", "kernel_map_shape", "open_kernel_map"]
+__all__ = [
+    "KernelMapWriter",
+    "MapWriter",
+    "check_kernel_map",
+    "check_map_size",
+    "kernel_map_shape",
+    "open_kernel_map",
+    "open_map",
+]
 
-_BYTES = {"float16": 2, "float32": 4}
 _KERNEL_SIZE = 21
 _LARGE = 2 << 30
+_COPIED = 16 << 20  # bytes of an array that are written into a .npz at a time
+
+Shape = tuple[int, ...]
 
 
 def kernel_map_shape(
@@ -32,25 +50,44 @@ def kernel_map_shape(
 def check_kernel_map(
     height: int, width: int, *, stride: int = 1, dtype: str = "float16", large: bool = False
 ) -> int:
-    """Return the bytes of a kernel map.
+    """Return the bytes of an image's kernel map.
 
     Raises:
         OutputError: it has more than 2 GiB and ``large`` is not given.
     """
-    size = math.prod(kernel_map_shape(height, width, stride)) * _BYTES[dtype]
+    size = check_map_size(height, width, (_KERNEL_SIZE, _KERNEL_SIZE), stride=stride, dtype=dtype, large=True)
     if size > _LARGE and not large:
+        enough = math.ceil(stride * math.sqrt(size / _LARGE))
         raise OutputError(
             f"the kernel map of {width}x{height} pixels takes {size / 1e9:.1f} GB as {dtype}, over 2 GiB: "
-            f"use manet kernels with --stride {stride + 1} (or more) or --large"
+            f"use manet kernels with --stride {enough}, --codes, --params or --large"
         )
     return size
 
 
-class KernelMapWriter:
-    """A kernel map being filled.
+def check_map_size(
+    height: int, width: int, values: Shape, *, stride: int, dtype: str, large: bool = False
+) -> int:
+    """Return the bytes of a map of so many ``values`` for every ``stride``-th pixel of an image.
+
+    Raises:
+        OutputError: it has more than 2 GiB and ``large`` is not given.
+    """
+    rows, columns = kernel_map_shape(height, width, stride)[:2]
+    size = rows * columns * math.prod(values) * np.dtype(dtype).itemsize
+    if size > _LARGE and not large:
+        raise OutputError(
+            f"{columns}x{rows} pixels of the map take {size / 1e9:.1f} GB as {dtype}, over 2 GiB: "
+            "give a larger --stride, or --large"
+        )
+    return size
+
+
+class MapWriter:
+    """A map being filled.
 
     Args:
-        array: (rows, columns, k, k), every ``stride``-th pixel's kernel.
+        array: (rows, columns, ...), every ``stride``-th pixel's values.
         stride: of the map in LR pixels.
     """
 
@@ -58,37 +95,116 @@ class KernelMapWriter:
         self._array = array
         self._stride = stride
 
+    def put(self, row: int, column: int, values: Tensor) -> None:
+        """Put the values (h, w, n) of the LR pixels from ``row`` and ``column`` on in their place."""
+        stride = self._stride
+        top, left = -row % stride, -column % stride
+        values = values[top::stride, left::stride]
+        rows, columns = values.shape[:2]
+        row, column = (row + top) // stride, (column + left) // stride
+        shaped = values.reshape(rows, columns, *self._array.shape[2:])
+        self._array[row : row + rows, column : column + columns] = shaped.cpu().numpy()
+
+
+class KernelMapWriter(MapWriter):
+    """A kernel map (rows, columns, k, k) being filled."""
+
     def write(self, tile: KernelTile) -> None:
         """Put a tile's kernels in their place."""
-        stride, size = self._stride, self._array.shape[2]
-        top, left = -tile.row % stride, -tile.column % stride
-        kernels = tile.kernels[:, top::stride, left::stride]
-        rows, columns = kernels.shape[1:]
-        row, column = (tile.row + top) // stride, (tile.column + left) // stride
-        values = kernels.permute(1, 2, 0).reshape(rows, columns, size, size)
-        self._array[row : row + rows, column : column + columns] = values.cpu().numpy()
+        self.put(tile.row, tile.column, tile.kernels.permute(1, 2, 0))
+
+
+Writer = TypeVar("Writer", bound=MapWriter)
 
 
 @contextmanager
 def open_kernel_map(
     path: Path, shape: tuple[int, int, int, int], *, stride: int = 1, dtype: str = "float16"
 ) -> Iterator[KernelMapWriter]:
-    """Open a kernel map that appears as ``path`` when the block ends, whole, or not at all.
+    """Open a kernel map that appears as ``path`` (.npy) when the block ends, whole, or not at all.
 
     The room it takes is reserved first, so that a full disk is an error here and not a crash later.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    with open_map(path, shape, KernelMapWriter, stride=stride, dtype=dtype) as writer:
+        yield writer
+
+
+@contextmanager
+def open_map(
+    path: Path,
+    shape: Shape,
+    writer: type[Writer],
+    *,
+    stride: int,
+    dtype: str,
+    name: str = "kernels",
+    beside: Callable[[], Mapping[str, npt.NDArray[np.generic]]] = dict,
+) -> Iterator[Writer]:
+    """Open a map as `open_kernel_map` does, as ``.npy`` or ``.npz`` by the path's suffix.
+
+    Args:
+        path: the file.
+        shape: of the map.
+        writer: what fills it.
+        stride: of the map in LR pixels.
+        dtype: of the map.
+        name: of the map in a .npz.
+        beside: gives, when the map is full, what a .npz holds before it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     prepare_folder(path.parent)
+    packed = path.suffix.lower() == ".npz"
     with atomic_path(path) as temporary:
-        try:
-            array = np.lib.format.open_memmap(temporary, "w+", np.dtype(dtype), shape)
-            if hasattr(os, "posix_fallocate"):
-                # Writing to a memory map without room behind it would end the process.
-                with temporary.open("r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written ({error.strerror}): free some space") from error
-        yield KernelMapWriter(array, stride)
-        array.flush()
+        with _no_room_reported(path):
+            # A zip file tells its contents' checksums, so the array is filled elsewhere first.
+            opened = tempfile.TemporaryFile(dir=path.parent) if packed else temporary.open("r+b")  # noqa: SIM115
+        with opened as file:
+            with _no_room_reported(path):
+                array = _mapped(file, shape, dtype)
+            yield writer(array, stride)
+            with _no_room_reported(path):
+                if packed:
+                    _pack(temporary, {**beside(), name: array})
+                else:
+                    array.flush()
+
+
+@contextmanager
+def _no_room_reported(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}): free some space") from error
+
+
+def _mapped(file: IO[bytes], shape: Shape, dtype: str) -> np.memmap[Any, np.dtype[Any]]:
+    """Make an open, empty file a .npy file, with room for all of the array; return the array."""
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    )
+    file.flush()
+    start = file.tell()
+    size = start + math.prod(shape) * np.dtype(dtype).itemsize
+    if hasattr(os, "posix_fallocate"):
+        # Writing to a memory map without room behind it would end the process.
+        os.posix_fallocate(file.fileno(), 0, size)
+    return np.memmap(file, np.dtype(dtype), "r+", start, shape)
+
+
+def _pack(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Write arrays as a .npz file; equal arrays give equal bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                member.write(header.getvalue())
+                rows = max(_COPIED // max(array[:1].nbytes, 1), 1) if array.ndim else 1
+                for start in range(0, len(array) if array.ndim else 1, rows):
+                    part = array[start : start + rows] if array.ndim else array
+                    member.write(np.ascontiguousarray(part).tobytes())

@@ -1,100 +1,278 @@
-"""Estimating the kernels of one picture into a ``.npy`` file."""
+"""Estimating the blur of one picture: into an array, a picture of it, and a few figures."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from manet_cli.atomic import remove_leftovers
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from manet_cli import __version__
+from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import OutputError, UsageError
-from manet_cli.images import MAX_PIXELS, read_photo
+from manet_cli.evaluation.kernel_summary import KernelSummary
+from manet_cli.images import MAX_PIXELS, Photo, read_photo
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.canvas import PhotoRows
-from manet_cli.jobs.kernel_maps import check_kernel_map, kernel_map_shape, open_kernel_map
+from manet_cli.jobs.claims import path_key
+from manet_cli.jobs.kernel_maps import MapWriter, check_kernel_map, check_map_size, kernel_map_shape, open_map
+from manet_cli.jobs.kernel_picture import draw_kernel_picture, survey_for_picture
+from manet_cli.jobs.setup import OpenModel
+from manet_cli.jobs.shaped_tiles import ShapedTile, shaped_tiles
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale import Progress, read_input
 
-__all__ = ["KernelMapJob", "plan_kernel_map"]
+__all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kernels"]
+
+CONTENTS = ("kernels", "codes", "params")
+"""What an array may hold for every pixel: the kernel, its PCA coefficients, or its shape."""
+
+_FLOAT16, _FLOAT32 = "float16", "float32"
 
 
 @dataclass(frozen=True)
-class KernelMapJob:
-    """One picture's kernel map, ready to be made.
+class KernelsRequest:
+    """What the user wants of a picture's kernels.
 
     Attributes:
-        lr: the picture.
-        output: the file to write.
-        shape: of the map, (rows, columns, k, k).
-        stride: every ``stride``-th pixel of every ``stride``-th row is taken.
-        dtype: float16 or float32.
-        size: bytes of the map.
+        name: the picture's path, ``-`` for standard input.
+        array: whether an array is wanted.
+        output: the file of the array; None for one named after the picture, beside it.
+        content: of the array, one of `CONTENTS`.
+        picture: the ``.png`` file of a picture of the blur; None for none.
+        stride: take every ``stride``-th pixel of every ``stride``-th row into the array.
+        dtype: float16 or float32; None for float16, and float32 for params, which has no other.
+        large: allow an array of more than 2 GiB.
+        overwrite: replace outputs that exist.
+        max_pixels: larger pictures are refused.
     """
 
-    lr: PhotoRows
-    output: Path
-    shape: tuple[int, int, int, int]
+    name: str
+    array: bool = True
+    output: str | None = None
+    content: str = "kernels"
+    picture: str | None = None
+    stride: int = 1
+    dtype: str | None = None
+    large: bool = False
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class KernelArray:
+    """An array to be made.
+
+    Attributes:
+        path: the file, .npy or .npz.
+        content: one of `CONTENTS`.
+        shape: (rows, columns, ...).
+        stride: every ``stride``-th pixel of every ``stride``-th row is taken.
+        dtype: float16 or float32.
+        size: bytes of the array.
+    """
+
+    path: Path
+    content: str
+    shape: tuple[int, ...]
     stride: int
     dtype: str
     size: int
 
-    def run(self, engine: Engine, progress: Progress) -> None:
-        """Make the map; it appears whole or not at all.
+    def open(self, beside: Callable[[], dict[str, npt.NDArray[Any]]]) -> AbstractContextManager[MapWriter]:
+        """Open the file; it appears whole when the block ends. ``beside`` gives what a .npz holds besides."""
+        options: dict[str, Any] = {"stride": self.stride, "dtype": self.dtype, "name": self.content}
+        return open_map(self.path, self.shape, MapWriter, beside=beside, **options)
+
+    def values(self, shaped: ShapedTile) -> Tensor:
+        """Return what the array holds of a tile, (h, w, n)."""
+        if self.content == "codes":
+            return shaped.tile.code.permute(1, 2, 0)
+        if self.content == "params":
+            return torch.stack(tuple(shaped.shapes), dim=-1)
+        return shaped.kernels
+
+
+@dataclass(frozen=True, eq=False)
+class KernelsJob:
+    """One picture's kernels, ready to be estimated.
+
+    Attributes:
+        photo: the picture.
+        lr: the same as the engine sees it.
+        model: the weights, ready to run.
+        array: to be made, if any.
+        picture: to be drawn, if any.
+        about: what a .npz tells of where its array comes from.
+        title: what a picture calls the photo.
+    """
+
+    photo: Photo
+    lr: PhotoRows
+    model: OpenModel
+    array: KernelArray | None
+    picture: Path | None
+    about: dict[str, npt.NDArray[Any]]
+    title: str
+
+    def run(self, progress: Progress) -> KernelSummary:
+        """Estimate the kernels and write what is wanted; it appears whole or not at all.
 
         Raises:
             ManetError: whatever is wrong; nothing is left behind.
         """
-        remove_leftovers(self.output.parent)
-        done, total = 0, self.lr.height * self.lr.width
+        engine, scale, lr = self.model.engine, self.model.scale, self.lr
+        for folder in {path.parent for path in (self.array and self.array.path, self.picture) if path}:
+            prepare_folder(folder)
+            remove_leftovers(folder)
+        survey = survey_for_picture(lr.height, lr.width, scale, engine.kernel_size)
+        done, total = 0, lr.height * lr.width
+        kernel_sum = torch.zeros(engine.kernel_size, engine.kernel_size, dtype=torch.float64)
+
+        def beside() -> dict[str, npt.NDArray[Any]]:
+            codes = self.array is not None and self.array.content == "codes"
+            return {**self.about, **(self._rebuilding(kernel_sum / total) if codes else {})}
+
         progress(0.0)
-        with open_kernel_map(self.output, self.shape, stride=self.stride, dtype=self.dtype) as kernel_map:
-            for tile in engine.kernels(self.lr):
-                kernel_map.write(tile)
-                done += tile.kernels.shape[1] * tile.kernels.shape[2]
+        with ExitStack() as stack:
+            writer = stack.enter_context(self.array.open(beside)) if self.array else None
+            temporary = stack.enter_context(atomic_path(self.picture)) if self.picture else None
+            for shaped in shaped_tiles(engine, lr, scale):
+                survey.add(shaped)
+                if writer and self.array:
+                    writer.put(shaped.tile.row, shaped.tile.column, self.array.values(shaped))
+                kernel_sum += shaped.kernels.sum(dim=(0, 1)).cpu()
+                done += shaped.texture.numel()
                 progress(done / total)
+            if temporary and self.picture:
+                drawn = draw_kernel_picture(survey, self.photo, self.title)
+                try:
+                    temporary.write_bytes(drawn)
+                except OSError as error:
+                    reason = error.strerror or "the system gave no reason"
+                    raise OutputError(
+                        f"{self.picture} cannot be written ({reason}): free some space"
+                    ) from error
+        return survey.summary
+
+    def _rebuilding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
+        """Return what turns codes into kernels, given the mean of all kernels: codes @ basis.T + offset.
+
+        Codes are projections without the mean subtracted: what all kernels have in common outside the basis
+        is lost in them, and given back by the offset.
+        """
+        basis = self.model.engine.kernel_code.basis.double().cpu()
+        flat = mean.flatten()
+        offset = flat - basis @ (basis.T @ flat)
+        return {"basis": basis.float().numpy(), "offset": offset.float().numpy()}
 
 
-def plan_kernel_map(
-    name: str,
-    output: str | None,
-    *,
-    scale: int,
-    kernel_size: int,
-    stride: int,
-    dtype: str,
-    large: bool,
-    overwrite: bool,
-    max_pixels: int = MAX_PIXELS,
-) -> KernelMapJob:
-    """Check where a picture's kernel map goes, read the picture, and say how large the map will be.
+def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> KernelsJob:
+    """Check where everything goes, read the picture, and say how large the array will be.
 
     Args:
-        name: the picture's path, ``-`` for standard input.
-        output: the ``.npy`` file to write; None for one named after the picture, beside it.
-        scale: part of that name.
-        kernel_size: side of the kernels.
-        stride: take every ``stride``-th pixel of every ``stride``-th row.
-        dtype: float16 or float32.
-        large: allow more than 2 GiB.
-        overwrite: replace an output that exists.
-        max_pixels: larger pictures are refused.
+        request: what is wanted.
+        model: the weights, ready to run.
+        model_name: what the user called them; of a path, the file's name is kept.
 
     Raises:
-        UsageError: the output's suffix is not .npy.
-        OutputError: the output exists, or the map is too large.
+        UsageError: options that do not go together.
+        OutputError: an output exists, would replace the input, or is too large.
         InputError: the picture cannot be read.
+        WeightsError: the weights lack what is needed.
     """
-    path = None if name == STDIN else Path(name)
+    engine = model.engine
+    engine.require(estimator=True)
+    path = None if request.name == STDIN else Path(request.name)
+    target = _array_path(request, path, model.scale) if request.array else None
+    picture = Path(request.picture) if request.picture is not None else None
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UsageError(f"--picture {picture}: pictures of the blur are written as .png")
+    _check_outputs(path, {"--out": target, "--picture": picture}, overwrite=request.overwrite)
+    if request.content == "codes":
+        _ = engine.kernel_code  # weights without a basis fail before any work
+    with memory_reported(request.name):
+        data = read_input(path, request.name)
+        shown = "standard input" if path is None else request.name
+        photo = read_photo(data, shown, request.max_pixels)
+    array = None
+    if target is not None:
+        array = _array(request, target, photo, engine)
+    about = {
+        "tool": np.array(f"manet_cli {__version__}"),
+        "input": np.array("stdin" if path is None else path.name),
+        "input_sha256": np.array(hashlib.sha256(data).hexdigest()),
+        "model": np.array(Path(model_name).name),
+        "weights_sha256": np.array(model.sha256),
+        "precision": np.array(model.precision),
+        "scale": np.array(model.scale),
+        "stride": np.array(request.stride),
+        "height": np.array(photo.height),
+        "width": np.array(photo.width),
+    }
+    title = "standard input" if path is None else path.name
+    return KernelsJob(photo, PhotoRows(photo), model, array, picture, about, title)
+
+
+def _array_path(request: KernelsRequest, path: Path | None, scale: int) -> Path:
+    suffix = ".npz" if request.content == "codes" else ".npy"
     source = path or Path("stdin")
-    target = Path(output) if output else source.with_name(f"{source.stem}_x{scale}_kernels.npy")
-    if target.suffix.lower() != ".npy":
-        raise UsageError(f"--out {target}: kernel maps are written as .npy")
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder: choose another --out")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: give --overwrite or choose another --out")
-    with memory_reported(name):
-        shown = "standard input" if path is None else name
-        lr = PhotoRows(read_photo(read_input(path, name), shown, max_pixels))
-    size = check_kernel_map(lr.height, lr.width, stride=stride, dtype=dtype, large=large)
-    shape = kernel_map_shape(lr.height, lr.width, stride, kernel_size)
-    return KernelMapJob(lr, target, shape, stride, dtype, size)
+    if request.output is None:
+        return source.with_name(f"{source.stem}_x{scale}_{request.content}{suffix}")
+    target = Path(request.output)
+    if target.suffix.lower() not in (".npy", ".npz"):
+        raise UsageError(f"--out {target}: arrays are written as .npy, or as .npz with where they come from")
+    if request.content == "codes" and target.suffix.lower() == ".npy":
+        raise UsageError(f"--out {target}: codes mean nothing without their basis; write them as .npz")
+    return target
+
+
+def _array(request: KernelsRequest, path: Path, photo: Photo, engine: Engine) -> KernelArray:
+    content, stride = request.content, request.stride
+    if content == "params" and request.dtype == _FLOAT16:
+        raise UsageError("--dtype float16: angles would be rough; --params are always float32")
+    dtype = request.dtype or (_FLOAT32 if content == "params" else _FLOAT16)
+    rows, columns, *sides = kernel_map_shape(photo.height, photo.width, stride, engine.kernel_size)
+    if content == "kernels":
+        values: tuple[int, ...] = tuple(sides)
+        size = check_kernel_map(photo.height, photo.width, stride=stride, dtype=dtype, large=request.large)
+    else:
+        values = (engine.kernel_code.basis.shape[1],) if content == "codes" else (3,)
+        size = check_map_size(
+            photo.height, photo.width, values, stride=stride, dtype=dtype, large=request.large
+        )
+    return KernelArray(path, content, (rows, columns, *values), stride, dtype, size)
+
+
+def _check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overwrite: bool) -> None:
+    """Refuse outputs that exist, are one, or are the input."""
+    claimed: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if source is not None and (path_key(path) == path_key(source) or _same_file(path, source)):
+            raise OutputError(
+                f"{path} is the input, and inputs are never overwritten: choose another {option}"
+            )
+        other = claimed.setdefault(path_key(path), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} both name {path}: choose two names")
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: choose another {option}")
+        if os.path.lexists(path) and not overwrite:
+            raise OutputError(f"{path} exists: give --overwrite or choose another {option}")
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

@@ -1,0 +1,66 @@
+"""How far the estimates of photos with a known blur are off, by how much there is to see it by.
+
+    python benchmarks/kernel_trust.py HR_FOLDER [--model NAME|FILE] [--limit 14]
+
+The bound below which an estimate is called flat, ``FLAT_BELOW`` in ``manet_cli/degradations/texture.py``, is
+chosen by this table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import torch
+from harness import machine
+
+from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.evaluation.pictures import ImageRows, hr_tensor
+from manet_cli.images import IMAGE_SUFFIXES, read_photo
+from manet_cli.jobs.setup import ModelOptions, open_model
+from manet_cli.jobs.shaped_tiles import shaped_tiles
+
+KERNELS = ((1, 1, 0), (9, 1, 30), (5, 5, 0), (9, 9, 0))  # variances in HR pixels squared, degrees
+BOUNDS = (0, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, float("inf"))
+BAD = 0.25
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="HR photos")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--limit", type=int, default=14, help="use so many photos")
+    options = parser.parse_args()
+
+    opened = open_model(ModelOptions(options.model, None, "cpu", "fp32", None))
+    errors, textures = [], []
+    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    for path in paths[: options.limit]:
+        hr = hr_tensor(read_photo(path, path.name), path.name)
+        for sig1, sig2, degrees in KERNELS:
+            blur = GaussianParameters.from_degrees(sig1, sig2, degrees)
+            lr = ImageRows(Degradation(scale=opened.scale, kernel=blur).apply(hr).lr)
+            for shaped in shaped_tiles(opened.engine, lr, opened.scale):
+                off = (shaped.shapes.size / (sig1 * sig2) ** 0.25).log().abs()
+                errors.append(off.flatten())
+                textures.append(shaped.texture.flatten())
+    error, texture = torch.cat(errors), torch.cat(textures)
+    print(machine())
+    print(
+        f"{len(paths[: options.limit])} photos, x{opened.scale}, {len(KERNELS)} kernels, {len(error)} pixels"
+    )
+    print("| texture | share of pixels | median error of the blur size | off by more than 25 % |")
+    print("|---|---|---|---|")
+    for low, high in itertools.pairwise(BOUNDS):
+        found = error[(texture >= low) & (texture < high)]
+        if len(found):
+            bad = float((found > torch.tensor(1 + BAD).log()).float().mean())
+            median = float(found.median().exp()) - 1
+            share = len(found) / len(error)
+            print(f"| {low:g} to {high:g} | {share:.1%} | {median:.1%} | {bad:.0%} |")
+
+
+if __name__ == "__main__":
+    main()

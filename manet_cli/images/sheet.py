@@ -1,0 +1,135 @@
+"""A page to draw on: smooth shapes, sharp text, one light style."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = [
+    "ACCENT",
+    "FAINT",
+    "INK",
+    "MUTED",
+    "PAPER",
+    "Point",
+    "Sheet",
+    "fitted",
+    "plain",
+    "shortened",
+    "wrapped",
+]
+
+INK, MUTED, FAINT, PAPER = "#1D2733", "#55616D", "#D5DAE0", "#FFFFFF"
+ACCENT = "#D55E00"  # told from the map's colours by everybody: Okabe and Ito, "Color Universal Design", 2008
+
+_SMOOTH = 2
+"""Shapes are drawn so many times as large and made small again, which smooths their edges."""
+
+Point = tuple[float, float]
+
+
+class Sheet:
+    """A white page; places and lengths are in pixels of the finished picture.
+
+    Shapes come first and text is put on top when the page is finished, whatever the order of the calls.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.size = (width, height)
+        self._large = Image.new("RGB", (width * _SMOOTH, height * _SMOOTH), PAPER)
+        self._draw = ImageDraw.Draw(self._large)
+        self._texts: list[tuple[Point, str, float, str, str, bool]] = []
+
+    def picture(self, picture: Image.Image, left: float, top: float, *, smooth: bool = True) -> None:
+        """Put a picture, of so many pixels as it has; not ``smooth`` keeps its pixels square."""
+        size = (picture.width * _SMOOTH, picture.height * _SMOOTH)
+        way = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+        self._large.paste(picture.resize(size, way), (round(left * _SMOOTH), round(top * _SMOOTH)))
+
+    def line(self, points: Sequence[Point], colour: str, width: float) -> None:
+        """Draw a line through points."""
+        self._draw.line(_enlarged(points), colour, max(round(width * _SMOOTH), 1), joint="curve")
+
+    def polygon(self, points: Sequence[Point], colour: str) -> None:
+        """Fill a polygon."""
+        self._draw.polygon(_enlarged(points), colour)
+
+    def disc(self, centre: Point, radius: float, colour: str) -> None:
+        """Fill a circle."""
+        x, y = centre
+        box = _enlarged([(x - radius, y - radius), (x + radius, y + radius)])
+        self._draw.ellipse(box, colour)
+
+    def box(self, left: float, top: float, width: float, height: float, colour: str) -> None:
+        """Draw the outline of a rectangle around its inside, one pixel wide."""
+        corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
+        self.line([*corners, corners[0], corners[1]], colour, 1)
+
+    def text(
+        self,
+        place: Point,
+        text: str,
+        *,
+        size: float = 14,
+        colour: str = INK,
+        anchor: str = "la",
+        bold: bool = False,
+    ) -> None:
+        """Write a line of text; ``anchor`` as Pillow names it."""
+        self._texts.append((place, text, size, colour, anchor, bold))
+
+    def finish(self) -> Image.Image:
+        """Return the page."""
+        page = self._large.resize(self.size, Image.Resampling.BOX)
+        draw = ImageDraw.Draw(page)
+        for place, text, size, colour, anchor, bold in self._texts:
+            # The font comes in one weight.
+            stroke = 0.35 if bold else 0
+            draw.text(place, text, colour, _font(size), anchor, stroke_width=stroke)
+        return page
+
+
+def wrapped(text: str, width: float, size: float) -> list[str]:
+    """Break a text into lines of at most ``width`` pixels, at its spaces."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and _font(size).getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def shortened(text: str, width: float, size: float) -> str:
+    """Cut a text so that it fits into ``width`` pixels."""
+    if _font(size).getlength(text) <= width:
+        return text
+    while text and _font(size).getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
+
+
+def fitted(width: int, height: int, within_width: float, within_height: float) -> tuple[int, int]:
+    """Return width and height that a picture has when it is made as large as fits, at least 1 each."""
+    factor = min(within_width / width, within_height / height)
+    return max(round(width * factor), 1), max(round(height * factor), 1)
+
+
+def plain(text: str) -> str:
+    """Return a text with accents dropped, and a question mark for what else the font cannot show."""
+    letters = unicodedata.normalize("NFKD", text)
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
+
+
+def _enlarged(points: Sequence[Point]) -> list[Point]:
+    return [(x * _SMOOTH, y * _SMOOTH) for x, y in points]
+
+
+@lru_cache
+def _font(size: float) -> Any:  # noqa: ANN401 - of Pillow's two classes only the one with FreeType has all
+    return ImageFont.load_default(size)

@@ -1,0 +1,58 @@
+"""Tiles of kernels with what they look like, and whether to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from manet_cli.degradations import FLAT_BELOW, TEXTURE_MARGIN, KernelShapes, kernel_shapes, texture
+from manet_cli.inference import Engine, KernelTile, LowResolution
+
+__all__ = ["ShapedTile", "shaped_tiles"]
+
+
+@dataclass(frozen=True)
+class ShapedTile:
+    """The kernels of h x w LR pixels.
+
+    Attributes:
+        tile: the place, and the kernels and codes as they came.
+        kernels: (h, w, k, k) float32, on the device.
+        shapes: (h, w) each, float32 on the CPU.
+        texture: (h, w) float32 on the CPU, in levels of 255, see `degradations.texture`.
+    """
+
+    tile: KernelTile
+    kernels: Tensor
+    shapes: KernelShapes
+    texture: Tensor
+
+    @property
+    def trusted(self) -> Tensor:
+        """Where the picture shows its blur, (h, w)."""
+        return self.texture >= FLAT_BELOW
+
+
+def shaped_tiles(engine: Engine, lr: LowResolution, scale: int) -> Iterator[ShapedTile]:
+    """Estimate the kernels of an image tile by tile, with their shapes.
+
+    Raises:
+        OutOfMemoryError: the smallest tile does not fit.
+        WeightsError: the weights hold no estimator.
+    """
+    size = engine.kernel_size
+    for tile in engine.kernels(lr):
+        height, width = tile.kernels.shape[1:]
+        kernels = tile.kernels.permute(1, 2, 0).reshape(height, width, size, size)
+        shapes = KernelShapes(*(values.cpu() for values in kernel_shapes(kernels, scale)))
+        yield ShapedTile(tile, kernels, shapes, _texture(lr, tile.row, tile.column, height, width))
+
+
+def _texture(lr: LowResolution, row: int, column: int, height: int, width: int) -> Tensor:
+    """Return the texture of a part of an image, as the whole image has it there."""
+    top, left = max(row - TEXTURE_MARGIN, 0), max(column - TEXTURE_MARGIN, 0)
+    image = lr.rows(top, min(row + height + TEXTURE_MARGIN, lr.height))[:1]
+    found = texture(image[..., left : column + width + TEXTURE_MARGIN])[0]
+    return found[row - top : row - top + height, column - left : column - left + width]
