@@ -5,7 +5,8 @@
 
 Ours is `manet train` as it is; the plain loop is the same step in float32, without fused Adam, moving average
 or memory format, on a batch that is there already. Both run in turns in this process, so that other load on
-the machine touches both. The last figure is the share of the rate at which the device multiplies large matrices.
+the machine touches both. The last figure is the share of the rate at which the device multiplies large
+matrices.
 """
 
 from __future__ import annotations
