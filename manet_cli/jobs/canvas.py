@@ -34,9 +34,19 @@ class PhotoRows:
         self.height = photo.height
         self.width = photo.width
         self.layers = 1 if self.alpha is None else 2
+        self._latest: tuple[tuple[int, int], Tensor] | None = None
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """Return rows [start, stop) as (layers, 3, stop - start, width), float32 in [0, 1]."""
+        """Return rows [start, stop) as (layers, 3, stop - start, width), float32 in [0, 1].
+
+        They are not to be changed: the latest are kept, because all tiles beside each other ask for the same.
+        """
+        if self._latest is None or self._latest[0] != (start, stop):
+            self._latest = None  # the old ones go before there are new ones
+            self._latest = (start, stop), self._floats(start, stop)
+        return self._latest[1]
+
+    def _floats(self, start: int, stop: int) -> Tensor:
         pixels = self._photo.pixels[start:stop]
         if self.alpha is None:
             layers = to_float(pixels)[None]

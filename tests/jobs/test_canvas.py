@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,3 +96,40 @@ def test_a_row_of_tiles_goes_out_as_soon_as_it_is_whole() -> None:
         assert rows.count == tile.row
         canvas.paint(tile)
     assert rows.count == 24 * SCALE
+
+
+MEMORY_SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+from manet_cli.images import Metadata, Photo, format_by_name, open_output
+from manet_cli.jobs.canvas import Canvas, PhotoRows
+from tests.jobs.test_canvas import SCALE, repeated
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+for height in (256, 512, 4096):
+    ramp = np.arange(512, dtype=np.uint8)[None, :, None].repeat(height, 0).repeat(3, 2)
+    what = Photo(ramp, None, Metadata())
+    lr = PhotoRows(what)
+    header = replace(what.header, width=512 * SCALE, height=height * SCALE)
+    with open_output(Path(sys.argv[2]), format_by_name(sys.argv[1]), header, Metadata()) as rows:
+        canvas = Canvas(what, lr, SCALE, rows)
+        for start in range(0, height, 64):
+            for tile in repeated(lr, 64, start, start + 64):
+                canvas.paint(tile)
+    status = Path("/proc/self/status").read_text().splitlines()
+    print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a system without /proc")
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_memory_does_not_grow_with_the_result(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MEMORY_SCRIPT, name, str(tmp_path / "out")]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[2])
+    _, small, large = (int(line) * 1024 for line in ended.stdout.split())
+    input_grows, result_grows = (4096 - 512) * 512 * 3, (4096 - 512) * 512 * 3 * SCALE**2
+    assert large - small < input_grows + 4_000_000 < result_grows / 2

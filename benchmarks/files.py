@@ -1,0 +1,162 @@
+"""What becomes of files: how much memory large pictures take.
+
+    python benchmarks/files.py memory                                # 24 megapixels; some minutes
+    python benchmarks/files.py memory --megapixels 24 100 --formats png tiff jpeg
+
+`memory`: `manet upscale` x4 in a process of its own, the real command line on real files, but with stand-ins
+for the networks that cost next to nothing (one kernel everywhere; each pixel repeated): what is left is
+reading, tiling, putting together and writing. With `--model` the networks are real. `peak` is the most memory
+that the process ever held, `private` the most without the pages of files, which the system may take away at
+any time (looked at every quarter of a second).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from harness import machine
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from manet_cli.images import Header, Metadata, format_by_name, open_output
+from manet_cli.models import RRDBSFT, BlindConfig, BlindModel, KernelCode, MANet, MANetConfig, RRDBSFTConfig
+
+SMALL = RRDBSFTConfig(features=4, blocks=1, growth=4, transform_width=4)
+WORKER = "--worker"
+MEGA = 1_000_000
+BAND = 256
+
+
+@dataclass
+class Usage:
+    """Memory of a process in bytes, and its seconds."""
+
+    peak: int = 0
+    private: int = 0
+    seconds: float = 0.0
+
+
+def upscale_with_stand_ins(arguments: list[str]) -> None:
+    """Run the command line in this process, with stand-ins for the networks."""
+
+    def kernels(self: MANet, lr: Tensor) -> Tensor:
+        values = self.config.kernel_size**2
+        return torch.full((1, 1, 1, 1), 1 / values).expand(len(lr), values, *lr.shape[2:])
+
+    def code(self: KernelCode, found: Tensor) -> Tensor:
+        return torch.zeros(len(found), self.basis.shape[1], *found.shape[2:])
+
+    def restored(self: RRDBSFT, lr: Tensor, code: Tensor) -> Tensor:
+        return F.interpolate(lr, scale_factor=self.config.scale)
+
+    MANet.kernels_of_padded = kernels  # type: ignore[method-assign]
+    KernelCode.forward = code  # type: ignore[method-assign, assignment]
+    RRDBSFT.forward = restored  # type: ignore[method-assign]
+    from manet_cli.cli import main as command_line
+
+    sys.argv = ["manet", *arguments]
+    command_line()
+
+
+def write_picture(path: Path, megapixels: float, format_name: str, bits: int) -> tuple[int, int]:
+    """Write smooth waves with an aspect of 3:2, band by band; return width and height."""
+    width = round((megapixels * MEGA * 1.5) ** 0.5)
+    height = round(width / 1.5)
+    largest = 2**bits - 1
+    columns = np.arange(width, dtype=np.float32) / 97
+    header = Header(width, height, 3, False, bits)
+    with open_output(path, format_by_name(format_name), header, Metadata()) as rows:
+        for start in range(0, height, BAND):
+            down = np.arange(start, min(start + BAND, height), dtype=np.float32)[:, None] / 61
+            waves = np.stack([np.sin(columns + down + phase) for phase in (0, 1, 2)], axis=-1)
+            values = ((waves * 0.4 + 0.5) * largest).round()
+            rows.write(values.astype(np.uint16 if bits == 16 else np.uint8), None)
+    return width, height
+
+
+def watched(command: list[str]) -> Usage:
+    """Run a command to its end and return what it took.
+
+    The peak is read from the process itself: that of `getrusage` starts with what this one holds.
+    """
+    usage, started = Usage(), time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            if "VmHWM" in fields:
+                usage.peak = max(usage.peak, int(fields["VmHWM"].split()[0]) * 1024)
+                usage.private = max(usage.private, int(fields["RssAnon"].split()[0]) * 1024)
+            time.sleep(0.25)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: ended with {process.returncode}")
+    usage.seconds = time.perf_counter() - started
+    return usage
+
+
+def show_memory(options: argparse.Namespace) -> None:
+    """Print a table of the memory that large pictures take."""
+    print(
+        "| input | output | peak MB | private MB | seconds | file MB |\n|---|---|---|---|---|---|", flush=True
+    )
+    source_format = "tiff" if options.bits == 16 else "jpeg"
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        weights = folder / "small.safetensors"
+        torch.manual_seed(0)
+        save_file(BlindModel(BlindConfig(MANetConfig(channels=(4, 4)), SMALL)).state_dict(), weights)
+        start = ["-m", "manet_cli"] if options.model else [__file__, WORKER]
+        start = [sys.executable, *start, "upscale", "--model", options.model or str(weights)]
+        settings = ["--size", options.size] if options.size else []
+        for megapixels in options.megapixels:
+            source = folder / f"photo{format_by_name(source_format).suffixes[0]}"
+            width, height = write_picture(source, megapixels, source_format, options.bits)
+            for format_name in options.formats:
+                output = folder / f"large{format_by_name(format_name).suffixes[0]}"
+                usage = watched([*start, *settings, str(source), "-o", str(output), "--overwrite", "-q"])
+                print(
+                    f"| {width}x{height} {source_format}, {options.bits} bits "
+                    f"| {format_name} {options.size or 'x4'} | {usage.peak / MEGA:.0f} "
+                    f"| {usage.private / MEGA:.0f} | {usage.seconds:.0f} "
+                    f"| {output.stat().st_size / MEGA:.0f} |",
+                    flush=True,
+                )
+                output.unlink()
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"memory": show_memory}
+
+
+def main() -> None:
+    """Read the options and run."""
+    if sys.argv[1:2] == [WORKER]:
+        upscale_with_stand_ins(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("parts", nargs="+", choices=PARTS, help="what to measure")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[24.0], help="of the inputs; memory")
+    parser.add_argument("--formats", nargs="+", default=["png", "tiff"], help="of the outputs; memory")
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="per channel; memory")
+    parser.add_argument("--size", help="as for manet upscale; memory")
+    parser.add_argument("--model", help="real weights in place of the stand-ins; memory")
+    parser.add_argument(
+        "--folder", type=Path, help="for the pictures; the system's temporary folder if left out"
+    )
+    options = parser.parse_args()
+    print(machine() + "\n")
+    for part in options.parts:
+        PARTS[part](options)
+
+
+if __name__ == "__main__":
+    main()
