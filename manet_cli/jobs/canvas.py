@@ -17,6 +17,7 @@ __all__ = ["Canvas", "PhotoRows"]
 
 # Alpha may not leave the range of the input's alpha in a square of this side: flat areas stay exactly flat.
 _ALPHA_NEIGHBOURHOOD = 5
+_BYTES_AT_ONCE = 16 << 20
 
 
 class PhotoRows:
@@ -120,14 +121,21 @@ class Canvas:
         rows = int(unfinished[0]) if len(unfinished) else len(self._painted)
         if rows == 0:
             return
-        self._sink.write(self._pixels[:rows], self._alpha[:rows] if self._has_alpha else None)
+        # In parts, of which a sink may make copies.
+        step = max(_BYTES_AT_ONCE // self._pixels[0].nbytes, 1)
+        for start in range(0, rows, step):
+            part = slice(start, min(start + step, rows))
+            self._sink.write(self._pixels[part], self._alpha[part] if self._has_alpha else None)
         self._pixels, self._painted = self._pixels[rows:].copy(), self._painted[rows:].copy()
         self._alpha = self._alpha[rows:].copy()
         self._top += rows
 
 
 def _longer(array: npt.NDArray[Any], rows: int, value: int) -> npt.NDArray[Any]:
-    return np.concatenate([array, np.full((rows, *array.shape[1:]), value, array.dtype)])
+    longer = np.empty((len(array) + rows, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    longer[len(array) :] = value
+    return longer
 
 
 def _extreme(alpha: npt.NDArray[Any], choose: np.ufunc) -> npt.NDArray[Any]:
