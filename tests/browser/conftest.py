@@ -23,11 +23,15 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "chelsea_small.png"
 def browser(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all tests. Without one they are skipped, or fail with --require-browser."""
     missing = missing_browser()
+    if not missing:
+        try:
+            window = Browser(tmp_path_factory.mktemp("browser") / "driver.log")
+        except RuntimeError as error:  # such as a browser and a driver of different versions
+            missing = str(error)
     if missing and pytestconfig.getoption("--require-browser"):
         pytest.fail(missing, pytrace=False)
     if missing:
         pytest.skip(missing)
-    window = Browser(tmp_path_factory.mktemp("browser") / "driver.log")
     yield window
     window.close()
 

@@ -2,7 +2,12 @@
 {
   const get = (id) => document.getElementById(id);
   const data = JSON.parse(get("data").textContent);
-  const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const bytes = (text) => {
+    const characters = atob(text);
+    const array = new Uint8Array(characters.length);
+    for (let i = 0; i < array.length; i += 1) array[i] = characters.charCodeAt(i);
+    return array;
+  };
   const limited = (value, low, high) => Math.min(Math.max(value, low), high);
 
   // What Python stored: planes of bytes (the code's numbers, sigma_x, sigma_y, theta, flat), each with what 0
