@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,8 +19,6 @@ from manet_cli.jobs.durations import duration
 from manet_cli.jobs.sources import Source
 from tests.commands.conftest import Manet, texture
 from tests.jobs.conftest import nobody
-
-ROOT = Path(console.__file__).parents[1]
 
 
 @pytest.fixture
@@ -236,24 +232,12 @@ def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.M
     assert pace.faster_family("mine.pth", 4) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_bar_on_a_terminal(three: Path) -> None:
-    import pty
-
-    terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "manet_cli", "upscale", *(str(three / f"{name}.png") for name in "abx")]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment, cwd=ROOT) as process:
-        os.close(end)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(terminal, 65536)
-            except OSError:  # Linux' way to say that nobody writes any more
-                break
-        stdout = process.communicate()[0]
-    os.close(terminal)
-    assert stdout == b"".join(os.fsencode(three / name) + b"\n" for name in ("a_x4.png", "b_x4.png"))
-    assert b"1/2 " in shown
-    assert b"2/2 " in shown
-    assert b"2 done, 1 failed" in shown
+def test_a_bar_on_a_terminal(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    outcome = manet("upscale", "a.png", "b.png", "none.png")
+    assert outcome.lines == ["a_x4.png", "b_x4.png"]
+    assert "1/2 a.png" in outcome.stderr
+    assert "2/2 b.png" in outcome.stderr
+    assert "2 done, 1 failed" in outcome.stderr
+    assert "\x1b[" not in manet("upscale", "c.png", "-q").stderr
