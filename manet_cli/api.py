@@ -6,6 +6,7 @@ It gives the pixels that the command line gives, and raises what that says, as a
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -21,7 +22,7 @@ from manet_cli.images import format_by_name
 from manet_cli.images.memory import array_of, check_array, image_of, photo_of_array, photo_of_image
 from manet_cli.inference import SMALLEST_TILE, LowResolution, available_memory, memory_reported
 from manet_cli.jobs import setup
-from manet_cli.jobs.blur import GivenBlur, given_kernel, sigma_kernel
+from manet_cli.jobs.blur import BlurOptions, open_blur
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape
 from manet_cli.jobs.upscale import Upscaler
@@ -128,6 +129,10 @@ class Model:
         registration: Literal["input", "protocol"] = "input",
         kernel: npt.NDArray[Any] | None = None,
         sigma: Sigma | None = None,
+        kernel_map: npt.NDArray[Any] | str | None = None,
+        strength: float = 1.0,
+        smooth: int = 0,
+        flat_sigma: Sigma | None = None,
     ) -> Picture:
         """Upscale a picture.
 
@@ -140,6 +145,11 @@ class Model:
             kernel: the blur (k, k), instead of estimating it.
             sigma: likewise, as a Gaussian: a standard deviation in output pixels; or two, and an angle in
                 degrees.
+            kernel_map: likewise, for every pixel or every n-th: an array as `kernels` gives it, or a file of
+                ``manet kernels``.
+            strength: what the blur's covariance is multiplied by; below 1 for a gentler result.
+            smooth: radius in input pixels of a median over the blur's neighbourhood; 0 for none.
+            flat_sigma: the blur where the picture is flat, as in ``sigma``.
 
         Returns:
             The same kind of picture, ``scale`` times as wide and as high: an array of the same type (floats:
@@ -147,15 +157,17 @@ class Model:
             LA, RGB, RGBA or I;16.
 
         Raises:
-            InputError: this is no picture.
+            InputError: this is no picture, or the kernels are those of another one.
             UsageError: options that do not go together or have no meaning.
             WeightsError: the weights lack a network that is needed.
             OutOfMemoryError: the smallest tile does not fit.
         """
         if registration not in ("input", "protocol"):
             raise UsageError(f"registration={registration!r}: expected 'input' or 'protocol'")
-        blur = self._given_blur(kernel, sigma)
-        self._engine.require(estimator=blur is None, restorer=True)
+        options = BlurOptions(
+            kernel, _text(sigma), kernel_map, float(strength), operator.index(smooth), _text(flat_sigma)
+        )
+        blur = open_blur(options, self._engine, self.scale)
         upscaler = Upscaler(
             self._engine, format_by_name("png"), None, registration == "input", blur, self.weights_sha256, {}
         )
@@ -167,15 +179,11 @@ class Model:
                 return _restored_floats(upscaler, _FloatRows(array), array.ndim)
             return array_of(upscaler.restored(photo_of_array(array)), array.ndim)
 
-    def _given_blur(self, kernel: npt.NDArray[Any] | None, sigma: Sigma | None) -> GivenBlur | None:
-        if kernel is not None and sigma is not None:
-            raise UsageError("kernel and sigma both give the blur; give one of them")
-        if kernel is not None:
-            return given_kernel(np.asarray(kernel), self.kernel_size)
-        if sigma is None:
-            return None
-        numbers = sigma if isinstance(sigma, Sequence) else (sigma,)
-        return sigma_kernel(",".join(map(repr, map(float, numbers))), self.scale, self.kernel_size, "sigma")
+
+def _text(sigma: Sigma | None) -> str | None:
+    if sigma is None:
+        return None
+    return ",".join(repr(float(number)) for number in (sigma if isinstance(sigma, Sequence) else (sigma,)))
 
 
 class _FloatRows:

@@ -89,6 +89,36 @@ def upscale(
             help="The blur as standard deviations in output pixels and an angle in degrees.",
         ),
     ] = None,
+    kernel_map: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel-map",
+            metavar="FILE",
+            help="The blur of every pixel, or every n-th: an edited file of 'manet kernels'.",
+        ),
+    ] = None,
+    strength: Annotated[
+        float,
+        typer.Option(
+            "--strength",
+            metavar="F",
+            help="Multiply the blur's covariance: below 1 for a gentler result, above for a stronger one.",
+        ),
+    ] = 1.0,
+    smooth: Annotated[
+        int,
+        typer.Option(
+            "--smooth", metavar="R", help="Replace each blur by the median over R input pixels around it."
+        ),
+    ] = 0,
+    flat_sigma: Annotated[
+        str | None,
+        typer.Option(
+            "--flat-sigma",
+            metavar="SX[,SY[,THETA]]",
+            help="The blur where the picture is flat and shows none, as in --sigma.",
+        ),
+    ] = None,
     save_kernels: Annotated[
         str | None,
         typer.Option(
@@ -125,6 +155,7 @@ def upscale(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.blur import BlurOptions
     from manet_cli.jobs.pace import faster_family, measure_pace
     from manet_cli.jobs.plan import Planner, check_kernels_path, plan_destination
     from manet_cli.jobs.setup import ModelOptions, open_upscaler
@@ -133,7 +164,7 @@ def upscale(
     reporter = Reporter(as_json=as_json, quiet=quiet)
     if save_kernels is not None and (kernel is not None or sigma is not None):
         raise UsageError(
-            "--save-kernels writes estimated kernels, but the blur was given; leave one of them out"
+            "--save-kernels writes a kernel for every pixel, but one was given for all; leave one of them out"
         )
     if save_kernels is not None:
         check_kernels_path(save_kernels)
@@ -155,8 +186,7 @@ def upscale(
         format=destination.format,
         quality=quality,
         registration=registration.value,
-        kernel=kernel,
-        sigma=sigma,
+        blur=BlurOptions(kernel, sigma, kernel_map, strength, smooth, flat_sigma),
         size=size,
         max_pixels=max_pixels,
         check=check,

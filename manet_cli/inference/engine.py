@@ -6,6 +6,7 @@ restorer can still need them. So memory does not grow with the image, whatever i
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import sys
@@ -121,12 +122,17 @@ class EstimatedCodes:
         engine: runs the estimator.
         lr: the image.
         on_kernels: is given every tile of kernels once, as it is estimated.
+        kernels: gives the kernels of rows [start, stop) instead of the engine; asked from the top down.
     """
 
     def __init__(
-        self, engine: Engine, lr: LowResolution, on_kernels: Callable[[KernelTile], None] | None = None
+        self,
+        engine: Engine,
+        lr: LowResolution,
+        on_kernels: Callable[[KernelTile], None] | None = None,
+        kernels: Callable[[int, int], Iterator[KernelTile]] | None = None,
     ) -> None:
-        self._engine = engine
+        self._kernels = kernels or functools.partial(engine.kernels, lr)
         self._lr = lr
         self._on_kernels = on_kernels
         self._start = 0
@@ -150,7 +156,7 @@ class EstimatedCodes:
         _, length, rows, width = self._kept.shape
         codes = torch.empty(1, length, rows + stop - start, width)
         codes[:, :, :rows] = self._kept
-        for tile in self._engine.kernels(self._lr, start, stop):
+        for tile in self._kernels(start, stop):
             if self._on_kernels:
                 self._on_kernels(tile)
             row, column, code = tile.row - self._start, tile.column, tile.code
@@ -249,6 +255,13 @@ class Engine:
         """Context on each side of the restorer's tiles, in LR pixels."""
         footprint = self.restorer.footprint
         return footprint.radius if self._exact else footprint.practical_radius
+
+    def code_of(self, kernels: Tensor) -> Tensor:
+        """Return the code (L, h, w), on the CPU, of kernels (k*k, h, w)."""
+        code = self.kernel_code
+        with torch.inference_mode():
+            found: Tensor = code(kernels[None].to(code.basis.device))[0].cpu()
+        return found
 
     def constant_code(self, kernel: Tensor, width: int) -> ConstantCode:
         """Return the codes of an image ``width`` pixels wide that one kernel (k, k) blurred."""

@@ -19,7 +19,12 @@ __all__ = ["SETTINGS", "Record", "is_made_from", "parse_record"]
 
 Settings = Mapping[str, object]
 
-SETTINGS = frozenset(("scale", "registration", "blur", "precision", "tile", "exact", "quality", "size"))
+SETTINGS = frozenset(
+    (
+        *("scale", "registration", "blur", "strength", "smooth", "flat-sigma"),
+        *("precision", "tile", "exact", "quality", "size"),
+    )
+)
 """What may stand in a record's settings: ``blur``, and options of ``manet upscale`` without their dashes.
 
 `replay` turns them back into options. Whoever adds an option that changes pixels adds it here.

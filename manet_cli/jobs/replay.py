@@ -173,10 +173,14 @@ def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:
     kind, _, value = blur.partition(" ")
     if kind == "sigma":
         return [f"--sigma={value}"]
-    if kind != "kernel":
+    if kind not in ("kernel", "kernel-map"):
         return []
     if kernel is None:
         raise InputError(f"{output} was made with a blur from a file: give that with --kernel")
+    if kind == "kernel-map":
+        if not kernel.is_file() or file_sha256(kernel) != value:
+            raise UsageError(f"--kernel {kernel}: {output} was made with another kernel map")
+        return ["--kernel-map", _path_word(kernel)]
     if read_kernel(kernel, _KERNEL_SIZE).description != blur:
         raise UsageError(f"--kernel {kernel}: {output} was made with another kernel")
     return ["--kernel", _path_word(kernel)]

@@ -10,7 +10,7 @@ from manet_cli.errors import DeviceError, UsageError
 from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import MAX_PIXELS, ImageFormat
 from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precision
-from manet_cli.jobs.blur import read_kernel, sigma_kernel
+from manet_cli.jobs.blur import BlurOptions, open_blur
 from manet_cli.jobs.size import parse_size
 from manet_cli.jobs.upscale import Upscaler
 from manet_cli.weights import Downloads, load_weights
@@ -109,8 +109,7 @@ def open_upscaler(
     format: ImageFormat,
     quality: int | None,
     registration: str,
-    kernel: str | None,
-    sigma: str | None,
+    blur: BlurOptions,
     size: str | None = None,
     check: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -122,8 +121,7 @@ def open_upscaler(
         format: of the outputs.
         quality: for formats that have one.
         registration: ``input`` or ``protocol``.
-        kernel: ``.npy`` file of the blur; None to estimate it.
-        sigma: ``SX[,SY[,THETA]]`` of the blur; None to estimate it.
+        blur: what the user says about it.
         size: of the results, as for ``--size``; None for that of the scale.
         check: compare each result with its input.
         max_pixels: larger inputs are refused.
@@ -132,8 +130,6 @@ def open_upscaler(
         UsageError: options that do not go together.
         WeightsError: the weights are missing, damaged, or lack a network that is needed.
     """
-    if kernel is not None and sigma is not None:
-        raise UsageError("--kernel and --sigma both give the blur; give one of them")
     if quality is not None and format.default_quality is None:
         raise UsageError(
             f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
@@ -141,17 +137,11 @@ def open_upscaler(
     result_size = None if size is None else parse_size(size)
     opened = open_model(options)
     engine = opened.engine
-    blur = None
-    if kernel is not None:
-        blur = read_kernel(Path(kernel), engine.kernel_size)
-    elif sigma is not None:
-        blur = sigma_kernel(sigma, opened.scale, engine.kernel_size)
-    # Ask for the networks that will be needed now, so that weights without them fail before any picture.
-    engine.require(estimator=blur is None, restorer=True)
+    opened_blur = open_blur(blur, engine, opened.scale)
     settings: dict[str, object] = {
         "scale": opened.scale,
         "registration": registration,
-        "blur": blur.description if blur else "estimated",
+        **opened_blur.settings,
         "precision": options.precision,
         "tile": "auto" if options.tile is None else options.tile,
         "exact": options.exact,
@@ -162,5 +152,14 @@ def open_upscaler(
         settings["size"] = str(result_size)
     registered = registration == "input"
     return Upscaler(
-        engine, format, quality, registered, blur, opened.sha256, settings, result_size, check, max_pixels
+        engine,
+        format,
+        quality,
+        registered,
+        opened_blur,
+        opened.sha256,
+        settings,
+        result_size,
+        check,
+        max_pixels,
     )

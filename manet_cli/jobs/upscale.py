@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,6 @@ from typing import Any
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, NotStartedError, OutputError
-from manet_cli.evaluation.self_check import Kernels
 from manet_cli.images import (
     MAX_PIXELS,
     CollectedPhoto,
@@ -27,8 +25,7 @@ from manet_cli.images import (
     read_photo,
 )
 from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile, memory_reported
-from manet_cli.inference.engine import ConstantCode, EstimatedCodes
-from manet_cli.jobs.blur import GivenBlur, constant_kernels
+from manet_cli.jobs.blur import Blur
 from manet_cli.jobs.canvas import Canvas, PhotoRows
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
@@ -136,7 +133,7 @@ class Upscaler:
         format: of the outputs.
         quality: for formats that have one; None for the format's default.
         registered: align the result with the input.
-        blur: the blur the user gave; None to estimate each picture's own.
+        blur: of the pictures: estimated, given, or changed.
         weights_sha256: digest of the weight file.
         settings: the settings that change pixels, as the user asked for them.
         size: that results are brought to after super-resolution; None to leave them.
@@ -148,7 +145,7 @@ class Upscaler:
     format: ImageFormat
     quality: int | None
     registered: bool
-    blur: GivenBlur | None
+    blur: Blur
     weights_sha256: str
     settings: Mapping[str, object]
     size: ResultSize | None = None
@@ -176,9 +173,13 @@ class Upscaler:
     def preview(self, item: Item) -> Result:
         """Say what `finish` will do with one picture, without doing any of it."""
         if item.error or item.done:
-            return self.finish(item, lambda share: None)
+            return replace(self, check=False).finish(item, lambda share: None)
         if item.header is None:
             return Result(item, "planned", self.scale)
+        try:
+            self.blur.check(item.header.height, item.header.width)
+        except InputError as error:
+            return Result(item, "failed", self.scale, error=error)
         result = self.result_of(item.header)
         width, height = result.width, result.height
         channels = item.header.channels + item.header.has_alpha
@@ -233,6 +234,7 @@ class Upscaler:
         name = item.source.name
         data = read_input(item.source.path, name)
         photo = read_photo(data, "standard input" if name == STDIN else name, self.max_pixels)
+        self.blur.check(photo.height, photo.width)
         header = self.result_of(photo.header)
         record = self.record_of(name, data).to_json()
         del data
@@ -259,17 +261,11 @@ class Upscaler:
         lr = PhotoRows(photo)
         return ResultCheck(
             lr,
-            self.kernels_of(lr),
+            self.blur.kernels(self.engine, lr),
             scale=self.scale,
             kernel_size=self.engine.kernel_size,
             registered=self.registered,
         )
-
-    def kernels_of(self, lr: LowResolution) -> Kernels:
-        """Return what gives the kernels of an image, stripe by stripe."""
-        if self.blur is None:
-            return functools.partial(self.engine.kernels, lr)
-        return functools.partial(constant_kernels, self.blur.kernel, lr.width)
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
         if item.kernels is None:
@@ -326,11 +322,7 @@ class Upscaler:
     ) -> Iterator[RestoredTile]:
         """Yield the result tile by tile; ``on_kernels`` is given the kernels as they are estimated."""
         engine = self.engine
-        codes: ConstantCode | EstimatedCodes
-        if self.blur:
-            codes = engine.constant_code(self.blur.kernel, lr.width)
-        else:
-            codes = EstimatedCodes(engine, lr, on_kernels)
+        codes = self.blur.codes(engine, lr, on_kernels)
         return sound_tiles(engine.restore(lr, codes, registered=self.registered), lr, self.scale)
 
     @contextmanager

@@ -1,0 +1,315 @@
+"""Maps of the blur read back from files, as ``manet kernels`` writes them or as the user has edited them."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from manet_cli.degradations import KernelShapes
+from manet_cli.degradations.adjustment import gaussians_of
+from manet_cli.errors import InputError, UsageError
+from manet_cli.weights import file_sha256
+
+__all__ = ["KernelField", "interpolated_kernels", "kernel_field", "read_kernel_map"]
+
+Array = npt.NDArray[Any]
+
+_CONTENTS = ("kernels", "codes", "params")
+_BESIDE = ("basis", "scale", "stride", "height", "width")
+_SUM_TOLERANCE = {"kernels": 0.01, "codes": 0.1, "params": 0.01}
+_WIDEST = 50.0  # standard deviation in HR pixels that makes sense
+_LARGEST_PACKED = 2 << 30  # bytes of a compressed array, which must be read whole
+_CHECKED = 4096  # kernels looked at together
+_BAND = 16 << 20  # bytes of kernels that are blended together
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    struct.error,
+)
+_LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip file's member: lengths of its name and of its extra field
+
+
+@dataclass(frozen=True, eq=False)
+class KernelField:
+    """Kernels on a grid of LR pixels: rows and columns 0, n, 2n, ...
+
+    Attributes:
+        name: what messages call it.
+        digest: SHA-256 of the file.
+        rows: of the grid.
+        columns: likewise.
+        stride: n, LR pixels from one to the next; None if the file does not say.
+        size: height and width of the picture that it was made from; None if the file does not say.
+        kernels: returns rows [start, stop) of the grid as (stop - start, columns, k, k), each summing to 1.
+    """
+
+    name: str
+    digest: str
+    rows: int
+    columns: int
+    stride: int | None
+    size: tuple[int, int] | None
+    kernels: Callable[[int, int], Tensor]
+
+    def stride_for(self, height: int, width: int) -> int:
+        """Return n for a picture of this size; if several fit, the smallest.
+
+        Raises:
+            InputError: none does, or the file was made from a picture of another size.
+        """
+        stride = self.stride or max(-(-height // self.rows), -(-width // self.columns))
+        if not self._fits(stride, height, width) or self.size not in (None, (height, width)):
+            made = (
+                f"of {self.size[1]}x{self.size[0]} pixels"
+                if self.size
+                else "with another stride or of another size"
+            )
+            raise InputError(
+                f"{self.name} holds {self.columns}x{self.rows} kernels, which do not belong to a picture of "
+                f"{width}x{height} pixels: it was made from one {made}"
+            )
+        return stride
+
+    def is_clear(self, height: int, width: int) -> bool:
+        """Whether a picture of this size leaves no doubt about n."""
+        return self.stride is not None or not self._fits(self.stride_for(height, width) + 1, height, width)
+
+    def _fits(self, stride: int, height: int, width: int) -> bool:
+        return (-(-height // stride), -(-width // stride)) == (self.rows, self.columns)
+
+
+def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> KernelField:
+    """Open a map and check all of its values, in bounded memory; nothing is unpickled.
+
+    Args:
+        path: ``.npy`` of kernels (rows, columns, k, k), or of shapes (rows, columns, 3): standard deviations
+            in HR pixels along two axes and the first one's angle in degrees; or ``.npz`` with such an array
+            called kernels or params, or one called codes (rows, columns, L) with its basis (k*k, L), and
+            perhaps scale, stride, height and width.
+        scale: HR pixels per LR pixel.
+        kernel_size: the k that the weights expect.
+        basis: of the codes that the weights expect, (k*k, L).
+
+    Raises:
+        UsageError: the file is missing or holds something else.
+    """
+    name = f"--kernel-map {path}"
+    try:
+        arrays = _arrays(path)
+        digest = file_sha256(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{name}: there is no such file") from error
+    except _UNREADABLE as error:
+        raise UsageError(f"{name}: this is no .npy or .npz file of plain numbers") from error
+    return kernel_field(arrays, scale, kernel_size, basis, name, digest)
+
+
+def kernel_field(
+    arrays: Mapping[str, Array], scale: int, kernel_size: int, basis: Tensor, name: str, digest: str
+) -> KernelField:
+    """Take a map from arrays by name, see `read_kernel_map`.
+
+    Args:
+        arrays: one called kernels (which may be shapes), codes or params, and what is beside it.
+        scale: HR pixels per LR pixel.
+        kernel_size: the k that the weights expect.
+        basis: of the codes that the weights expect.
+        name: what messages call it.
+        digest: SHA-256 of the file.
+
+    Raises:
+        UsageError: the arrays hold something else.
+    """
+    found = [content for content in _CONTENTS if content in arrays]
+    if len(found) != 1:
+        raise UsageError(f"{name}: expected one array called kernels, codes or params, it holds {len(found)}")
+    (content,) = found
+    array = arrays[content]
+    if content == "kernels" and array.ndim == 3 and array.shape[2] == 3:
+        content = "params"  # a .npy does not say
+    inner = {"kernels": (kernel_size, kernel_size), "codes": (basis.shape[1],), "params": (3,)}[content]
+    if array.ndim < 3 or array.shape[2:] != inner or 0 in array.shape or array.dtype.kind not in "fiu":
+        expected = ", ".join(map(str, ("rows", "columns", *inner)))
+        raise UsageError(
+            f"{name}: expected real numbers of shape ({expected}), "
+            f"it holds {array.dtype} of shape {array.shape}"
+        )
+    if content == "codes":
+        _check_basis(arrays.get("basis"), basis, name)
+    if (made := _number(arrays, "scale", name)) not in (None, scale):
+        raise UsageError(f"{name}: it was made for x{made}, the weights are for x{scale}")
+    height, width = (_number(arrays, side, name) for side in ("height", "width"))
+    kernels = _KernelRows(array, content, scale, kernel_size, basis, name)
+    kernels.check()
+    rows, columns = int(array.shape[0]), int(array.shape[1])
+    size = (height, width) if height and width else None
+    return KernelField(name, digest, rows, columns, _number(arrays, "stride", name), size, kernels)
+
+
+class _KernelRows:
+    """Rows of a map as kernels, whatever it holds."""
+
+    def __init__(
+        self, array: Array, content: str, scale: int, kernel_size: int, basis: Tensor, name: str
+    ) -> None:
+        self._array = array
+        self._content = content
+        self._scale = scale
+        self._size = kernel_size
+        # The kernel of the least norm that has a code.
+        self._inverse = torch.linalg.pinv(basis.double()) if content == "codes" else None
+        self._name = name
+
+    def __call__(self, start: int, stop: int) -> Tensor:
+        values = self._kernels(start, stop)
+        return (values / values.sum(dim=(2, 3), keepdim=True)).float()
+
+    def check(self) -> None:
+        """Raise UsageError unless all values make kernels."""
+        rows, columns = self._array.shape[:2]
+        step = max(1, _CHECKED // columns)
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            if self._content == "params":
+                self._check_params(start, stop)
+                continue
+            sums = self._kernels(start, stop).sum(dim=(2, 3))
+            wrong = (~(sums - 1).abs().le(_SUM_TOLERANCE[self._content])).nonzero()
+            if len(wrong):
+                row, column = wrong[0].tolist()
+                raise UsageError(
+                    f"{self._name}: a blur kernel's values sum to 1, those at [{start + row}, {column}] "
+                    f"sum to {float(sums[row, column]):.4g}"
+                )
+
+    def _kernels(self, start: int, stop: int) -> Tensor:
+        """Return rows as they are given, (h, w, k, k) in float64."""
+        array = self._array[start:stop].astype(np.float64)
+        # An infinity makes the sum one; a sum of both kinds is not-a-number.
+        values = torch.from_numpy(array)
+        if self._inverse is not None:
+            values = values @ self._inverse
+        elif self._content == "params":
+            shapes = KernelShapes(*values.unbind(dim=-1))
+            return gaussians_of(shapes, self._scale, self._size).double()
+        return values.reshape(*values.shape[:2], self._size, self._size)
+
+    def _check_params(self, start: int, stop: int) -> None:
+        values = self._array[start:stop].astype(np.float64)
+        sigmas = values[..., :2]
+        if not np.isfinite(values).all() or sigmas.min() <= 0 or sigmas.max() > _WIDEST:
+            raise UsageError(
+                f"{self._name}: expected standard deviations above 0, up to {_WIDEST:g}, and finite degrees; "
+                f"in rows {start} to {stop - 1} there are others"
+            )
+
+
+def _arrays(path: Path) -> Mapping[str, Array]:
+    """Give the arrays of a file by name, without reading them; the one of a .npy is called kernels."""
+    with path.open("rb") as file:
+        packed = file.read(4) == b"PK\x03\x04"
+    if not packed:
+        return {"kernels": np.lib.format.open_memmap(path, mode="r")}
+    with zipfile.ZipFile(path) as archive:
+        return {
+            info.filename.removesuffix(".npy"): _member(path, archive, info)
+            for info in archive.infolist()
+            if info.filename.removesuffix(".npy") in _CONTENTS + _BESIDE
+        }
+
+
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    """Give an array of a .npz: mapped where it lies in the file as it is, else read."""
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(member)
+        offset = member.tell()
+        if dtype.hasobject:
+            raise ValueError("objects are not read")
+        if info.compress_type != zipfile.ZIP_STORED:
+            if info.file_size > _LARGEST_PACKED:
+                raise ValueError("too large to be read whole")
+            data = member.read()
+            array = np.frombuffer(data, dtype)[: int(np.prod(shape))]
+            return array.reshape(shape, order="F" if fortran else "C")
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    start = info.header_offset + _LOCAL_HEADER.size + name + extra + offset
+    if shape == ():
+        return np.fromfile(path, dtype, 1, offset=start).reshape(())
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+def _number(arrays: Mapping[str, Array], key: str, name: str) -> int | None:
+    """Give a number beside the map; None if the file does not hold it."""
+    if key not in arrays:
+        return None
+    array = arrays[key]
+    if array.size != 1 or array.dtype.kind not in "iu" or int(array.reshape(-1)[0]) < 1:
+        raise UsageError(f"{name}: its {key} is not a whole number from 1 on")
+    return int(array.reshape(-1)[0])
+
+
+def _check_basis(given: Array | None, basis: Tensor, name: str) -> None:
+    if given is None:
+        raise UsageError(
+            f"{name}: it holds codes without their basis; give the .npz that manet kernels writes"
+        )
+    same = given.shape == tuple(basis.shape) and given.dtype.kind == "f"
+    if not same or not np.allclose(given, basis.cpu().numpy(), rtol=0, atol=1e-6):
+        raise UsageError(f"{name}: its codes belong to other weights; give kernels or params instead")
+
+
+def interpolated_kernels(
+    field: KernelField, height: int, width: int, start: int, stop: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first row, kernels (h, width, k, k)) of LR rows [start, stop) of a picture of this size.
+
+    Between the grid's pixels kernels are blended linearly; beyond its last row and column they stay as there.
+    """
+    stride = field.stride_for(height, width)
+    size = int(field.kernels(0, 1).shape[-1])
+    rows = max(1, _BAND // (width * 4 * size**2))
+    for row in range(start, stop, rows):
+        below = min(row + rows, stop)
+        if stride == 1:
+            yield row, field.kernels(row, below)
+            continue
+        upper, share = _between(row, below, stride, field.rows)
+        first = int(upper[0])
+        grid = field.kernels(first, min(int(upper[-1]) + 2, field.rows))
+        grid = _blended(grid, upper - first, share, 0)
+        left, share = _between(0, width, stride, field.columns)
+        yield row, _blended(grid, left, share, 1)
+
+
+def _between(start: int, stop: int, stride: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return for LR pixels [start, stop) the grid's pixel before each, and the share of the one after it."""
+    position = (torch.arange(start, stop, dtype=torch.float64) / stride).clamp(max=count - 1)
+    before = position.floor()
+    return before.long(), (position - before).float()
+
+
+def _blended(grid: Tensor, before: Tensor, share: Tensor, dim: int) -> Tensor:
+    after = (before + 1).clamp(max=grid.shape[dim] - 1)
+    share = share.reshape(-1, *([1] * (grid.ndim - 1 - dim)))
+    first, second = grid.index_select(dim, before), grid.index_select(dim, after)
+    return first + share * (second - first)
