@@ -375,6 +375,11 @@ def _explained() -> Iterator[None]:
             "a training step does not fit in the device's memory: give a smaller --batch-size or --patch-size"
         ) from error
     except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            raise TrainingError(
+                f"PyTorch cannot compile the step on this machine ({str(error).splitlines()[0]}): leave "
+                "--compile out"
+            ) from error
         if "not enough memory" in str(error) or "can't allocate memory" in str(error):
             raise OutOfMemoryError(
                 "a training step does not fit in memory: give a smaller --batch-size or --patch-size"

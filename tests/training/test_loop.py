@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torch._inductor.exc import InductorError
 
 from manet_cli.errors import OutOfMemoryError, OutputError, TrainingError, UsageError
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig
@@ -266,3 +267,18 @@ def test_metrics_are_json_lines(
     names = {"loss", "l1", "divergence", "variation", "gradient_norm", "learning_rate", "steps_per_second"}
     assert all(names | {"seconds", "data_share"} <= set(line) for line in lines)
     assert safetensors.torch.load_file(tmp_path / "run" / "weights.safetensors")
+
+
+def test_a_step_that_cannot_be_compiled_is_one_sentence(
+    cache: PhotoCache, make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uncompilable(module: torch.nn.Module, **options: object) -> Callable[..., None]:
+        def fail(*arguments: object) -> None:
+            raise InductorError(RuntimeError("no compiler\nlong listing"), None)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", uncompilable)
+    with pytest.raises(TrainingError, match=r"cannot compile the step.*leave --compile out") as caught:
+        make_trainer(make_recipe("sr", compile=True), cache, tmp_path / "run").run()
+    assert "long listing" not in str(caught.value)
