@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from manet_cli.errors import ManetError
 from manet_cli.images import Header, Photo, read_photo, write_photo
+from manet_cli.inference import memory_reported
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.plan import Item
@@ -60,22 +61,22 @@ def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
         How fast that went; None if no picture is known that can be read.
     """
     for item in sorted(_to_do(items), key=_distance):
+        name = item.source.name
         started = time.perf_counter()
         try:
-            photo = read_photo(read_input(item.source.path, item.source.name), item.source.name)
-            reading = (time.perf_counter() - started) / (photo.height * photo.width)
-            crop, seconds = _timed_crop(upscaler, photo)
-            result = upscaler.restored(crop)
-            moment = time.perf_counter()
-            write_photo(
-                result, io.BytesIO(), upscaler.format, quality=upscaler.quality, name=item.source.name
-            )
-            writing = (time.perf_counter() - moment) / (result.height * result.width)
+            with memory_reported(name):
+                photo = read_photo(read_input(item.source.path, name), name, upscaler.max_pixels)
+                reading = (time.perf_counter() - started) / (photo.height * photo.width)
+                crop, seconds = _timed_crop(upscaler, photo)
+                result = upscaler.restored(crop)
+                moment = time.perf_counter()
+                write_photo(result, io.BytesIO(), upscaler.format, quality=upscaler.quality, name=name)
+                writing = (time.perf_counter() - moment) / (result.height * result.width)
         except ManetError:
             continue
         network = seconds / computed_pixels(upscaler, crop.header)
         sample = (
-            f"{crop.width}x{crop.height} pixels of {item.source.name} measured for "
+            f"{crop.width}x{crop.height} pixels of {name} measured for "
             f"{duration(time.perf_counter() - started)} on {upscaler.engine.device.type}"
         )
         return Pace(network, reading, writing, sample)

@@ -176,31 +176,28 @@ def _lines(data: bytes) -> Iterator[str]:
 
 def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     """Give the pictures in a folder, and a source with an error for what cannot be looked into."""
-    found: list[Source] = []
-    results = deeper = 0
+    errors: list[Source] = []
+    pictures: list[Path] = []
+    deeper = False
 
     def unreadable(error: OSError) -> None:
         name = str(error.filename)
         reason = f"the folder {name} cannot be read ({error.strerror}): check its permissions"
-        found.append(Source(name, Path(name), error=InputError(reason)))
+        errors.append(Source(name, Path(name), error=InputError(reason)))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         below = sorted(name for name in folders if not name.startswith("."))
-        deeper += len(below)
+        deeper = deeper or bool(below)
         folders[:] = below if recursive else []
         for name in folders:
             _warn_of_link(Path(parent, name), folder)
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            if _is_result(path, names):
-                results += 1
-            else:
-                found.append(Source(str(path), path, path.parent.relative_to(folder)))
-    if found:
-        return found
-    but = f" but {results} that this tool made" if results else ""
+        paths = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        pictures += (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+    stems = {path.stem for path in pictures}
+    kept = [path for path in pictures if not _is_result(path, stems)]
+    if kept or errors:
+        return [Source(str(path), path, path.parent.relative_to(folder)) for path in kept] + errors
+    but = f" but {len(pictures)} that this tool made" if pictures else ""
     advice = ": try -r" if deeper and not recursive else ""
     return [Source(str(folder), folder, error=InputError(f"{folder} holds no pictures{but}{advice}"))]
 
@@ -210,16 +207,12 @@ def _warn_of_link(path: Path, root: Path) -> None:
         logger.warning("%s is a link to a folder and is not followed; name it to take it too", path)
 
 
-def _is_result(path: Path, siblings: list[str]) -> bool:
+def _is_result(path: Path, stems: set[str]) -> bool:
     """Whether a picture was written by this tool: it has a record in it.
 
-    Of a format that holds no record, one is whose name says so and whose source is beside it.
+    Of a format that holds no record, one is that is named after another picture; ``stems`` are of all.
     """
     named = format_for_suffix(path)
     if named is None or named.record:
         return parse_record(read_record(path)) is not None
-    stem = result_stem(path)
-    names = map(Path, siblings)
-    return stem is not None and any(
-        name.stem == stem and name.suffix.lower() in IMAGE_SUFFIXES for name in names
-    )
+    return result_stem(path) in stems

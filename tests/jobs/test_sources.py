@@ -123,9 +123,11 @@ def test_results_are_left_out_of_folders(here: Path) -> None:
     foreign = Image.Exif()
     foreign[0x9213] = "cropped by another program"
     Image.new("RGB", (8, 8)).save("history.jpg", exif=foreign)
-    for name in ("a_x4.bmp", "other_x4.bmp"):
+    Path("out").mkdir()
+    for name in ("a_x4.bmp", "other_x4.bmp", "out/b_x4.bmp"):
         Image.new("RGB", (8, 8)).save(name)
     assert names(".") == ["a.png", "b.png", "history.jpg", "other_x4.bmp", "plain_x4.png"]
+    assert names(".", recursive=True) == names("."), "not even in a folder of results"
     assert names("renamed.png") == ["renamed.png"], "named itself it is wanted"
     for name in (*names("."), "a_x4.bmp"):
         Path(name).unlink()
