@@ -11,6 +11,7 @@ from manet_cli.errors import UsageError
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "Device",
+    "Devices",
     "Jpeg",
     "Json",
     "MaxPixels",
@@ -43,6 +44,14 @@ Model: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[
     str, typer.Option("--device", envvar="MANET_DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Devices: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        envvar="MANET_DEVICE",
+        help="auto, cpu, mps, cuda (all GPUs), or some of them as cuda:0 or cuda:0,1.",
+    ),
 ]
 Precision: TypeAlias = Annotated[
     str, typer.Option("--precision", envvar="MANET_PRECISION", help="auto, fp32, bf16 or fp16.")

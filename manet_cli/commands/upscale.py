@@ -14,9 +14,10 @@ from manet_cli.commands import options as shared
 from manet_cli.errors import NotStartedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from manet_cli.console import Reporter
+    from manet_cli.jobs.distribution import Fleet
     from manet_cli.jobs.pace import Pace
     from manet_cli.jobs.plan import Item
     from manet_cli.jobs.sources import Source
@@ -65,7 +66,7 @@ def upscale(
     ] = None,
     recursive: shared.Recursive = False,
     model: shared.Model = "default",
-    device: shared.Device = "auto",
+    device: shared.Devices = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
     max_pixels: shared.MaxPixels = shared.DEFAULT_MAX_PIXELS,
@@ -156,12 +157,16 @@ def upscale(
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
     from manet_cli.jobs.blur import BlurOptions
+    from manet_cli.jobs.distribution import join_fleet
     from manet_cli.jobs.pace import faster_family, measure_pace
     from manet_cli.jobs.plan import Planner, check_kernels_path, plan_destination
-    from manet_cli.jobs.setup import ModelOptions, open_upscaler
+    from manet_cli.jobs.setup import ModelOptions, open_on_devices, open_upscaler
     from manet_cli.jobs.sources import expand_sources
 
-    reporter = Reporter(as_json=as_json, quiet=quiet)
+    fleet = join_fleet()
+    if fleet is not None and dry_run and not fleet.first:
+        raise typer.Exit  # one plan is enough
+    reporter = Reporter(as_json=as_json, quiet=quiet or (fleet is not None and not fleet.first))
     if save_kernels is not None and (kernel is not None or sigma is not None):
         raise UsageError(
             "--save-kernels writes a kernel for every pixel, but one was given for all; leave one of them out"
@@ -173,16 +178,17 @@ def upscale(
         raise UsageError("--json and a picture cannot both go to standard output; give -o FILE")
     if destination.stdout and not dry_run and (sys.stdout is None or sys.stdout.isatty()):
         raise UsageError("a picture would go to the terminal; give -o FILE or send standard output elsewhere")
+    model_options = ModelOptions(
+        model,
+        scale,
+        fleet.device(device) if fleet else device,
+        precision,
+        shared.parse_tile(tile, SMALLEST_TILE),
+        exact,
+        downloads=None if dry_run else reporter.progress,
+    )
     upscaler = open_upscaler(
-        ModelOptions(
-            model,
-            scale,
-            device,
-            precision,
-            shared.parse_tile(tile, SMALLEST_TILE),
-            exact,
-            downloads=None if dry_run else reporter.progress,
-        ),
+        model_options,
         format=destination.format,
         quality=quality,
         registration=registration.value,
@@ -211,13 +217,15 @@ def upscale(
         pace = measure_pace(upscaler, items)
         failed = _report(_preview(items, upscaler, pace), len(items), reporter, pace, advice)
     else:
-        results = _run(items, upscaler, reporter, advice=advice, fail_fast=fail_fast)
+        todo = sum(not item.error and not item.done for item in items)
+        upscalers = open_on_devices(upscaler, model_options, todo)
+        results = _run(items, upscalers, reporter, fleet=fleet, advice=advice, fail_fast=fail_fast)
         failed = _report(results, len(items), reporter)
     raise typer.Exit(1 if failed else 0)
 
 
 def _report(
-    results: Iterator[Result],
+    results: Generator[Result],
     total: int,
     reporter: Reporter,
     pace: Pace | None = None,
@@ -242,6 +250,7 @@ def _report(
                 reporter.failure(result.error)
     finally:
         # After Ctrl-C too.
+        results.close()
         if pace is None and total > 1:
             reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
     if pace is not None:
@@ -254,7 +263,7 @@ def _named(sources: list[Source]) -> str:
     return sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
 
 
-def _preview(items: list[Item], upscaler: Upscaler, pace: Pace | None) -> Iterator[Result]:
+def _preview(items: list[Item], upscaler: Upscaler, pace: Pace | None) -> Generator[Result]:
     for item in items:
         result = upscaler.preview(item)
         if pace is not None and item.header is not None and result.status == "planned":
@@ -263,21 +272,22 @@ def _preview(items: list[Item], upscaler: Upscaler, pace: Pace | None) -> Iterat
 
 
 def _run(
-    items: list[Item], upscaler: Upscaler, reporter: Reporter, *, advice: str | None, fail_fast: bool
-) -> Iterator[Result]:
-    from manet_cli.atomic import remove_leftovers
+    items: list[Item],
+    upscalers: list[Upscaler],
+    reporter: Reporter,
+    *,
+    fleet: Fleet | None,
+    advice: str | None,
+    fail_fast: bool,
+) -> Generator[Result]:
     from manet_cli.jobs.batch import work_of
+    from manet_cli.jobs.pipeline import run_plan
 
-    for folder in {path.parent for item in items for path in (item.output, item.kernels) if path}:
-        remove_leftovers(folder)
-    # The whole plan was checked: with --fail-fast nothing starts if anything is wrong with it.
-    stopped = fail_fast and any(item.error for item in items)
     with reporter.batch([work_of(item) for item in items], advice) as batch:
-        for item in items:
-            if stopped and not item.error and not item.done:
-                yield upscaler.not_started(item)
-                continue
-            with batch.picture(item.source.name, work_of(item)) as progress:
-                result = upscaler.finish(item, progress)
-            stopped = stopped or (fail_fast and result.error is not None)
-            yield result
+        yield from run_plan(
+            items,
+            upscalers,
+            lambda item: batch.picture(item.source.name, work_of(item)),
+            fleet=fleet,
+            fail_fast=fail_fast,
+        )

@@ -12,7 +12,7 @@ from manet_cli.images.formats import (
 from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
 from manet_cli.images.resizing import Resizer
-from manet_cli.images.rows import CollectedPhoto, RowSink
+from manet_cli.images.rows import CollectedPhoto, HeldRows, RowSink
 from manet_cli.images.writing import open_output, read_record, room_beside, write_photo
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MAX_PIXELS",
     "CollectedPhoto",
     "Header",
+    "HeldRows",
     "ImageFormat",
     "Metadata",
     "Photo",

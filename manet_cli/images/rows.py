@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections import deque
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from manet_cli.images.photo import Header, Metadata, Photo
 
-__all__ = ["CollectedImage", "CollectedPhoto", "RowSink"]
+__all__ = ["CollectedImage", "CollectedPhoto", "HeldRows", "RowSink"]
 
 # A picture of more bytes than this is kept on the disk.
 _LARGE = 256 << 20
@@ -56,6 +57,41 @@ class CollectedPhoto:
     def photo(self, metadata: Metadata) -> Photo:
         """Return the photo."""
         return Photo(self._pixels, self._alpha, metadata)
+
+
+class HeldRows:
+    """Keeps rows back, so that the sink's work is done later; the oldest go on when there are too many.
+
+    Args:
+        sink: is given the rows in the end.
+        limit: bytes to keep back at most.
+    """
+
+    def __init__(self, sink: RowSink, limit: int) -> None:
+        self._sink = sink
+        self._limit = limit
+        self._rows: deque[tuple[npt.NDArray[Any], npt.NDArray[Any] | None]] = deque()
+        self._bytes = 0
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        self._rows.append((pixels, alpha))
+        self._bytes += _bytes(pixels, alpha)
+        self._let_go(self._limit)
+
+    def let_go(self) -> None:
+        """Give the sink all rows that are left."""
+        self._let_go(0)
+
+    def _let_go(self, limit: int) -> None:
+        while self._rows and self._bytes > limit:
+            pixels, alpha = self._rows.popleft()
+            self._bytes -= _bytes(pixels, alpha)
+            self._sink.write(pixels, alpha)
+
+
+def _bytes(pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> int:
+    return int(pixels.nbytes + (0 if alpha is None else alpha.nbytes))
 
 
 class CollectedImage:

@@ -1,6 +1,12 @@
 """Running the networks on images of any size: tiles, devices, number formats, memory."""
 
-from manet_cli.inference.device import PRECISIONS, choose_device, choose_precision, explain_auto
+from manet_cli.inference.device import (
+    PRECISIONS,
+    choose_device,
+    choose_devices,
+    choose_precision,
+    explain_auto,
+)
 from manet_cli.inference.engine import SMALLEST_TILE, Engine, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.memory import available_memory, memory_reported
 
@@ -13,6 +19,7 @@ __all__ = [
     "RestoredTile",
     "available_memory",
     "choose_device",
+    "choose_devices",
     "choose_precision",
     "explain_auto",
     "memory_reported",

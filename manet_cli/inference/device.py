@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import torch
 
 from manet_cli.errors import DeviceError, UsageError
 
-__all__ = ["PRECISIONS", "choose_device", "choose_precision", "explain_auto"]
+__all__ = [
+    "PRECISIONS",
+    "choose_device",
+    "choose_devices",
+    "choose_precision",
+    "exact_convolutions",
+    "explain_auto",
+]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -35,6 +45,27 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: PyTorch finds no Metal device on this machine.")
     return torch.device(kind)
+
+
+def choose_devices(name: str = "auto") -> list[torch.device]:
+    """Return the devices that ``name`` stands for: ``cuda`` is all GPUs, ``cuda:0,2`` are those two.
+
+    Anything else is the one device of `choose_device`.
+
+    Raises:
+        UsageError: not devices' names, or one twice.
+        DeviceError: no such device on this machine.
+    """
+    if name == "cuda":
+        choose_device(name)  # says so if there is none
+        return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    kind, _, indices = name.partition(":")
+    parts = indices.split(",")
+    if kind != "cuda" or len(parts) == 1:
+        return [choose_device(name)]
+    if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
+        raise UsageError(f"--device {name}: expected different GPUs, such as cuda:0,1.")
+    return [choose_device(f"cuda:{part}") for part in parts]
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
@@ -79,3 +110,35 @@ def _cpu_has_bfloat16() -> bool:
     # Newer PyTorch only; an older one gets float32.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+class _ExactConvolutions:
+    """On CUDA float32 means float32, and equal runs give equal bytes.
+
+    The switches are the process's: with an engine on each of several GPUs, the first thread in sets them and
+    the last one out restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._flags = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._flags.enter_context(
+                    torch.backends.cudnn.flags(
+                        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                    )
+                )
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._flags.close()
+
+
+exact_convolutions = _ExactConvolutions()

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.errors import ManetError, OutOfMemoryError, WeightsError
+from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
 from manet_cli.inference.tiles import Tile, TileGrid
 from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
@@ -390,10 +391,8 @@ class Engine:
         Raises:
             ManetError: the result holds infinities or not-a-number.
         """
-        # On CUDA float32 means float32, and equal runs give equal bytes.
-        exact = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
         try:
-            with torch.inference_mode(), torch.backends.cudnn.flags(**exact):
+            with torch.inference_mode(), exact_convolutions:
                 results = compute(tile)
                 # One pass and no copy: what is not finite makes the sum so.
                 sound = all(math.isfinite(float(result.sum())) for result in results)

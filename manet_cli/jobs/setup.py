@@ -9,13 +9,13 @@ from pathlib import Path
 from manet_cli.errors import DeviceError, UsageError
 from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import MAX_PIXELS, ImageFormat
-from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precision
+from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_devices, choose_precision
 from manet_cli.jobs.blur import BlurOptions, open_blur
 from manet_cli.jobs.size import parse_size
 from manet_cli.jobs.upscale import Upscaler
 from manet_cli.weights import Downloads, load_weights
 
-__all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_upscaler"]
+__all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscaler"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def open_upscaler(
             f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
         )
     result_size = None if size is None else parse_size(size)
-    opened = open_model(options)
+    first = str(choose_devices(options.device)[0])
+    opened = open_model(dataclasses.replace(options, device=first))
     engine = opened.engine
     opened_blur = open_blur(blur, engine, opened.scale)
     settings: dict[str, object] = {
@@ -163,3 +164,28 @@ def open_upscaler(
         check,
         max_pixels,
     )
+
+
+def open_on_devices(upscaler: Upscaler, options: ModelOptions, pictures: int) -> list[Upscaler]:
+    """Return the upscaler, and one like it for each further device that ``options`` names.
+
+    Args:
+        upscaler: on the first device.
+        options: the model and how it is run.
+        pictures: that there are to do; no more devices than that are used.
+
+    Raises:
+        DeviceError: a device cannot hold the model.
+        WeightsError: the weights are missing or damaged.
+    """
+    devices = choose_devices(options.device)[: max(pictures, 1)]
+    if len(devices) == 1:
+        return [upscaler]
+    # All in the number format of the first, so that it does not matter which device a picture is done on.
+    dtype = choose_precision(devices[0], options.precision)
+    precision = next(name for name, known in PRECISIONS.items() if known == dtype)
+    others = (
+        open_model(dataclasses.replace(options, device=str(device), precision=precision))
+        for device in devices[1:]
+    )
+    return [upscaler, *(dataclasses.replace(upscaler, engine=other.engine) for other in others)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, NotStartedError, OutputError
@@ -16,6 +16,7 @@ from manet_cli.images import (
     MAX_PIXELS,
     CollectedPhoto,
     Header,
+    HeldRows,
     ImageFormat,
     Metadata,
     Photo,
@@ -36,12 +37,46 @@ from manet_cli.jobs.size import ResultSize
 from manet_cli.jobs.soundness import sound_tiles
 from manet_cli.jobs.sources import STDIN
 
-__all__ = ["Progress", "Result", "Upscaler", "read_input"]
+__all__ = ["AT_ONCE", "HELD_ROWS", "Progress", "Result", "Turn", "Upscaler", "read_input"]
 
 _ENCODING = {"webp": 10}  # times the pixels' bytes; 3 for the other formats, all measured on Pillow 13
 
+HELD_ROWS = 64 << 20
+"""Bytes of a result that may wait for the encoder until the device is free for the next picture."""
+
+Made = TypeVar("Made")
+
+_COLLECTED = 256 << 20  # bytes of a result that the encoder itself may hold
+
 Progress = Callable[[float], None]
 """Is told the share done, in [0, 1]."""
+
+
+class Turn(Protocol):
+    """How a picture gets a device.
+
+    Attributes:
+        held_rows: bytes of a result to keep until the turn is over, so that encoding does not prolong it.
+    """
+
+    held_rows: int
+
+    def run(self, upscaler: Upscaler, networks: Callable[[Upscaler], Made]) -> Made:
+        """Return what ``networks`` gives for this upscaler or for one like it on another device."""
+        ...
+
+
+class AtOnce:
+    """The upscaler's own device, which nobody else uses meanwhile."""
+
+    held_rows = 0
+
+    def run(self, upscaler: Upscaler, networks: Callable[[Upscaler], Made]) -> Made:
+        """Return what ``networks`` gives."""
+        return networks(upscaler)
+
+
+AT_ONCE = AtOnce()
 
 
 def read_input(path: Path | None, name: str) -> bytes:
@@ -139,6 +174,7 @@ class Upscaler:
         size: that results are brought to after super-resolution; None to leave them.
         check: compare each result, blurred and made small again, with its input.
         max_pixels: larger inputs are refused.
+        turn: how a picture gets a device.
     """
 
     engine: Engine
@@ -151,6 +187,7 @@ class Upscaler:
     size: ResultSize | None = None
     check: bool = False
     max_pixels: int = MAX_PIXELS
+    turn: Turn = AT_ONCE
 
     @property
     def scale(self) -> int:
@@ -190,6 +227,16 @@ class Upscaler:
         memory = canvas * (1 + _ENCODING.get(self.format.name, 3)) + 2 * canvas // self.scale**2 + tile
         return Result(item, "planned", self.scale, width, height, memory=memory)
 
+    def host_memory(self, item: Item) -> int:
+        """Return about how many bytes of the host a picture takes from reading to renaming."""
+        if item.header is None:
+            return 0
+        bytes_of = (
+            header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
+            for header in (item.header, self.result_of(item.header))
+        )
+        return 2 * next(bytes_of) + min(next(bytes_of), self.turn.held_rows + _COLLECTED)
+
     def finish(self, item: Item, progress: Progress) -> Result:
         """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
         if item.error:
@@ -216,10 +263,9 @@ class Upscaler:
         """
         report = None
         if self.check and self.size is None and item.source.path and item.output:
-            check = self._check_of(read_photo(item.source.path, item.source.name, self.max_pixels))
-            result = read_photo(item.output, str(item.output))
-            check.write(result.pixels, result.alpha)
-            report = check.report()
+            photo = read_photo(item.source.path, item.source.name, self.max_pixels)
+            made = read_photo(item.output, str(item.output), self.max_pixels)
+            report = self.turn.run(self, lambda on_device: on_device.checked(photo, made))
         header = item.header and self.result_of(item.header)
         width, height = (header.width, header.height) if header else (None, None)
         return Result(item, "skipped", self.scale, width, height, check=report)
@@ -240,21 +286,31 @@ class Upscaler:
         del data
         if item.output:
             prepare_folder(item.output.parent)
-        check = self._check_of(photo) if self.check else None
         with (
             self._kernel_map(item, photo) as kernel_map,
             self._output(item.output, header, photo.metadata, record) as rows,
         ):
-            self.restore_into(rows, photo, kernel_map, progress, check)
-        return Result(
-            item,
-            "done",
-            self.scale,
-            header.width,
-            header.height,
-            time.perf_counter() - started,
-            check=check.report() if check else None,
-        )
+            held = HeldRows(rows, self.turn.held_rows)
+            report = self.turn.run(
+                self, lambda on_device: on_device.run_networks(held, photo, kernel_map, progress)
+            )
+            held.let_go()
+        seconds = time.perf_counter() - started
+        return Result(item, "done", self.scale, header.width, header.height, seconds, check=report)
+
+    def run_networks(
+        self, rows: RowSink, photo: Photo, kernel_map: KernelMapWriter | None, progress: Progress
+    ) -> CheckReport | None:
+        """Run the networks over a photo, see `restore_into`; give what the check found, if there is one."""
+        check = self._check_of(photo) if self.check else None
+        self.restore_into(rows, photo, kernel_map, progress, check)
+        return check.report() if check else None
+
+    def checked(self, photo: Photo, result: Photo) -> CheckReport:
+        """Compare a result that was made before with its input."""
+        check = self._check_of(photo)
+        check.write(result.pixels, result.alpha)
+        return check.report()
 
     def _check_of(self, photo: Photo) -> ResultCheck:
         """Return what compares a result's rows with the photo that it is made from."""

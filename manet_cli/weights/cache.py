@@ -110,9 +110,16 @@ def write_receipt(folder: Path, receipt: Receipt) -> None:
 
 
 def receipts() -> list[Receipt]:
-    """Return what was pulled, in the order of the folders' names; damaged receipts are left out."""
+    """Return what was pulled, in the order of the folders' names; damaged receipts are left out.
+
+    Of a cache that may not be looked into there are none.
+    """
     found = []
-    for folder in sorted(cache_folder().glob("*/")):
+    try:
+        folders = sorted(cache_folder().glob("*/"))
+    except OSError:
+        return []
+    for folder in folders:
         with suppress(WeightsError):
             if receipt := read_receipt(folder):
                 found.append(receipt)

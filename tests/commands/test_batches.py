@@ -224,7 +224,7 @@ def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.M
     monkeypatch.setattr(pace, "list_weights", lambda: [fast])
     outcome = manet("upscale", "a.png", "b.png", "c.png", "-o", "out")
     assert outcome.lines == ["out/a_x4.png", "out/b_x4.png", "out/c_x4.png"]
-    assert re.search(r"^1 of 3 pictures, 33%, about [\d.]+ s left$", outcome.stderr, re.MULTILINE)
+    assert re.search(r"^[12] of 3 pictures, \d+%, about [\d.]+ s left$", outcome.stderr, re.MULTILINE)
     assert outcome.stderr.count("--model fast") == 1
     assert manet("upscale", "a.png", "-n", "--overwrite").stderr.count("--model fast") == 1
     assert manet("upscale", "a.png", "-q", "-o", "quiet.png").stderr == ""
@@ -237,7 +237,7 @@ def test_a_bar_on_a_terminal(manet: Manet, three: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("COLUMNS", "100")
     outcome = manet("upscale", "a.png", "b.png", "none.png")
     assert outcome.lines == ["a_x4.png", "b_x4.png"]
-    assert "1/2 a.png" in outcome.stderr
-    assert "2/2 b.png" in outcome.stderr
+    assert re.search(r"1/2 [ab]\.png", outcome.stderr)  # the two overlap
+    assert re.search(r"2/2 [ab]\.png", outcome.stderr)
     assert "2 done, 1 failed" in outcome.stderr
     assert "\x1b[" not in manet("upscale", "c.png", "-q").stderr

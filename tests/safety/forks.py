@@ -38,9 +38,9 @@ def become_manet(request: dict[str, Any]) -> None:
         os.setuid(request["user"])
     app = cli.app
 
-    def unblocked() -> None:
+    def unblocked(**options: str) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        app()
+        app(**options)
 
     cli.app = unblocked  # type: ignore[assignment]
     sys.argv = ["manet", *request["arguments"]]

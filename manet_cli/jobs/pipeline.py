@@ -1,0 +1,274 @@
+"""Many pictures at once: while one is on a device, the next is decoded and the last one encoded.
+
+A few threads take pictures from one queue, each from reading to renaming. In between they wait for a device,
+which runs one picture at a time. Pictures begin in the order of the plan, as many as fit in memory; their
+results are given back in that order too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from queue import Queue
+from typing import Protocol
+
+import torch
+
+from manet_cli.atomic import remove_leftovers
+from manet_cli.inference import available_memory
+from manet_cli.jobs.distribution import Fleet
+from manet_cli.jobs.plan import Item
+from manet_cli.jobs.upscale import HELD_ROWS, Made, Progress, Result, Upscaler
+
+__all__ = ["LocalWork", "Pipeline", "Work", "run_plan"]
+
+_LEAST_ROOM = 256 << 20
+_WAKE_SECONDS = 0.5  # on Windows a waiting thread sees no Ctrl-C
+
+Watch = Callable[[Item], AbstractContextManager[Progress]]
+"""Follows a picture while its block runs."""
+
+
+def run_plan(
+    items: Sequence[Item],
+    upscalers: Sequence[Upscaler],
+    watch: Watch,
+    *,
+    fleet: Fleet | None = None,
+    fail_fast: bool = False,
+) -> Generator[Result]:
+    """Carry out a plan and yield how each picture went, in the order of the plan.
+
+    Args:
+        items: the plan.
+        upscalers: one for each device.
+        watch: follows each picture.
+        fleet: shares the work with other processes, of which the first yields all results, the others none.
+        fail_fast: start no more when one fails, and nothing at all if there is anything wrong with the plan.
+
+    Raises:
+        UsageError: the processes of a fleet have different plans.
+    """
+    if fleet is not None:
+        fleet.agree(items)
+    for folder in {path.parent for item in items for path in (item.output, item.kernels) if path}:
+        remove_leftovers(folder)
+    work: Work = fleet or LocalWork(len(items))
+    if fail_fast and any(item.error for item in items):
+        work.stop()
+    with Pipeline(items, work, upscalers, watch, fail_fast=fail_fast) as pipeline:
+        if fleet is None:
+            yield from pipeline.results()
+        elif fleet.first:
+            yield from fleet.results(items, pipeline.check)
+        else:
+            deque(pipeline.results(), maxlen=0)
+
+
+class Work(Protocol):
+    """Which pictures are still to be taken, by the threads of this process and perhaps by other processes."""
+
+    def take(self) -> int | None:
+        """Return the place of the next picture in the plan; None if there is none left."""
+        ...
+
+    def finished(self, place: int, result: Result) -> None:
+        """Tell how a picture went."""
+        ...
+
+    def stop(self) -> None:
+        """Tell all who take pictures that no more is to be started."""
+        ...
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more is to be started."""
+        ...
+
+
+class LocalWork:
+    """All the pictures of a plan, for this process alone."""
+
+    def __init__(self, pictures: int) -> None:
+        self._places = iter(range(pictures))
+        self.stopped = False
+
+    def take(self) -> int | None:
+        """Return the place of the next picture."""
+        return next(self._places, None)
+
+    def finished(self, place: int, result: Result) -> None:
+        """Do nothing: the pipeline has it."""
+
+    def stop(self) -> None:
+        """Start no more."""
+        self.stopped = True
+
+
+class _GivenUp(BaseException):
+    """Unwinds a picture in the middle, because the run ends; nothing of it is left behind."""
+
+
+class _Devices:
+    """Gives pictures a device that is free (`upscale.Turn`), each device in a thread of its own."""
+
+    held_rows = HELD_ROWS
+
+    def __init__(self, upscalers: Sequence[Upscaler]) -> None:
+        self._free: Queue[tuple[Upscaler, ThreadPoolExecutor]] = Queue()
+        self._threads = [ThreadPoolExecutor(1) for _ in upscalers]
+        for device in zip(upscalers, self._threads, strict=True):
+            self._free.put(device)
+
+    def run(self, upscaler: Upscaler, networks: Callable[[Upscaler], Made]) -> Made:
+        """Return what ``networks`` gives on the first device that is free."""
+        device = on_device, thread = self._free.get()
+        try:
+            return thread.submit(networks, on_device).result()
+        finally:
+            self._free.put(device)
+
+    def close(self) -> None:
+        """End the threads."""
+        for thread in self._threads:
+            thread.shutdown()
+
+
+class Pipeline:
+    """Runs a plan, in threads that end with the block; what they were at is given up without a trace.
+
+    Args:
+        items: the plan.
+        work: which of them are still to be taken.
+        upscalers: one for each device.
+        watch: follows each picture.
+        fail_fast: start no more when one fails, and none ahead of its turn.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        work: Work,
+        upscalers: Sequence[Upscaler],
+        watch: Watch,
+        *,
+        fail_fast: bool = False,
+    ) -> None:
+        self._items = items
+        self._work = work
+        self._watch = watch
+        self._fail_fast = fail_fast
+        self._room = max(available_memory(torch.device("cpu")) // 4, _LEAST_ROOM)
+        self._taken_room = 0
+        self._order: list[int] = []
+        self._finished: dict[int, Result] = {}
+        self._error: BaseException | None = None
+        self._stopping = False
+        self._next = threading.Lock()
+        self._changed = threading.Condition()
+        self._devices = _Devices(upscalers)
+        self._upscaler = replace(upscalers[0], turn=self._devices)
+        # For each device a picture that is on it and one that is decoded or encoded, and one more.
+        pictures = len(upscalers) if fail_fast else 2 * len(upscalers) + 1
+        self._threads = [
+            threading.Thread(target=self._take_pictures, daemon=True)
+            for _ in range(min(pictures, len(items)))
+        ]
+        self._working = len(self._threads)
+
+    def __enter__(self) -> Pipeline:
+        """Start."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Give up what is not finished, and wait until all is put away."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._devices.close()
+
+    def results(self) -> Iterator[Result]:
+        """Yield how each picture that was taken here went, in the order of the plan.
+
+        Raises:
+            BaseException: what a thread did not expect.
+        """
+        for position in range(len(self._items)):
+            with self._changed:
+                while not self._has(position):
+                    if self._working == 0:
+                        return
+                    self._changed.wait(_WAKE_SECONDS)
+                result = self._finished.pop(self._order[position])
+            yield result
+
+    def check(self) -> None:
+        """Raise what a thread did not expect, if there is such a thing."""
+        if self._error:
+            raise self._error
+
+    def _has(self, position: int) -> bool:
+        self.check()
+        return position < len(self._order) and self._order[position] in self._finished
+
+    def _take_pictures(self) -> None:
+        try:
+            while (place := self._take()) is not None:
+                result = self._result(self._items[place])
+                if self._fail_fast and result.error is not None:
+                    self._work.stop()
+                self._work.finished(place, result)
+                with self._changed:
+                    self._finished[place] = result
+                    self._taken_room -= self._needed(place)
+                    self._changed.notify_all()
+        except _GivenUp:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again by `results`
+            self._error = error
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify_all()
+
+    def _take(self) -> int | None:
+        """Return the place of the next picture as soon as there is room for it."""
+        with self._next:  # those who come later wait behind a large one
+            if self._stopping:
+                return None
+            place = self._work.take()
+            if place is None:
+                return None
+            needed = self._needed(place)
+            with self._changed:
+                self._order.append(place)
+                while self._taken_room and self._taken_room + needed > self._room and not self._stopping:
+                    self._changed.wait()
+                self._taken_room += needed
+            return None if self._stopping else place
+
+    def _needed(self, place: int) -> int:
+        item = self._items[place]
+        return 0 if item.error or item.done else self._upscaler.host_memory(item)
+
+    def _result(self, item: Item) -> Result:
+        if item.error:
+            return self._upscaler.finish(item, lambda share: None)
+        if self._work.stopped and not item.done:
+            return self._upscaler.not_started(item)
+        with self._watch(item) as progress:
+
+            def advance(share: float) -> None:
+                if self._stopping:
+                    raise _GivenUp
+                progress(share)
+
+            return self._upscaler.finish(item, advance)
