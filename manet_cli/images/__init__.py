@@ -13,6 +13,7 @@ from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
 from manet_cli.images.resizing import Resizer
 from manet_cli.images.rows import CollectedPhoto, HeldRows, RowSink
+from manet_cli.images.transfer import TransferCurves, transfer_curves
 from manet_cli.images.writing import open_output, read_record, room_beside, write_photo
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Photo",
     "Resizer",
     "RowSink",
+    "TransferCurves",
     "check_writable_as",
     "format_by_name",
     "format_for_suffix",
@@ -38,6 +40,7 @@ __all__ = [
     "room_beside",
     "to_float",
     "to_integer",
+    "transfer_curves",
     "unpremultiply",
     "write_photo",
 ]

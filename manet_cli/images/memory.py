@@ -60,10 +60,12 @@ def photo_of_image(image: Image.Image) -> Photo:
     Modes: grey, RGB and palette, each with or without transparency, and 16-bit grey. Raises InputError for
     others, such as CMYK.
     """
+    profile = image.info.get("icc_profile")
+    metadata = Metadata(icc_profile=profile if isinstance(profile, bytes) else None)
     if 0 in image.size:
         raise InputError("the image has no pixels: give one that has")
     if image.mode.startswith("I;16"):
-        return Photo(np.asarray(image).astype(np.uint16)[..., np.newaxis], None, Metadata())
+        return Photo(np.asarray(image).astype(np.uint16)[..., np.newaxis], None, metadata)
     if image.mode not in _PLAIN_MODES:
         raise InputError(f'the image has the mode {image.mode}: give image.convert("RGB") or convert("L")')
     mode = _PLAIN_MODES[image.mode]
@@ -73,8 +75,8 @@ def photo_of_image(image: Image.Image) -> Photo:
     if values.ndim == 2:
         values = values[..., np.newaxis]
     if mode in ("LA", "RGBA"):
-        return Photo(values[..., :-1], values[..., -1], Metadata())
-    return Photo(values, None, Metadata())
+        return Photo(values[..., :-1], values[..., -1], metadata)
+    return Photo(values, None, metadata)
 
 
 def image_of(photo: Photo, like: Image.Image) -> Image.Image:

@@ -16,6 +16,9 @@ __all__ = ["metadata_of", "turn_of"]
 
 _log = logging.getLogger(__name__)
 
+_SRGB_GAMMA = 1 / 2.2
+_SRGB_CORNERS = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # white, red, green, blue: x and y
+_SAME_COLOURS = 0.02
 _PHOTOSHOP_IPTC = 0x0404
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
@@ -32,6 +35,8 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
     except exif.CorruptTagsError as error:
         _log.warning("%s: its EXIF cannot be followed and is not kept: %s", name, error)
     profile = image.info.get("icc_profile")
+    if not profile and image.format == "PNG" and _has_odd_colours(image):
+        _log.warning("%s: its gAMA and cHRM chunks are not kept; an ICC profile would be", name)
     packet = jxl.box(file, b"xml ") if _is_plain_jxl(image) else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
@@ -57,6 +62,16 @@ def _iptc(image: Image.Image, content: bytes | None) -> bytes | None:
     parts = image.info.get("photoshop")
     found = parts.get(_PHOTOSHOP_IPTC) if isinstance(parts, dict) else None
     return found if isinstance(found, bytes) and found else None
+
+
+def _has_odd_colours(image: Image.Image) -> bool:
+    """Whether a PNG says, without a profile, that its colours are not sRGB's."""
+    if "srgb" in image.info:
+        return False
+    gamma, corners = image.info.get("gamma", _SRGB_GAMMA), image.info.get("chromaticity", _SRGB_CORNERS)
+    return abs(gamma - _SRGB_GAMMA) > _SAME_COLOURS or any(
+        abs(corner - srgb) > _SAME_COLOURS for corner, srgb in zip(corners, _SRGB_CORNERS, strict=True)
+    )
 
 
 def _is_plain_jxl(image: Image.Image) -> bool:

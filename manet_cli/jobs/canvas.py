@@ -10,7 +10,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from manet_cli.images import Photo, RowSink, premultiply, to_float, to_integer, unpremultiply
+from manet_cli.images import Photo, RowSink, to_float, to_integer, transfer_curves, unpremultiply
 from manet_cli.inference import RestoredTile
 
 __all__ = ["Canvas", "PhotoRows"]
@@ -24,7 +24,8 @@ class PhotoRows:
     """A photo as an engine's input (`inference.LowResolution`): RGB, and alpha as a second layer.
 
     Grey is repeated into three channels; colours are multiplied by alpha, so that what is invisible does not
-    bleed into what is visible. An alpha that is opaque everywhere needs no layer.
+    bleed into what is visible. An alpha that is opaque everywhere needs no layer. Numbers whose
+    colour profile has another transfer curve than sRGB, which the networks know, are recoded to it.
     """
 
     def __init__(self, photo: Photo) -> None:
@@ -35,6 +36,7 @@ class PhotoRows:
         self.height = photo.height
         self.width = photo.width
         self.layers = 1 if self.alpha is None else 2
+        self.curves = transfer_curves(photo.metadata.icc_profile, photo.pixels.shape[2])
         self._latest: tuple[tuple[int, int], Tensor] | None = None
 
     def rows(self, start: int, stop: int) -> Tensor:
@@ -48,12 +50,14 @@ class PhotoRows:
         return self._latest[1]
 
     def _floats(self, start: int, stop: int) -> Tensor:
-        pixels = self._photo.pixels[start:stop]
+        colours = to_float(self._photo.pixels[start:stop])
+        if self.curves is not None:
+            colours = self.curves.to_srgb(colours)
         if self.alpha is None:
-            layers = to_float(pixels)[None]
+            layers = colours[None]
         else:
-            alpha = self.alpha[start:stop]
-            layers = np.stack(np.broadcast_arrays(premultiply(pixels, alpha), to_float(alpha)[..., None]))
+            alpha = to_float(self.alpha[start:stop])[..., None]
+            layers = np.stack(np.broadcast_arrays(colours * alpha, alpha))
         tensor = torch.from_numpy(np.ascontiguousarray(layers)).permute(0, 3, 1, 2)
         return tensor.expand(-1, 3, -1, -1)
 
@@ -74,6 +78,7 @@ class Canvas:
     def __init__(self, photo: Photo, lr: PhotoRows, scale: int, sink: RowSink) -> None:
         self._scale = scale
         self._sink = sink
+        self._curves = lr.curves
         self._width = photo.width * scale
         self._has_alpha = photo.alpha is not None
         self._top = 0
@@ -102,6 +107,8 @@ class Canvas:
             alpha = np.clip(to_integer(layers[1].mean(axis=2), self._alpha.dtype.type), low, high)
             self._alpha[rows, columns] = alpha
             colours = unpremultiply(colours, to_float(alpha))
+        if self._curves is not None:
+            colours = self._curves.from_srgb(colours)
         self._pixels[rows, columns] = to_integer(colours, self._pixels.dtype.type)
         self._painted[rows] += width
         self._hand_out()

@@ -84,6 +84,7 @@ class ResultCheck:
 
     Args:
         lr: the input.
+        metadata: of the result.
         kernels: its kernels.
         scale: result pixels per input pixel along a side.
         kernel_size: side of the kernels.
@@ -91,15 +92,23 @@ class ResultCheck:
     """
 
     def __init__(
-        self, lr: LowResolution, kernels: Kernels, *, scale: int, kernel_size: int, registered: bool
+        self,
+        lr: LowResolution,
+        metadata: Metadata,
+        kernels: Kernels,
+        *,
+        scale: int,
+        kernel_size: int,
+        registered: bool,
     ) -> None:
+        self._metadata = metadata
         self._check = SelfCheck(lr, kernels, scale=scale, kernel_size=kernel_size, registered=registered)
 
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
         """Take the next rows: pixels (n, W, C) and alpha (n, W), as in a `Photo`."""
         for start in range(0, len(pixels), _ROWS):
             rows = slice(start, start + _ROWS)
-            part = PhotoRows(Photo(pixels[rows], None if alpha is None else alpha[rows], Metadata()))
+            part = PhotoRows(Photo(pixels[rows], None if alpha is None else alpha[rows], self._metadata))
             self._check.add(part.rows(0, part.height)[0])
 
     def report(self) -> CheckReport:

@@ -317,6 +317,7 @@ class Upscaler:
         lr = PhotoRows(photo)
         return ResultCheck(
             lr,
+            photo.metadata,
             self.blur.kernels(self.engine, lr),
             scale=self.scale,
             kernel_size=self.engine.kernel_size,

@@ -10,10 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from manet_cli.commands import options as shared
-from manet_cli.images import MAX_PIXELS, Metadata, Photo, format_by_name, read_photo, read_record, write_photo
+from manet_cli.images import (
+    MAX_PIXELS,
+    Metadata,
+    Photo,
+    format_by_name,
+    read_photo,
+    read_record,
+    transfer_curves,
+    write_photo,
+)
 from tests.commands.conftest import Manet, texture
 
 
@@ -276,6 +285,25 @@ def test_16_bit_colours_and_alpha_stay(manet: Manet, tmp_path: Path) -> None:
     visible = eight.alpha > 200  # what is nearly invisible is divided by its rounded alpha
     assert np.abs(sixteen.pixels / 257 - eight.pixels)[visible].max() <= 1.2
     assert len(np.unique(sixteen.pixels)) > 256
+
+
+def test_a_picture_in_linear_light_gives_the_same_picture(manet: Manet, tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    place = srgb.index(b"para" + bytes(4))
+    linear = srgb[:place] + b"curv" + bytes(28) + srgb[place + 32 :]
+    curves = transfer_curves(linear, 3)
+    assert curves is not None
+    plain = texture(20, 25).astype(np.uint16) * 257
+    light = np.rint(curves.from_srgb(plain / 65_535) * 65_535).astype(np.uint16)
+    photo = Photo(light, None, Metadata(icc_profile=linear))
+    write_photo(photo, tmp_path / "linear.tif", format_by_name("tiff"))
+    write_photo(Photo(plain, None, Metadata()), tmp_path / "plain.tif", format_by_name("tiff"))
+    files = tmp_path / "linear.tif", tmp_path / "plain.tif"
+    assert manet("upscale", *files, "--format", "tiff", "--precision", "fp32").code == 0
+    expected, result = (read_photo(tmp_path / f"{name}_x4.tif", name) for name in ("plain", "linear"))
+    assert result.metadata.icc_profile == linear
+    seen = curves.to_srgb(result.pixels / 65_535) * 255
+    assert np.abs(seen - expected.pixels / 257).max() < 0.3
 
 
 def test_metadata_is_kept(manet: Manet, tmp_path: Path) -> None:

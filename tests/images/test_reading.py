@@ -245,6 +245,22 @@ def test_nothing_is_made_up_where_there_is_no_metadata() -> None:
     assert (metadata.exif, metadata.icc_profile, metadata.xmp, metadata.dpi) == (None, None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("chunk", "odd"),
+    [
+        ((b"gAMA", struct.pack(">L", 45_455)), False),
+        ((b"gAMA", struct.pack(">L", 100_000)), True),
+        ((b"cHRM", struct.pack(">8L", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)), False),
+        ((b"cHRM", struct.pack(">8L", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)), True),
+    ],
+)
+def test_colours_that_only_a_png_can_describe_are_said_to_be_lost(
+    chunk: tuple[bytes, bytes], odd: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    agrees(png(8, 2, [bytes(range(6))], 2, chunk))
+    assert ("its gAMA and cHRM chunks are not kept" in caplog.text) == odd
+
+
 def test_imagemagicks_textual_exif_is_read() -> None:
     block = b"Exif\0\0" + exif_block(orientation=6)
     text = f"\nexif\n{len(block):8}\n{block.hex()}\n".encode()
