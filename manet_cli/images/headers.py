@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -18,6 +19,7 @@ __all__ = [
     "TIFF_SAMPLE_FORMAT",
     "TIFF_SIGNED",
     "avif_depth",
+    "content_of",
     "kind_of",
     "png_depth",
     "png_is_sound",
@@ -36,6 +38,14 @@ TIFF_SIGNED, TIFF_FLOAT = 2, 3
 _LONGEST_BRANDS = 256
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKED_AT_ONCE = 1 << 20
+
+
+def content_of(file: BinaryIO) -> bytes:
+    """Give all bytes of a file; those of one in memory are not copied."""
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()
+    file.seek(0)
+    return file.read()
 
 
 def kind_of(file: BinaryIO) -> str | None:

@@ -25,10 +25,8 @@ _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
 def metadata_of(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
     """Collect what is kept beside the pixels of a decoded image."""
-    block, content = None, None
-    if isinstance(image, TiffImageFile):
-        file.seek(0)
-        content = file.read()
+    block = None
+    content = headers.content_of(file) if isinstance(image, TiffImageFile) else None
     try:
         raw = _raw_exif(image, file) if content is None else exif.from_tiff(content)
         block = exif.cleaned(raw) if raw is not None else None

@@ -186,8 +186,7 @@ def _why_unknown(file: BinaryIO, name: str) -> str:
 
 def _unreadable_tiff(file: BinaryIO) -> str | None:
     """Say what the numbers of a TIFF are that Pillow does not know; None if they are not the reason."""
-    file.seek(0)
-    data = file.read()
+    data = headers.content_of(file)
     try:
         layout, first = tiff_structure.header(data)
         entries, _ = tiff_structure.directory(data, layout, first)
@@ -317,8 +316,7 @@ def _deep_arrays(
     image: Image.Image, file: BinaryIO, name: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Give pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
-    file.seek(0)
-    values = deep.read_pixels(file.read(), str(image.format), name)
+    values = deep.read_pixels(headers.content_of(file), str(image.format), name)
     if isinstance(image, TiffImageFile):
         values = _turned(values, image.tag_v2.get(headers.TIFF_ORIENTATION, 1))
     else:
