@@ -24,7 +24,7 @@ __all__ = ["KernelField", "interpolated_kernels", "kernel_field", "read_kernel_m
 Array = npt.NDArray[Any]
 
 _CONTENTS = ("kernels", "codes", "params")
-_BESIDE = ("basis", "scale", "stride", "height", "width")
+_BESIDE = ("basis", "offset", "scale", "stride", "height", "width")
 _SUM_TOLERANCE = {"kernels": 0.01, "codes": 0.1, "params": 0.01}
 _WIDEST = 50.0  # standard deviation in HR pixels that makes sense
 _LARGEST_PACKED = 2 << 30  # bytes of a compressed array, which must be read whole
@@ -98,8 +98,8 @@ def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> 
     Args:
         path: ``.npy`` of kernels (rows, columns, k, k), or of shapes (rows, columns, 3): standard deviations
             in HR pixels along two axes and the first one's angle in degrees; or ``.npz`` with such an array
-            called kernels or params, or one called codes (rows, columns, L) with its basis (k*k, L), and
-            perhaps scale, stride, height and width.
+            called kernels or params, or one called codes (rows, columns, L) with its basis (k*k, L) and
+            offset (k*k,), a kernel being basis @ code + offset; and perhaps scale, stride, height and width.
         scale: HR pixels per LR pixel.
         kernel_size: the k that the weights expect.
         basis: of the codes that the weights expect, (k*k, L).
@@ -148,12 +148,11 @@ def kernel_field(
             f"{name}: expected real numbers of shape ({expected}), "
             f"it holds {array.dtype} of shape {array.shape}"
         )
-    if content == "codes":
-        _check_basis(arrays.get("basis"), basis, name)
+    rebuilding = _rebuilding(arrays, basis, name) if content == "codes" else None
     if (made := _number(arrays, "scale", name)) not in (None, scale):
         raise UsageError(f"{name}: it was made for x{made}, the weights are for x{scale}")
     height, width = (_number(arrays, side, name) for side in ("height", "width"))
-    kernels = _KernelRows(array, content, scale, kernel_size, basis, name)
+    kernels = _KernelRows(array, content, scale, kernel_size, rebuilding, name)
     kernels.check()
     rows, columns = int(array.shape[0]), int(array.shape[1])
     size = (height, width) if height and width else None
@@ -161,17 +160,22 @@ def kernel_field(
 
 
 class _KernelRows:
-    """Rows of a map as kernels, whatever it holds."""
+    """Rows of a map as kernels, whatever it holds; codes with what rebuilds kernels from them."""
 
     def __init__(
-        self, array: Array, content: str, scale: int, kernel_size: int, basis: Tensor, name: str
+        self,
+        array: Array,
+        content: str,
+        scale: int,
+        kernel_size: int,
+        rebuilding: tuple[Tensor, Tensor] | None,
+        name: str,
     ) -> None:
         self._array = array
         self._content = content
         self._scale = scale
         self._size = kernel_size
-        # The kernel of the least norm that has a code.
-        self._inverse = torch.linalg.pinv(basis.double()) if content == "codes" else None
+        self._rebuilding = rebuilding
         self._name = name
 
     def __call__(self, start: int, stop: int) -> Tensor:
@@ -201,8 +205,9 @@ class _KernelRows:
         array = self._array[start:stop].astype(np.float64)
         # An infinity makes the sum one; a sum of both kinds is not-a-number.
         values = torch.from_numpy(array)
-        if self._inverse is not None:
-            values = values @ self._inverse
+        if self._rebuilding is not None:
+            inverse, offset = self._rebuilding
+            values = values @ inverse + offset
         elif self._content == "params":
             shapes = KernelShapes(*values.unbind(dim=-1))
             return gaussians_of(shapes, self._scale, self._size).double()
@@ -268,14 +273,20 @@ def _number(arrays: Mapping[str, Array], key: str, name: str) -> int | None:
     return int(array.reshape(-1)[0])
 
 
-def _check_basis(given: Array | None, basis: Tensor, name: str) -> None:
-    if given is None:
+def _rebuilding(arrays: Mapping[str, Array], basis: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Return what turns codes into kernels, (L, k*k) and (k*k,) in float64: codes @ first + second."""
+    given, offset = arrays.get("basis"), arrays.get("offset")
+    if given is None or offset is None:
         raise UsageError(
-            f"{name}: it holds codes without their basis; give the .npz that manet kernels writes"
+            f"{name}: it holds codes without their basis and offset; give the .npz of manet kernels"
         )
     same = given.shape == tuple(basis.shape) and given.dtype.kind == "f"
     if not same or not np.allclose(given, basis.cpu().numpy(), rtol=0, atol=1e-6):
         raise UsageError(f"{name}: its codes belong to other weights; give kernels or params instead")
+    if offset.shape != basis.shape[:1] or offset.dtype.kind != "f":
+        raise UsageError(f"{name}: its offset has shape {offset.shape}, expected {tuple(basis.shape[:1])}")
+    inverse = torch.linalg.pinv(basis.double().cpu())
+    return inverse, torch.from_numpy(offset.astype(np.float64))
 
 
 def interpolated_kernels(

@@ -65,6 +65,14 @@ def test_a_map_given_back_gives_the_same(manet: Manet, photo: Path) -> None:
     assert 0 < np.abs(found - plain).mean() < 3
 
 
+@pytest.mark.parametrize("form", ["--codes", "--params"])
+def test_shorter_forms_give_nearly_the_same(manet: Manet, photo: Path, form: str) -> None:
+    plain = pixels(upscale(manet, photo, "plain.png"))
+    assert manet("kernels", photo, form, "--out", photo.with_name("k.npz"), *FLOATS).code == 0
+    found = pixels(upscale(manet, photo, "short.png", "--kernel-map", photo.with_name("k.npz")))
+    assert np.abs(found - plain).mean() < 0.5
+
+
 def test_an_edited_map_is_used(manet: Manet, photo: Path) -> None:
     shapes = np.zeros((30, 41, 3), np.float32)
     shapes[...] = (2.5, 1.0, 30)

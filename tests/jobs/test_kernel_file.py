@@ -18,6 +18,7 @@ from manet_cli.jobs.kernel_file import KernelField, interpolated_kernels, read_k
 
 Array = npt.NDArray[Any]
 
+CODES = np.zeros((4, 5, 15))
 BASIS = torch.linalg.qr(torch.randn(441, 15, generator=torch.Generator().manual_seed(0)))[0]
 
 
@@ -67,11 +68,13 @@ def test_shapes_alone(tmp_path: Path) -> None:
 
 
 def test_codes(tmp_path: Path) -> None:
-    inside = (BASIS @ (BASIS.T @ torch.from_numpy(kernels()).reshape(-1, 441).T)).T  # what the codes can say
-    inside = inside / inside.sum(dim=1, keepdim=True)
-    codes = (inside @ BASIS).reshape(4, 5, 15).numpy()
-    field = read(saved(tmp_path / "c.npz", codes=codes, basis=BASIS.numpy()))
-    assert np.allclose(field.kernels(0, 4).reshape(-1, 441).numpy(), inside.numpy(), atol=1e-5)
+    flat = torch.from_numpy(kernels()).reshape(-1, 441)
+    outside = flat.mean(dim=0) - BASIS @ (BASIS.T @ flat.mean(dim=0))
+    expected = flat @ BASIS @ BASIS.T + outside
+    expected = expected / expected.sum(dim=1, keepdim=True)
+    codes = (flat @ BASIS).reshape(4, 5, 15).numpy()
+    path = saved(tmp_path / "c.npz", codes=codes, basis=BASIS.numpy(), offset=outside.numpy())
+    assert np.allclose(read(path).kernels(0, 4).reshape(-1, 441).numpy(), expected.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 5])
@@ -131,9 +134,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "scale": ({"kernels": kernels(), "scale": 2}, "made for x2"),
     "stride": ({"kernels": kernels(), "stride": 0}, "its stride"),
     "text": ({"kernels": kernels(), "stride": "3"}, "its stride"),
-    "no basis": ({"codes": np.zeros((4, 5, 15))}, "without their basis"),
-    "basis": ({"codes": np.zeros((4, 5, 15)), "basis": np.zeros((441, 15))}, "other weights"),
-    "codes": ({"codes": np.zeros((4, 5, 15)), "basis": BASIS.numpy()}, "sum to 0"),
+    "no basis": ({"codes": CODES}, "without their basis"),
+    "no offset": ({"codes": CODES, "basis": BASIS.numpy()}, "without their basis and offset"),
+    "basis": ({"codes": CODES, "basis": np.zeros((441, 15)), "offset": np.zeros(441)}, "other weights"),
+    "offset": ({"codes": CODES, "basis": BASIS.numpy(), "offset": np.zeros(21)}, "its offset"),
+    "codes": ({"codes": CODES, "basis": BASIS.numpy(), "offset": np.zeros(441)}, "sum to 0"),
 }
 
 
