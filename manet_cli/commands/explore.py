@@ -30,6 +30,7 @@ def explore(
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
+    max_pixels: shared.MaxPixels = shared.DEFAULT_MAX_PIXELS,
     overwrite: shared.Overwrite = False,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
@@ -46,13 +47,16 @@ def explore(
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
     part = parse_crop(crop) if crop is not None else None
-    options = ModelOptions(model, scale, device, precision, shared.parse_tile(tile, SMALLEST_TILE))
+    side = shared.parse_tile(tile, SMALLEST_TILE)
+    options = ModelOptions(model, scale, device, precision, side, downloads=reporter.progress)
     opened = open_model(options)
     opened.engine.require(estimator=True, restorer=True)
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()
     try:
-        job = plan_explore(input, output, opened, options, crop=part, overwrite=overwrite)
+        job = plan_explore(
+            input, output, opened, options, crop=part, overwrite=overwrite, max_pixels=max_pixels
+        )
         with reporter.progress(input) as progress:
             about = job.run(opened, progress)
     except ManetError as error:

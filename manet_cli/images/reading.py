@@ -29,7 +29,7 @@ MAX_PIXELS = 200_000_000
 """The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
 millions. Decoding that many takes up to 2 GB."""
 
-_RAISE_LIMIT = "make it smaller, or raise --max-pixels of manet upscale or manet kernels"
+_RAISE_LIMIT = "make it smaller, or raise --max-pixels of manet upscale, kernels or explore"
 _READ_BY_PILLOW = (*(entry.pillow_name for entry in FORMATS), "GIF")
 _KNOWN = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))

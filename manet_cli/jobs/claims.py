@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from manet_cli.atomic import check_folder
-from manet_cli.errors import ManetError, OutputError
+from manet_cli.errors import InputError, ManetError, OutputError, UsageError
 from manet_cli.images import format_for_suffix
 from manet_cli.jobs.names import existing_folder, folded, ignores_case
-from manet_cli.jobs.sources import Source
+from manet_cli.jobs.sources import STDIN, Source
 
-__all__ = ["Claims", "path_key"]
+__all__ = ["Claims", "check_outputs", "path_beside", "path_key"]
 
 
 def path_key(path: Path) -> str:
@@ -105,3 +105,51 @@ def _why_kept(path: Path) -> str:
         f"{path} exists and was not made from this input, weights and settings: "
         "give --overwrite or choose another -o"
     )
+
+
+def path_beside(name: str, ending: str) -> Path:
+    """Return the path of a result beside its input, ``-`` for standard input: the stem and an ending.
+
+    Raises:
+        InputError: the input's name is that of no file, such as "." or "".
+    """
+    source = Path("stdin" if name == STDIN else name)
+    if not source.name:
+        raise InputError(f"{name!r} is not a file: give a picture")
+    return source.with_name(f"{source.stem}{ending}")
+
+
+def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overwrite: bool) -> None:
+    """Check the outputs of one picture; nothing is written.
+
+    Args:
+        source: the picture; None for standard input.
+        outputs: the option that names each, and where it goes; None for one that is not wanted.
+        overwrite: files that exist may be replaced, but never the input.
+
+    Raises:
+        OutputError: an output exists, or is the input.
+        UsageError: two are one.
+    """
+    claimed: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if source is not None and (path_key(path) == path_key(source) or _same_file(path, source)):
+            raise OutputError(
+                f"{path} is the input, and inputs are never overwritten: choose another {option}"
+            )
+        other = claimed.setdefault(path_key(path), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} both name {path}: choose two names")
+        if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
+            raise OutputError(f"{path} is a folder: choose another {option}")
+        if os.path.lexists(path) and not overwrite:
+            raise OutputError(f"{path} exists: give --overwrite or choose another {option}")
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

@@ -12,12 +12,15 @@ from PIL import Image
 
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, OutputError, UsageError
+from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.evaluation.studies.compare import Crop
-from manet_cli.images import CollectedPhoto, Photo, read_photo, to_float, to_integer
+from manet_cli.images import MAX_PIXELS, CollectedPhoto, Photo, read_photo, to_float, to_integer
+from manet_cli.images.colour_map import colour_map, oklab_to_srgb
 from manet_cli.images.memory import array_of
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.engine import EstimatedCodes
 from manet_cli.jobs.canvas import Canvas, PhotoRows
+from manet_cli.jobs.claims import check_outputs, path_beside
 from manet_cli.jobs.explore_data import KernelBytes, KernelGatherer, Region
 from manet_cli.jobs.explore_html import explore_page
 from manet_cli.jobs.record import Record
@@ -31,6 +34,7 @@ MOST_PIXELS = 8_000_000
 """Pixels of the result that a page holds: above, its pictures outgrow what all browsers take."""
 
 _LONGEST_SIDE = 16383  # of a WebP picture
+_COLOURS = 17  # between which the page interpolates
 _SUFFIXES = (".html", ".htm")
 
 
@@ -66,9 +70,9 @@ class ExploreJob:
             ManetError: whatever is wrong; nothing is left behind.
         """
         scale = model.scale
-        with memory_reported(self.name):
-            prepare_folder(self.output.parent)
-            remove_leftovers(self.output.parent)
+        prepare_folder(self.output.parent)
+        remove_leftovers(self.output.parent)
+        with memory_reported(self.name), atomic_path(self.output) as temporary:
             gatherer = KernelGatherer(model.engine, scale, self.region)
             after, lr = self._restored(model.engine, scale, gatherer, progress)
             kernels = gatherer.finish(lr)
@@ -77,13 +81,12 @@ class ExploreJob:
             page = explore_page(
                 self.name, self._summary(scale), _note(kernels), self._fields(scale), kernels, encoded
             )
-            with atomic_path(self.output) as temporary:
-                try:
-                    temporary.write_bytes(page)
-                except OSError as error:
-                    raise OutputError(
-                        f"{self.output} cannot be written ({error.strerror}): free some space"
-                    ) from error
+            try:
+                temporary.write_bytes(page)
+            except OSError as error:
+                raise OutputError(
+                    f"{self.output} cannot be written ({error.strerror}): free some space"
+                ) from error
         return {
             "width": self.region.width * scale,
             "height": self.region.height * scale,
@@ -129,8 +132,17 @@ class ExploreJob:
 
     def _fields(self, scale: int) -> dict[str, object]:
         left, top, width, height = self._crop()
-        size = {"left": left, "top": top, "width": width, "height": height}
-        return {"name": self.name, "scale": scale, **size, "record": self.record.to_json()}
+        return {
+            "name": self.name,
+            "scale": scale,
+            "left": left,
+            "top": top,
+            "width": width,
+            "height": height,
+            "range": size_range(scale),
+            "colours": oklab_to_srgb(colour_map(_COLOURS)).tolist(),
+            "record": self.record.to_json(),
+        }
 
 
 def plan_explore(
@@ -141,6 +153,7 @@ def plan_explore(
     *,
     crop: Crop | None,
     overwrite: bool,
+    max_pixels: int = MAX_PIXELS,
 ) -> ExploreJob:
     """Check where a picture's page goes, and read the picture.
 
@@ -151,24 +164,21 @@ def plan_explore(
         options: what the model was opened with.
         crop: the part to show; None for all.
         overwrite: replace an output that exists.
+        max_pixels: larger pictures are refused.
 
     Raises:
         UsageError: the output's suffix is not .html.
-        OutputError: the output exists, or the page would be too large.
+        OutputError: the output exists or is the input, or the page would be too large.
         InputError: the picture cannot be read, or has no such part.
     """
     path = None if name == STDIN else Path(name)
-    source = path or Path("stdin")
-    target = Path(output) if output else source.with_name(f"{source.stem}_x{model.scale}_explore.html")
+    target = Path(output) if output else path_beside(name, f"_x{model.scale}_explore.html")
     if target.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"--output {target}: a page is written as .html")
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder: choose another --output")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: give --overwrite or choose another --output")
+    check_outputs(path, {"--output": target}, overwrite=overwrite)
     with memory_reported(name):
         data = read_input(path, name)
-        photo = read_photo(data, "standard input" if path is None else name)
+        photo = read_photo(data, "standard input" if path is None else name, max_pixels)
     shown = Region(*crop) if crop else Region(0, 0, photo.width, photo.height)
     if shown.left + shown.width > photo.width or shown.top + shown.height > photo.height:
         part = ",".join(map(str, crop or ()))
@@ -183,14 +193,15 @@ def plan_explore(
         "tile": "auto" if options.tile is None else options.tile,
         "exact": options.exact,
     }
+    shown_name = "stdin" if path is None else path.name
     return ExploreJob(
-        os.fsencode(source.name).decode("utf-8", "replace"),
+        os.fsencode(shown_name).decode("utf-8", "replace"),
         _cut(photo, excerpt),
         (photo.width, photo.height),
         (excerpt.left, excerpt.top),
         shown.within(excerpt),
         target,
-        Record.of(source.name, data, model.sha256, settings),
+        Record.of(shown_name, data, model.sha256, settings),
     )
 
 

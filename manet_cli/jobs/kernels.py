@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.images import MAX_PIXELS, Photo, read_photo
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.canvas import PhotoRows
-from manet_cli.jobs.claims import path_key
+from manet_cli.jobs.claims import check_outputs, path_beside
 from manet_cli.jobs.kernel_maps import MapWriter, check_kernel_map, check_map_size, kernel_map_shape, open_map
 from manet_cli.jobs.kernel_picture import draw_kernel_picture, survey_for_picture
 from manet_cli.jobs.setup import OpenModel
@@ -192,11 +191,11 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
     engine = model.engine
     engine.require(estimator=True)
     path = None if request.name == STDIN else Path(request.name)
-    target = _array_path(request, path, model.scale) if request.array else None
+    target = _array_path(request, model.scale) if request.array else None
     picture = Path(request.picture) if request.picture is not None else None
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError(f"--picture {picture}: pictures of the blur are written as .png")
-    _check_outputs(path, {"--out": target, "--picture": picture}, overwrite=request.overwrite)
+    check_outputs(path, {"--out": target, "--picture": picture}, overwrite=request.overwrite)
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):
@@ -222,11 +221,10 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
     return KernelsJob(photo, PhotoRows(photo), model, array, picture, about, title)
 
 
-def _array_path(request: KernelsRequest, path: Path | None, scale: int) -> Path:
+def _array_path(request: KernelsRequest, scale: int) -> Path:
     suffix = ".npz" if request.content == "codes" else ".npy"
-    source = path or Path("stdin")
     if request.output is None:
-        return source.with_name(f"{source.stem}_x{scale}_{request.content}{suffix}")
+        return path_beside(request.name, f"_x{scale}_{request.content}{suffix}")
     target = Path(request.output)
     if target.suffix.lower() not in (".npy", ".npz"):
         raise UsageError(f"--out {target}: arrays are written as .npy, or as .npz with where they come from")
@@ -250,29 +248,3 @@ def _array(request: KernelsRequest, path: Path, photo: Photo, engine: Engine) ->
             photo.height, photo.width, values, stride=stride, dtype=dtype, large=request.large
         )
     return KernelArray(path, content, (rows, columns, *values), stride, dtype, size)
-
-
-def _check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overwrite: bool) -> None:
-    """Refuse outputs that exist, are one, or are the input."""
-    claimed: dict[str, str] = {}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        if source is not None and (path_key(path) == path_key(source) or _same_file(path, source)):
-            raise OutputError(
-                f"{path} is the input, and inputs are never overwritten: choose another {option}"
-            )
-        other = claimed.setdefault(path_key(path), option)
-        if other != option:
-            raise UsageError(f"{other} and {option} both name {path}: choose two names")
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder: choose another {option}")
-        if os.path.lexists(path) and not overwrite:
-            raise OutputError(f"{path} exists: give --overwrite or choose another {option}")
-
-
-def _same_file(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False

@@ -19,8 +19,6 @@ WIDTH, HEIGHT = 112, 75
 SHIFT, PAGE_UP, PAGE_DOWN, ESCAPE, HOME = "\ue008", "\ue00e", "\ue00f", "\ue00c", "\ue011"
 LEFT, UP, RIGHT, DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
 HOSTILE = "<img src=x onerror='window.pwned=1'><script>window.pwned=1<\N{DIVISION SLASH}script>&$.png"
-# Red of the kernel's colours, and the share of the largest value that it stands for.
-RED, SHARE = (10, 70, 130, 195, 255), (0, 0.25, 0.5, 0.75, 1)
 
 
 @pytest.fixture
@@ -46,8 +44,17 @@ def point(page: Browser) -> tuple[int, int]:
 
 def painted_kernel(page: Browser) -> npt.NDArray[np.float64]:
     """The values that the colours of the kernel's picture stand for, the largest being 1."""
-    reds = np.asarray(canvas(page, "#kernel"))[..., 0]
-    return np.asarray(np.interp(reds, RED, SHARE), np.float64)
+    return shares(page, canvas(page, "#kernel"))
+
+
+def shares(page: Browser, picture: Image.Image) -> npt.NDArray[np.float64]:
+    """Where colours lie on the scale from low (0) to high (1)."""
+    stops = np.array(page.run("return JSON.parse(document.getElementById('data').textContent).colours"))
+    fine = np.linspace(0, 1, 1001)
+    scale = np.stack([np.interp(fine, np.linspace(0, 1, len(stops)), part) for part in stops.T], axis=1)
+    colours = np.asarray(picture, np.float64)[..., :3]
+    distance = np.abs(colours[..., None, :] - scale).sum(axis=-1)
+    return np.asarray(fine[distance.argmin(axis=-1)], np.float64)
 
 
 def canvas(page: Browser, selector: str) -> Image.Image:
@@ -194,11 +201,13 @@ def test_overlays(page: Browser) -> None:
     page.click("[value=size]")
     assert visible("#colours")
     assert text(page, "#legend-title") == "Blur size"
-    # The larger the blur, the yellower.
     shapes = page.run("return [[20, 60], [80, 20], [50, 33]].map(([x, y]) => explore.shapeAt(x, y))")
-    sizes = [shape["sigmaX"] * shape["sigmaY"] for shape in shapes]
-    reds = np.asarray(canvas(page, "#colours"))[[60, 20, 33], [20, 80, 50], 0]
-    assert np.argsort(sizes).tolist() == np.argsort(reds).tolist()
+    low, high = 0.7**0.5, 10**0.5  # the range of training at x4
+    painted = shares(page, canvas(page, "#colours").crop((0, 0, 90, 70)))[[60, 20, 33], [20, 80, 50]]
+    for shape, share in zip(shapes, painted, strict=True):
+        assert share == pytest.approx(
+            ((shape["sigmaX"] * shape["sigmaY"]) ** 0.5 - low) / (high - low), abs=0.02
+        )
     page.click("[value=angle]")
     assert text(page, "#ticks") == "0°45°90°135°180°"
     before = picture(page)

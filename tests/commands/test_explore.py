@@ -308,6 +308,10 @@ def test_equal_runs_give_equal_bytes_and_outputs_are_kept(manet: Manet, photo: P
         (["missing.png"], 1, "missing.png"),
         (["photo.png", "-o", "page.pdf"], 2, "written as .html"),
         (["photo.png", "-o", "below.html"], 1, "is a folder"),
+        (["photo.png", "-o", "photo.html", "--overwrite"], 1, "never overwritten"),
+        ([""], 1, "is not a file"),
+        (["x" * 247 + ".png"], 1, "shorter"),
+        (["photo.png", "--max-pixels", "1000"], 1, "--max-pixels"),
         (["photo.png", "--crop", "1,2,3"], 2, "expected X,Y,W,H"),
         (["photo.png", "--crop", "0,0,42,30"], 1, "41x30"),
         (["photo.png", "-s", "3"], 2, "x2"),
@@ -325,8 +329,11 @@ def test_errors(
 ) -> None:
     monkeypatch.chdir(photo.parent)
     Path("below.html").mkdir()
+    os.link("photo.png", "photo.html")
+    os.link("photo.png", "x" * 247 + ".png")
+    before = sorted(os.listdir())
     outcome = manet("explore", *arguments, "--model", small, "--device", "cpu")
     assert (outcome.code, outcome.stdout) == (code, "")
     assert sentence in outcome.stderr
     assert outcome.stderr.count("\n") == 1
-    assert sorted(os.listdir()) == ["below.html", "photo.png", "small.safetensors"]
+    assert sorted(os.listdir()) == before

@@ -83,6 +83,9 @@ def test_what_exists_is_kept(manet: Manet, photo: Path) -> None:
     ("arguments", "code"),
     [
         (["missing.png"], 1),
+        ([""], 1),
+        (["."], 1),
+        (["x" * 247 + ".png"], 1),
         (["photo.png", "--out", "k.txt"], 2),
         (["photo.png", "--picture", "p.jpg"], 2),
         (["photo.png", "--codes", "--params"], 2),
@@ -103,10 +106,12 @@ def test_errors(
     monkeypatch.chdir(photo.parent)
     Path("below").mkdir()
     Path("below/there.npy").touch()
+    os.link("photo.png", "x" * 247 + ".png")
     outcome = manet("kernels", *arguments)
     assert (outcome.code, outcome.stdout) == (code, "")
     assert "Traceback" not in outcome.stderr
-    assert sorted(os.listdir()) == ["below", "photo.png"]
+    assert "This is a bug" not in outcome.stderr
+    assert sorted(os.listdir()) == ["below", "photo.png", "x" * 247 + ".png"]
 
 
 def test_npz_tells_where_it_comes_from(manet: Manet, photo: Path) -> None:

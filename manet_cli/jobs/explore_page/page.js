@@ -49,9 +49,9 @@
   });
   const shapeAt = (x, y) => shapeOfPlace(placeOf(x, y));
 
-  // Colours that stay apart with every common colour deficiency: one scale from dark blue to light yellow, and
-  // a circle from blue over light and orange to dark.
-  const RISING = [[10, 30, 80], [70, 85, 120], [130, 130, 125], [195, 180, 105], [255, 235, 70]];
+  // Colours that stay apart with every common colour deficiency: one scale that gets lighter all the way, and a
+  // circle from blue over light and orange to dark.
+  const RISING = data.colours;
   const CIRCLE = [[0, 95, 185], [240, 238, 230], [220, 105, 0], [45, 38, 48], [0, 95, 185]];
   const colour = (stops, share) => {
     const position = limited(share, 0, 1) * (stops.length - 1);
@@ -59,8 +59,7 @@
     return stops[index].map((value, i) => value + (stops[index + 1][i] - value) * (position - index));
   };
   // Blur sizes are coloured on one range for all pictures: that of training, standard deviations.
-  const smallest = Math.sqrt(0.175 * scale);
-  const largest = Math.sqrt(2.5 * scale);
+  const [smallest, largest] = data.range;
   const OVERLAYS = {
     size: {
       title: "Blur size",
@@ -149,8 +148,7 @@
 
   // Ellipses on a grid, enlarged so that the widest nearly touch; where it is flat dashed and faint.
   const spacing = Math.max(Math.ceil(Math.max(width, height) / 20), 2);
-  const widest = Math.sqrt(2.5 * scale) / scale;
-  const enlarged = (0.48 * spacing) / widest;
+  const enlarged = (0.48 * spacing) / (largest / scale);
   const mark = Math.max(0.7, spacing / 4);
   const glyphs = get("glyphs");
   glyphs.setAttribute("viewBox", `0 0 ${width} ${height}`);
