@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from manet_cli.errors import DeviceError, UsageError
-from manet_cli.inference import choose_device, choose_precision
+from manet_cli.inference import choose_device, choose_devices, choose_precision
+from manet_cli.inference.device import exact_convolutions
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -101,3 +102,30 @@ def test_auto_precision_on_gpus(major: int, expected: torch.dtype, monkeypatch: 
 
 def test_auto_precision_on_metal() -> None:
     assert choose_precision(torch.device("mps")) == torch.float32
+
+
+def test_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cuda(monkeypatch, 3)
+    cuda = [torch.device("cuda", index) for index in range(3)]
+    assert choose_devices("cuda") == cuda
+    assert choose_devices("cuda:2,0") == [cuda[2], cuda[0]]
+    assert choose_devices("cuda:1") == [cuda[1]]
+    assert choose_devices("auto") == [cuda[0]]
+    with pytest.raises(DeviceError, match="3 CUDA devices"):
+        choose_devices("cuda:0,3")
+    for name in ("cuda:0,0", "cuda:0,", "cuda:,1", "cuda:0,x", "cpu:0,1"):
+        with pytest.raises(UsageError, match="--device"):
+            choose_devices(name)
+    with_cuda(monkeypatch, 0)
+    with pytest.raises(DeviceError, match="0 CUDA devices"):
+        choose_devices("cuda")
+
+
+def test_convolutions_stay_exact_until_the_last_thread_is_out() -> None:
+    flags = torch.backends.cudnn
+    before = flags.deterministic, flags.allow_tf32
+    with exact_convolutions:
+        with exact_convolutions:
+            assert (flags.deterministic, flags.allow_tf32) == (True, False)
+        assert (flags.deterministic, flags.allow_tf32) == (True, False)
+    assert (flags.deterministic, flags.allow_tf32) == before

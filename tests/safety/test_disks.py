@@ -24,7 +24,7 @@ NOBODY = 65534
 NO_ROOM, TOO_LARGE = "No space left on device", "File too large"
 # What is refused, the format, and whether only a soak is thorough enough for it.
 FULL = [
-    (reason, format, (reason, format) not in ((NO_ROOM, "png"), (TOO_LARGE, "tiff"), (TOO_LARGE, "webp")))
+    (reason, format, (reason, format) not in ((NO_ROOM, "png"), (TOO_LARGE, "webp")))
     for reason in (NO_ROOM, TOO_LARGE)
     for format in ("png", "tiff", "jpeg", "webp", "avif", "bmp")
 ]

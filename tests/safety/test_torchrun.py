@@ -17,7 +17,7 @@ from PIL import Image
 from tests.commands.conftest import texture
 from tests.safety.conftest import Forks, contents
 
-PICTURES = 30
+PICTURES = 20
 
 
 def torchrun(*arguments: str | Path) -> subprocess.Popen[str]:

@@ -1,0 +1,69 @@
+"""Several devices: two engines on the CPU stand for two GPUs."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from manet_cli.images import format_by_name
+from manet_cli.inference import choose_devices
+from manet_cli.jobs import setup
+from manet_cli.jobs.blur import BlurOptions
+from manet_cli.jobs.pipeline import run_plan
+from manet_cli.jobs.plan import Item
+from manet_cli.jobs.setup import ModelOptions, open_on_devices, open_upscaler
+from manet_cli.jobs.sources import Source
+from manet_cli.jobs.upscale import Progress
+from tests.commands.conftest import texture
+from tests.safety.conftest import contents
+
+
+def test_pictures_are_the_same_on_whichever_device(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ModelOptions(str(weights), None, "cpu", "auto", None)
+    png = format_by_name("png")
+    upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
+    monkeypatch.setattr(setup, "choose_devices", lambda name: choose_devices("cpu") * 3)
+    assert open_on_devices(upscaler, options, pictures=1) == [upscaler]
+    upscalers = open_on_devices(upscaler, options, pictures=2)
+    assert len({id(one.engine) for one in upscalers}) == 2
+
+    sources = [tmp_path / f"{i}.png" for i in range(8)]
+    for i, path in enumerate(sources):
+        Image.fromarray(np.roll(texture(40, 50), i, axis=0)).save(path)
+    for name, used in (("one", [upscaler]), ("two", upscalers)):
+        items = [Item(Source(str(path), path), tmp_path / name / path.name) for path in sources]
+        results = list(run_plan(items, used, unwatched))
+        assert [(result.item, result.status) for result in results] == [(item, "done") for item in items]
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_picture_that_is_stopped_leaves_nothing(tmp_path: Path, weights: Path) -> None:
+    """Also of its kernel map, and of those that are decoded already."""
+    options = ModelOptions(str(weights), None, "cpu", "auto", 16)
+    png = format_by_name("png")
+    upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
+    source = tmp_path / "a.png"
+    Image.fromarray(texture(80, 90)).save(source)
+    out = tmp_path / "out"
+    item = Item(Source(str(source), source))
+    items = [replace(item, output=out / f"{i}.png", kernels=out / f"{i}.npy") for i in range(5)]
+    running = run_plan(items, [upscaler], unwatched)
+    assert next(running).status == "done"
+    running.close()
+    left = set(contents(out))
+    assert {"0.png", "0.npy"} <= left
+    assert left <= {f"{i}.{suffix}" for i in range(5) for suffix in ("png", "npy")}
+    assert len(left) < 10
+    for name in left:
+        assert {name.replace("png", "npy"), name.replace("npy", "png")} <= left
+
+
+def unwatched(item: Item) -> nullcontext[Progress]:
+    return nullcontext(lambda share: None)
