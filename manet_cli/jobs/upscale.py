@@ -30,6 +30,7 @@ from manet_cli.jobs.blur import Blur
 from manet_cli.jobs.canvas import Canvas, PhotoRows
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
+from manet_cli.jobs.memory import needed_memory
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.record import Record
 from manet_cli.jobs.self_check import BothSinks, CheckReport, ResultCheck
@@ -38,8 +39,6 @@ from manet_cli.jobs.soundness import sound_tiles
 from manet_cli.jobs.sources import STDIN
 
 __all__ = ["AT_ONCE", "HELD_ROWS", "Progress", "Result", "Turn", "Upscaler", "read_input"]
-
-_ENCODING = {"webp": 10}  # times the pixels' bytes; 3 for the other formats, all measured on Pillow 13
 
 HELD_ROWS = 64 << 20
 """Bytes of a result that may wait for the encoder until the device is free for the next picture."""
@@ -218,14 +217,8 @@ class Upscaler:
         except InputError as error:
             return Result(item, "failed", self.scale, error=error)
         result = self.result_of(item.header)
-        width, height = result.width, result.height
-        channels = item.header.channels + item.header.has_alpha
-        canvas = width * height * channels * item.header.bits // 8
-        # The canvas, what encoding it takes, the input twice, and the tile at work.
-        layers = 1 + item.header.has_alpha
-        tile = self.engine.working_memory(item.header.height, item.header.width, layers)
-        memory = canvas * (1 + _ENCODING.get(self.format.name, 3)) + 2 * canvas // self.scale**2 + tile
-        return Result(item, "planned", self.scale, width, height, memory=memory)
+        memory = needed_memory(self.engine, item.header, result, self.format)
+        return Result(item, "planned", self.scale, result.width, result.height, memory=memory)
 
     def host_memory(self, item: Item) -> int:
         """Return about how many bytes of the host a picture takes from reading to renaming."""

@@ -1,0 +1,44 @@
+"""How much memory a picture will take, before anything is done."""
+
+from __future__ import annotations
+
+from manet_cli.images import Header, ImageFormat
+from manet_cli.inference import Engine
+
+__all__ = ["needed_memory"]
+
+_PROGRAM = 300_000_000  # Python, PyTorch and the weights
+_CODE = 15 * 4  # bytes of a pixel's kernel code
+_FLOATS = 3 * 4  # bytes of a pixel's colours as the networks take them
+# What writing takes, in bytes of the whole result (measured on 12 megapixels); PNG and TIFF take a few rows.
+_WRITING = {"jpeg": 1.5, "webp": 5.0, "avif": 15.0, "bmp": 3.0}
+
+
+def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageFormat) -> int:
+    """Return about how many bytes a run will take at most.
+
+    It holds the input whole and of all else a row of tiles; but JPEG, WebP, AVIF and BMP are encoded from the
+    whole result.
+
+    Args:
+        engine: runs it.
+        header: of the input.
+        result: what it becomes.
+        fmt: of the output.
+    """
+    pixels = header.width * header.height
+    channels = header.channels + header.has_alpha
+    photo = pixels * channels * header.bits // 8
+    # The decoder's picture, a copy of ours, and ours.
+    reading = 2 * photo + pixels * (4 if channels > 2 else channels) * header.bits // 8
+    layers = 1 + header.has_alpha
+    tile, halo = engine.restorer_tiles(layers)
+    rows = min(tile + 2 * halo if tile else header.height, header.height)
+    scale = engine.restorer.footprint.scale
+    tiles = (
+        rows * header.width * (_CODE + 3 * _FLOATS * layers)
+        + min(tile or header.height, header.height) * header.width * scale**2 * channels * header.bits // 8
+        + engine.working_memory(header.height, header.width, layers)
+    )
+    writing = int(result.width * result.height * channels * _WRITING.get(fmt.name, 0.0))
+    return _PROGRAM + max(reading, photo + tiles + writing)
