@@ -12,6 +12,7 @@ _CODE = 15 * 4  # bytes of a pixel's kernel code
 _FLOATS = 3 * 4  # bytes of a pixel's colours as the networks take them
 # What writing takes, in bytes of the whole result (measured on 12 megapixels); PNG and TIFF take a few rows.
 _WRITING = {"jpeg": 1.5, "webp": 5.0, "avif": 15.0, "bmp": 3.0}
+_LARGEST_JPEG = 400_000_000  # beyond it the result lies on the disk, and JPEG takes no copy of its own
 
 
 def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageFormat) -> int:
@@ -41,4 +42,6 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
         + engine.working_memory(header.height, header.width, layers)
     )
     writing = int(result.width * result.height * channels * _WRITING.get(fmt.name, 0.0))
+    if fmt.name == "jpeg":
+        writing = min(writing, _LARGEST_JPEG)
     return _PROGRAM + max(reading, photo + tiles + writing)
