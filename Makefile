@@ -3,10 +3,12 @@
 # make soak   kill runs and damage pictures, thousands of times; half an hour
 # make test-browser   the page of manet explore in headless Chromium (Debian: chromium-driver)
 # make wheel  build the wheel, and use it from an empty environment in another folder
+# make test-versions   run the tests with the oldest and with the newest versions of all that we depend on;
+#             TORCH=torch==2.13.0 takes that PyTorch in both, TESTS=tests/weights a part of the tests
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-browser soak wheel clean
+.PHONY: demo test test-versions test-browser soak wheel clean
 
 demo: .venv/runtime
 	.venv/bin/python examples/demo.py
@@ -23,13 +25,25 @@ soak: .venv/development
 test-browser: .venv/development
 	.venv/bin/python -m pytest --require-browser tests/browser
 
+test-versions:
+	for versions in oldest newest; do \
+	  $(PYTHON) -m venv build/$$versions && \
+	  $(PYTHON) tests/floors.py > build/oldest.txt && \
+	  sed 's/==[^;]*//' build/oldest.txt > build/newest.txt && \
+	  echo "$(TORCH)" > build/torch.txt && \
+	  build/$$versions/bin/python -m pip install --quiet --disable-pip-version-check --upgrade \
+	    --constraint build/torch.txt --requirement build/$$versions.txt --editable . pytest && \
+	  build/$$versions/bin/python -m pip list --disable-pip-version-check && \
+	  build/$$versions/bin/python -m pytest $(TESTS) || exit 1; \
+	done
+
 wheel: .venv/development
 	rm -rf dist build/wheel
 	.venv/bin/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv build/wheel
 	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
 	cp examples/chelsea_small.png build/wheel/photo.png
-	cd build/wheel && bin/manet weights verify && bin/manet upscale photo.png --overwrite && bin/manet explore photo.png --overwrite && bin/python -m manet_cli --version
+	cd build/wheel && bin/manet weights verify && bin/manet doctor && bin/manet upscale photo.png --overwrite && bin/manet explore photo.png --overwrite && bin/python -m manet_cli --version
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -90,7 +90,7 @@ class Examination:
         versions: package -> version; None where it is not installed.
         platform: the system and the processor's architecture.
         devices: the CPU first.
-        auto: what ``auto`` would choose: device, precision, tile (0: none), reason.
+        auto: what ``auto`` would choose: device, precision, tile (0: none; None: it does not work), reason.
         photo: width and height of the photo of the estimates.
         estimates: how long it will take.
         weights: name -> shipped, cached or missing.
@@ -231,7 +231,11 @@ def _examined(
     device: torch.device, build: Callable[[], BlindModel], reference: Tensor | None
 ) -> tuple[Device, Tensor | None]:
     """Try all number formats on a device; also give the float32 result."""
-    free = available_memory(device)
+    try:
+        free = available_memory(device)
+        name, total = _description(device)
+    except Exception as error:  # noqa: BLE001 - a broken driver can raise anything
+        name, free, total = f"unknown ({type(error).__name__})", 0, None
     probes = []
     for precision in PRECISIONS:
         probed, result = probe(build, device, precision, reference)
@@ -241,7 +245,6 @@ def _examined(
     untiled = Engine(build(), torch.device("cpu"), tile=0)
     bytes_per_pixel = untiled.working_memory(1000, 1000, layers=1) / 1e6
     side = math.isqrt(int(free / 2 / bytes_per_pixel))
-    name, total = _description(device)
     threads = torch.get_num_threads() if device.type == "cpu" else None
     return Device(str(device), name, threads, free, total, side, tuple(probes)), reference
 
@@ -268,19 +271,20 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
     device = choose_device()
     dtype = choose_precision(device)
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
-    tile, _ = Engine(build(), device, dtype).restorer_tiles()
-    found.auto = {
-        "device": str(device),
-        "precision": precision,
-        "tile": tile,
-        "reason": explain_auto(),
+    found.auto = {"device": str(device), "precision": precision, "tile": None, "reason": explain_auto()}
+    works = {
+        examined.device: [probe.precision for probe in examined.probes if probe.error is None]
+        for examined in found.devices
     }
-    chosen = next(found_device for found_device in found.devices if found_device.device == str(device))
-    works = [probe.precision for probe in chosen.probes if probe.error is None]
-    if precision not in works:
-        advice = f"give --precision {works[0]}" if works else "give another --device"
-        found.problems.append(f"auto would choose {precision} on {device}, which does not work: {advice}")
+    if precision not in works[str(device)]:
+        other = next(name for name, working in works.items() if working)
+        formats = works[str(device)]
+        advice = f"--precision {formats[0]}" if formats else f"--device {other}"
+        found.problems.append(
+            f"auto would choose {precision} on {device}, which does not work: give {advice}"
+        )
         return
+    found.auto["tile"], _ = Engine(build(), device, dtype).restorer_tiles()
     for family in _ESTIMATED_FAMILIES:
         for scale in (4, 2, 3):
             try:

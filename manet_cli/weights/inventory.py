@@ -9,7 +9,7 @@ from manet_cli.weights.cache import Receipt, receipts
 from manet_cli.weights.files import Weights
 from manet_cli.weights.manifest import Entry, load_manifest
 from manet_cli.weights.pull import cached
-from manet_cli.weights.resolve import find_entry, is_weight_file, load_weights
+from manet_cli.weights.resolve import find_entry, is_weight_file, load_weights, locate_weights
 from manet_cli.weights.sources import is_source
 
 __all__ = ["describe_weights", "list_weights", "names_here"]
@@ -84,6 +84,8 @@ def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
         fields = _entry_fields(entry, {receipt.source: receipt for receipt in receipts()})
         if entry.source and cached(entry.source) is None:
             return fields
+    elif is_source(name):
+        fields["path"] = str(locate_weights(name, scale).path)
     weights, used_at = load_weights(name, scale)
     return fields | {"scale": used_at, **_contents(weights)}
 
@@ -91,12 +93,10 @@ def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
 def _contents(weights: Weights) -> dict[str, object]:
     fields: dict[str, object] = {"sha256": weights.sha256}
     fields["layout"] = "published" if weights.published else "manet_cli"
-    total = 0
     for part, config in (("estimator", weights.config.estimator), ("restorer", weights.config.restorer)):
         tensors = [tensor for key, tensor in weights.tensors.items() if key.startswith(f"{part}.")]
         fields[part] = None if config is None else dataclasses.asdict(config)
         fields[f"{part}_parameters"] = sum(tensor.numel() for tensor in tensors)
-        total += sum(tensor.numel() for tensor in tensors)
-    fields["parameters"] = total
+    fields["parameters"] = sum(tensor.numel() for tensor in weights.tensors.values())
     fields["number_formats"] = sorted({str(t.dtype).removeprefix("torch.") for t in weights.tensors.values()})
     return fields

@@ -140,6 +140,30 @@ def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.problems == ["PyTorch about CUDA: The NVIDIA driver on your system is too old"]
 
 
+def test_a_broken_gpu(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch says that it is there, and everything that is done with it fails."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("CUDA driver error: unknown error")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", broken)
+    outcome = manet("doctor", "--json")
+    found = object_of(outcome)
+    cpu, gpu = found["devices"]
+    assert (cpu["device"], gpu["device"], gpu["memory_free"]) == ("cpu", "cuda:0", 0)
+    assert all(tried["error"] for tried in gpu["probes"])
+    assert probes(found)["fp32"]["error"] is None
+    assert (found["auto"]["device"], found["auto"]["precision"]) == ("cuda:0", "bf16")
+    assert "compute capability 9.0 multiplies bfloat16" in found["auto"]["reason"]
+    assert (outcome.code, found["estimates"]) == (0, [])
+    assert "auto would choose bf16 on cuda:0, which does not work: give --device cpu" in outcome.stderr
+    assert any(line.startswith("cuda:0: unknown") for line in manet("doctor").lines)
+
+
 def test_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     extras = tomllib.loads(text)["project"]["optional-dependencies"]

@@ -74,3 +74,18 @@ def test_published_weights_are_described_and_not_fetched(manet: Manet, cache: Pa
     assert manet("weights", "show", "https://example.org/w.pth").code == 3
     assert manet("weights", "pull", "hf://me/w.pth").code == 2
     assert not cache.exists()
+
+
+def test_the_manifest_counts_as_the_published_layout_does() -> None:
+    """Parameters of files that nobody has seen, against those of networks of the published setting."""
+    from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+
+    for scale in (2, 3, 4):
+        parts = {
+            "published-stage1": BlindConfig(MANetConfig(), None),
+            "published-stage2": BlindConfig(None, RRDBSFTConfig(scale=scale)),
+            "published": BlindConfig(MANetConfig(), RRDBSFTConfig(scale=scale)),
+        }
+        for family, config in parts.items():
+            count = sum(tensor.numel() for tensor in BlindModel(config).state_dict().values())
+            assert find_entry(family, scale).parameters == count

@@ -356,7 +356,10 @@ WRONG: dict[str, tuple[Change, str]] = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_content(wrong: str, small_tensors: dict[str, Tensor], tmp_path: Path) -> None:
     change, expected = WRONG[wrong]
-    save_file(change(small_tensors), tmp_path / "wrong.safetensors")
+    try:
+        save_file(change(small_tensors), tmp_path / "wrong.safetensors")
+    except KeyError:
+        pytest.skip("this version of safetensors has no such numbers")
     assert expected in refused(tmp_path / "wrong.safetensors")
 
 

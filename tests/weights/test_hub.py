@@ -170,5 +170,5 @@ def test_without_a_network(hub: Hub, tmp_path: Path, safetensors_file: Path) -> 
         other.files["/me/mine/resolve/main/x3.safetensors"] = Remote(safetensors_file.read_bytes())
         outcome = manet("weights", "pull", source, "--accept-unverified")
         assert outcome["code"] == 3
-        assert "does not seem to be served by a Hugging Face Hub endpoint" in outcome["stderr"]
-        assert "HF_ENDPOINT" in outcome["stderr"]
+        assert "the Hub cannot be reached" in outcome["stderr"]
+        assert "check the connection, HTTPS_PROXY and HF_ENDPOINT" in outcome["stderr"]
