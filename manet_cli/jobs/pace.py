@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manet_cli.errors import ManetError
 from manet_cli.images import Header, Photo, read_photo, write_photo
 from manet_cli.inference import memory_reported
+from manet_cli.jobs.blur import Blur, sigma_kernel
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.plan import Item
@@ -60,6 +61,10 @@ def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
     Returns:
         How fast that went; None if no picture is known that can be read.
     """
+    if upscaler.blur.given is not None:
+        # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
+        kernel = sigma_kernel("1", upscaler.scale, upscaler.engine.kernel_size).kernel
+        upscaler = replace(upscaler, blur=Blur(upscaler.blur.settings, kernel=kernel))
     for item in sorted(_to_do(items), key=_distance):
         name = item.source.name
         started = time.perf_counter()

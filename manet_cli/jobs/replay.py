@@ -173,8 +173,10 @@ def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:
     kind, _, value = blur.partition(" ")
     if kind == "sigma":
         return [f"--sigma={value}"]
-    if kind not in ("kernel", "kernel-map"):
+    if blur == "estimated":
         return []
+    if kind not in ("kernel", "kernel-map"):
+        raise InputError(f"{output} was made with a blur that is not known here, {blur!r}")
     if kernel is None:
         raise InputError(f"{output} was made with a blur from a file: give that with --kernel")
     if kind == "kernel-map":

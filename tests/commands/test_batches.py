@@ -73,7 +73,8 @@ def test_fail_fast(manet: Manet, three: Path) -> None:
     outcome = manet("upscale", "a.png", "b.png", "c.png", "--fail-fast")
     assert outcome.lines == ["a_x4.png"]
     assert "1 done, 1 failed, 1 not started" in outcome.stderr
-    manet("upscale", "c.png", "b.png", "a.png")
+    outcome = manet("upscale", "c.png", "b.png", "a.png")
+    assert outcome.lines == ["c_x4.png"], outcome.stderr
     assert sorted(Path().glob("*_x4.png")) == [Path("a_x4.png"), Path("c_x4.png")]
 
 
@@ -214,6 +215,14 @@ def test_a_dry_run_measures_what_can_be_read(manet: Manet, three: Path) -> None:
     assert [line["status"] for line in outcome.json] == ["planned", "planned"]
     assert outcome.json[0]["estimated_seconds"] > 0
     assert "pixels of a.png" in outcome.stderr
+
+
+def test_a_dry_run_with_kernels_from_a_file(manet: Manet, three: Path) -> None:
+    """They fit the whole picture only, and what is measured is a part of one."""
+    Image.fromarray(texture(60, 90)).save("large.png")
+    manet("kernels", "large.png", "-o", "k.npy")
+    (line,) = manet("upscale", "large.png", "--kernel-map", "k.npy", "-n", "--json").json
+    assert line["estimated_seconds"] > 0
 
 
 def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,7 @@ def test_what_holds_no_record(manet: Manet, here: Path) -> None:
         {"output": "/etc/passwd", "overwrite": True},
         {"scale": ["4", "--overwrite"]},
         {"scale": 4, "strange": 1},
+        {"scale": 4, "blur": "guessed"},
     ],
 )
 def test_a_record_cannot_name_other_options(manet: Manet, here: Path, settings: dict[str, object]) -> None:
