@@ -26,7 +26,7 @@ __all__ = [
 INK, MUTED, FAINT, PAPER = "#1D2733", "#55616D", "#D5DAE0", "#FFFFFF"
 ACCENT = "#D55E00"  # told from the map's colours by everybody: Okabe and Ito, "Color Universal Design", 2008
 
-_SMOOTH = 2
+_SMOOTH = 3
 """Shapes are drawn so many times as large and made small again, which smooths their edges."""
 
 Point = tuple[float, float]

@@ -199,7 +199,8 @@ def _mapped(file: IO[bytes], shape: Shape, dtype: str) -> np.memmap[Any, np.dtyp
 def _pack(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Write arrays as a .npz file; equal arrays give equal bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
+        for name, given in arrays.items():
+            array = np.asarray(given, order="C")
             header = io.BytesIO()
             np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
@@ -207,4 +208,4 @@ def _pack(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
                 rows = max(_COPIED // max(array[:1].nbytes, 1), 1) if array.ndim else 1
                 for start in range(0, len(array) if array.ndim else 1, rows):
                     part = array[start : start + rows] if array.ndim else array
-                    member.write(np.ascontiguousarray(part).tobytes())
+                    member.write(part.tobytes())

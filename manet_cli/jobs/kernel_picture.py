@@ -40,7 +40,8 @@ _PANEL = (824, 880)
 _LEGEND_LEFT = _MARGIN + _PANEL[0] + 32
 _LEGEND_WIDTH = _PAGE - _MARGIN - _LEGEND_LEFT
 _CELL = 36  # pixels between ellipses
-_SAMPLES, _SAMPLE_PIXEL, _SAMPLES_HEIGHT = 6, 9, 284
+_SAMPLES, _SAMPLE_PIXEL, _SMALL_SAMPLE_PIXEL = 6, 9, 6
+_LOW_PANEL = 340  # below this, there is room for the samples beside the legend
 _SMOOTHING = 4  # pixels to each side that a colour is averaged over
 _DETAIL, _DETAIL_RADIUS, _DETAIL_LIMIT = 0.6, 22, 0.2
 
@@ -66,8 +67,11 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str) -> bytes:
     lines = [line for sentence in survey.summary.words() for line in wrapped(sentence, _PANEL[0], 15)]
     top = 88 + 21 * max(len(lines), 3)
     width, height = fitted(survey.width, survey.height, *_PANEL)
-    below = top + max(height, LEGEND_HEIGHT) + 24
-    sheet = Sheet(_PAGE, below + _SAMPLES_HEIGHT)
+    beside = height < _LOW_PANEL
+    below = top + (height if beside else max(height, LEGEND_HEIGHT)) + 24
+    pixel = _SMALL_SAMPLE_PIXEL if beside else _SAMPLE_PIXEL
+    side = survey.kernels.shape[-1] - survey.scale + 1
+    sheet = Sheet(_PAGE, max(below + side * pixel + 122, top + LEGEND_HEIGHT + _MARGIN))
     sheet.text((_MARGIN, 28), shortened(f"The blur of {plain(name)}", _PANEL[0], 25), size=25, bold=True)
     for number, line in enumerate(lines):
         sheet.text((_MARGIN, 68 + 21 * number), line, size=15, colour=MUTED)
@@ -76,7 +80,7 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str) -> bytes:
     panel = _Panel(sheet, survey, _MARGIN, top, width, height)
     panel.draw(photo)
     draw_legend(sheet, survey.summary, survey.scale, (_LEGEND_LEFT, top), _LEGEND_WIDTH, panel.unit)
-    _draw_samples(sheet, survey, panel, below)
+    _draw_samples(sheet, survey, panel, below, _PANEL[0] if beside else _PAGE - 2 * _MARGIN, pixel)
     file = io.BytesIO()
     sheet.finish().save(file, "PNG")
     return file.getvalue()
@@ -140,13 +144,15 @@ class _Panel:
         return np.asarray(smooth[0], np.float64)
 
 
-def _draw_samples(sheet: Sheet, survey: KernelSurvey, panel: _Panel, top: float) -> None:
-    """Draw some kernels enlarged, and mark where they are."""
+def _draw_samples(
+    sheet: Sheet, survey: KernelSurvey, panel: _Panel, top: float, width: float, pixel: int
+) -> None:
+    """Draw some kernels, ``pixel`` pixels for each of theirs, and mark where they are."""
     sheet.text((_MARGIN, top), "Some of the kernels, enlarged", size=17, bold=True)
     # The last s - 1 rows and columns are left empty by the placement.
     side = survey.kernels.shape[-1] - survey.scale + 1
-    shown = side * _SAMPLE_PIXEL
-    step = (_PAGE - 2 * _MARGIN - shown) / (_SAMPLES - 1)
+    shown = side * pixel
+    step = (width - shown) / (_SAMPLES - 1)
     for number, (label, row, column) in enumerate(_chosen(survey)):
         left, badge = _MARGIN + step * number, str(number + 1)
         values = survey.kernels[row, column, :side, :side].double().numpy()
@@ -156,11 +162,11 @@ def _draw_samples(sheet: Sheet, survey: KernelSurvey, panel: _Panel, top: float)
         sheet.picture(image, left, top + 32, smooth=False)
         sheet.box(left, top + 32, shown, shown, FAINT)
         sigma_x, sigma_y, theta = shape = survey.shape(row, column)
-        draw_ellipse(sheet, (left + shown / 2, top + 32 + shown / 2), shape, _SAMPLE_PIXEL, ACCENT)
+        draw_ellipse(sheet, (left + shown / 2, top + 32 + shown / 2), shape, pixel, ACCENT)
         _draw_badge(sheet, panel.place(row, column), badge)
         below = top + 32 + shown + 10
         _draw_badge(sheet, (left + 11, below + 10), badge)
-        sheet.text((left + 30, below + 1), label, size=15)
+        sheet.text((left + 30, below + 1), label, size=14)
         angle = f", {theta:.0f}\u00b0" if sigma_x > 1.1 * sigma_y else ""
         sheet.text((left, below + 27), f"{sigma_x:.2f} by {sigma_y:.2f}{angle}", size=13, colour=MUTED)
 
@@ -194,7 +200,7 @@ def _chosen(survey: KernelSurvey) -> list[tuple[str, int, int]]:
         choose("long", places, (ratio - longest).abs())
         # Weighed by how long: opposite directions score lowest.
         turned = torch.deg2rad(2 * (shapes.theta - survey.shape(*chosen[-1][1:])[2]))
-        choose("long, another way", places, torch.cos(turned) * ratio.clamp(max=longest))
+        choose("long, turned", places, torch.cos(turned) * ratio.clamp(max=longest))
     places = (~survey.trusted).nonzero()
     middle = torch.tensor(survey.trusted.shape) / 2
     choose("flat: a guess", places, (places - middle).square().sum(dim=1))

@@ -169,9 +169,10 @@ class KernelsJob:
         is lost in them, and given back by the offset.
         """
         basis = self.model.engine.kernel_code.basis.double().cpu()
-        flat = mean.flatten()
-        offset = flat - basis @ (basis.T @ flat)
-        return {"basis": basis.float().numpy(), "offset": offset.float().numpy()}
+        # The same again where it is orthonormal, as principal components are.
+        inverse = torch.linalg.pinv(basis).T
+        offset = mean.flatten() - inverse @ (basis.T @ mean.flatten())
+        return {"basis": inverse.float().numpy(), "offset": offset.float().numpy()}
 
 
 def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> KernelsJob:

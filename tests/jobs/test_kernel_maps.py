@@ -17,7 +17,7 @@ VALUES = torch.arange(13 * 9 * 3, dtype=torch.float32).reshape(13, 9, 3)
 
 def write(path: Path, stride: int) -> None:
     shape = (-(-13 // stride), -(-9 // stride), 3)
-    beside = {"scale": np.array(4), "model": np.array("weights"), "basis": np.eye(3, dtype=np.float32)}
+    beside = {"scale": np.array(4), "model": np.array("weights"), "basis": np.arange(6.0).reshape(3, 2).T}
     with open_map(
         path, shape, MapWriter, stride=stride, dtype="float32", name="params", beside=lambda: beside
     ) as writer:
@@ -36,7 +36,7 @@ def test_pieces_come_together(tmp_path: Path, suffix: str, stride: int) -> None:
     if suffix == ".npz":
         assert loaded.files == ["scale", "model", "basis", "params"]
         assert (int(loaded["scale"]), str(loaded["model"])) == (4, "weights")
-        assert np.array_equal(loaded["basis"], np.eye(3))
+        assert np.array_equal(loaded["basis"], [[0, 2, 4], [1, 3, 5]])
         loaded.close()
     assert os.listdir(tmp_path) == [path.name]
 
