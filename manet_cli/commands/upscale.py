@@ -60,8 +60,9 @@ def upscale(
         str | None,
         typer.Option(
             "--size",
-            metavar="WxH|Wx|xH",
-            help="Resample the result to this width or height, or to fit both; its aspect stays.",
+            metavar="WxH|Wx|xH|xF.F",
+            help="Resample the result to this width or height, or to fit both, or to a factor with a point, "
+            "such as x2.5, at the next larger scale; its aspect stays.",
         ),
     ] = None,
     recursive: shared.Recursive = False,

@@ -14,6 +14,7 @@ from manet_cli.jobs.blur import BlurOptions, open_blur
 from manet_cli.jobs.size import parse_size
 from manet_cli.jobs.upscale import Upscaler
 from manet_cli.weights import Downloads, load_weights
+from manet_cli.weights.resolve import is_weight_file
 
 __all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscaler"]
 
@@ -135,6 +136,8 @@ def open_upscaler(
             f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
         )
     result_size = None if size is None else parse_size(size)
+    if result_size is not None and options.scale is None and not is_weight_file(options.model):
+        options = dataclasses.replace(options, scale=result_size.scale)
     first = str(choose_devices(options.device)[0])
     opened = open_model(dataclasses.replace(options, device=first))
     engine = opened.engine
@@ -185,7 +188,9 @@ def open_on_devices(upscaler: Upscaler, options: ModelOptions, pictures: int) ->
     dtype = choose_precision(devices[0], options.precision)
     precision = next(name for name, known in PRECISIONS.items() if known == dtype)
     others = (
-        open_model(dataclasses.replace(options, device=str(device), precision=precision))
+        open_model(
+            dataclasses.replace(options, scale=upscaler.scale, device=str(device), precision=precision)
+        )
         for device in devices[1:]
     )
     return [upscaler, *(dataclasses.replace(upscaler, engine=other.engine) for other in others)]

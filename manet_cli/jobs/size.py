@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from manet_cli.errors import OutputError, UsageError
 from manet_cli.images import Header
 
 __all__ = ["ResultSize", "parse_size"]
 
+_FACTOR = re.compile(r"x\d{1,2}\.\d{1,4}")
 _PATTERN = re.compile(r"(?P<width>\d{1,9})?(?:x(?P<height>\d{1,9})?)?")
 # Beyond this a plain enlargement of the result shows; a second run does it better.
 _LARGEST_ENLARGEMENT = 2
@@ -17,28 +20,40 @@ _LARGEST_ENLARGEMENT = 2
 
 @dataclass(frozen=True)
 class ResultSize:
-    """Bounds of a result; its aspect is always that of the input.
+    """Bounds of a result, or how many times as large as the input it is; its aspect is always the input's.
 
     Attributes:
         width: pixels that it may be wide; None if only the height matters.
         height: pixels that it may be high; None if only the width matters.
+        factor: result pixels per input pixel along a side; None if there are bounds.
     """
 
-    width: int | None
-    height: int | None
+    width: int | None = None
+    height: int | None = None
+    factor: Fraction | None = None
 
     def __str__(self) -> str:
         """Return it as a user may type it."""
+        if self.factor is not None:
+            return f"x{float(self.factor)}"
         return f"{self.width or ''}x{self.height or ''}"
 
-    def of(self, enlarged: Header) -> Header:
-        """Return what a super-resolved picture becomes: the largest within the bounds.
+    @property
+    def scale(self) -> int | None:
+        """The smallest scale that reaches the factor, 4 at most; None if there are bounds."""
+        return None if self.factor is None else min(4, max(2, math.ceil(self.factor)))
+
+    def of(self, enlarged: Header, scale: int) -> Header:
+        """Return what a picture that was super-resolved by `scale` becomes: the largest within the bounds.
 
         Raises:
             OutputError: that is more than twice the super-resolved picture.
         """
         width, height = enlarged.width, enlarged.height
-        if self.width is not None and (self.height is None or self.width * height <= self.height * width):
+        if self.factor is not None:
+            share = self.factor / scale
+            across, down = (_rounded(side * share.numerator, share.denominator) for side in (width, height))
+        elif self.width is not None and (self.height is None or self.width * height <= self.height * width):
             across, down = self.width, _rounded(height * self.width, width)
         else:
             assert self.height is not None
@@ -52,16 +67,21 @@ class ResultSize:
 
 
 def parse_size(text: str) -> ResultSize:
-    """Return the size that ``--size`` names: W or Wx (a width), xH (a height) or WxH (both, as bounds).
+    """Return the size that ``--size`` names.
+
+    W or Wx is a width, xH a height, WxH both, as bounds; x2.5, with a point, is a factor.
 
     Raises:
         UsageError: it is none of that.
     """
+    if _FACTOR.fullmatch(text.lower()) and (factor := Fraction(text[1:])):
+        return ResultSize(factor=factor)
     match = _PATTERN.fullmatch(text.lower())
     sides = [int(side) if side else None for side in match.groups()] if match else [None, None]
     if sides == [None, None] or 0 in sides:
         raise UsageError(
-            f"--size {text}: expected WxH, Wx or xH in pixels, such as 3000x2000, 3000x or x2000"
+            f"--size {text}: expected WxH, Wx or xH in pixels, such as 3000x2000, 3000x or x2000, or a "
+            "factor with a point, such as x2.5"
         )
     return ResultSize(*sides)
 

@@ -200,7 +200,7 @@ class Upscaler:
             OutputError: the size asked for makes no sense.
         """
         enlarged = _enlarged(header, self.scale)
-        return enlarged if self.size is None else self.size.of(enlarged)
+        return enlarged if self.size is None else self.size.of(enlarged, self.scale)
 
     def record_of(self, name: str, data: bytes) -> Record:
         """Return the record of an output made from an input's content."""

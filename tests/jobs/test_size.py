@@ -10,7 +10,7 @@ from manet_cli.jobs.size import parse_size
 
 
 def size(text: str, width: int, height: int) -> tuple[int, int]:
-    result = parse_size(text).of(Header(width, height, 3, False, 8))
+    result = parse_size(text).of(Header(width, height, 3, False, 8), 4)
     return result.width, result.height
 
 
@@ -56,7 +56,35 @@ def test_much_more_than_the_result_is_refused() -> None:
 
 
 def test_what_it_is_called_can_be_parsed() -> None:
-    for text in ("300x", "x300", "300x200"):
+    for text in ("300x", "x300", "300x200", "x2.5", "x0.75"):
         assert str(parse_size(text)) == text
         assert parse_size(str(parse_size(text))) == parse_size(text)
     assert str(parse_size("0300")) == "300x"
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "expected"),
+    [
+        ("x2.5", 3, (375, 250)),
+        ("x1.5", 2, (225, 150)),
+        ("x2.0", 2, (300, 200)),
+        ("x0.5", 2, (75, 50)),
+        ("x3.333", 4, (500, 333)),
+        ("X6.0", 4, (900, 600)),
+    ],
+)
+def test_a_factor_is_of_the_input_at_the_next_larger_scale(
+    text: str, scale: int, expected: tuple[int, int]
+) -> None:
+    size = parse_size(text)
+    assert size.scale == scale
+    result = size.of(Header(150 * scale, 100 * scale, 3, False, 8), scale)
+    assert (result.width, result.height) == expected
+
+
+def test_bounds_choose_no_scale_and_a_factor_has_its_limit() -> None:
+    assert parse_size("300x").scale is None
+    with pytest.raises(OutputError, match=r"--size x8\.5 makes 1275x850"):
+        parse_size("x8.5").of(Header(600, 400, 3, False, 8), 4)
+    with pytest.raises(UsageError, match="a factor with a point"):
+        parse_size("x0.0")
