@@ -20,6 +20,7 @@ __all__ = [
     "TIFF_SIGNED",
     "avif_depth",
     "content_of",
+    "gif_is_whole",
     "kind_of",
     "png_depth",
     "png_is_sound",
@@ -37,6 +38,7 @@ TIFF_SIGNED, TIFF_FLOAT = 2, 3
 
 _LONGEST_BRANDS = 256
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GIF_FRAME, _GIF_EXTENSION, _GIF_TRAILER = b",!;"
 _CHECKED_AT_ONCE = 1 << 20
 
 
@@ -144,6 +146,32 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
             return
         yield kind, position + 8, length
         position += 12 + length
+
+
+def gif_is_whole(file: BinaryIO) -> bool:
+    """Tell whether a GIF file goes on to its trailer; Pillow reads the frames that are there without it."""
+
+    def skip_colours(flags: int) -> None:
+        if flags & 0x80:
+            file.seek(3 << (flags & 7) + 1, os.SEEK_CUR)
+
+    def skip_blocks() -> None:
+        while length := file.read(1)[0]:
+            file.seek(length, os.SEEK_CUR)
+
+    try:
+        file.seek(10)
+        skip_colours(file.read(3)[0])
+        while (kind := file.read(1)[0]) != _GIF_TRAILER:
+            if kind == _GIF_FRAME:
+                skip_colours(file.read(9)[8])
+            elif kind != _GIF_EXTENSION:
+                return False
+            file.seek(1, os.SEEK_CUR)  # the extension's label, or the size of LZW codes
+            skip_blocks()
+    except IndexError:
+        return False
+    return True
 
 
 def avif_depth(file: BinaryIO) -> int:

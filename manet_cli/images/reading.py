@@ -216,7 +216,8 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
         raise InputError(
             f"{name} is in CMYK colours without a profile that tells which: convert it to RGB in an editor"
         )
-    if image.format == "PNG" and not headers.png_is_whole(file):
+    whole = {"PNG": headers.png_is_whole, "GIF": headers.gif_is_whole}.get(image.format or "")
+    if whole and not whole(file):
         raise InputError(f"{name} is cut off before its end: copy or export it again")
     if turn_of(image, file) >= 5:
         width, height = height, width

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-__all__ = ["damaged", "whole_files"]
+__all__ = ["damaged", "other_files", "whole_files"]
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 _WAYS = ("flip", "cut", "swap", "drop", "insert", "zero")
 
@@ -55,6 +58,12 @@ def whole_files() -> dict[str, bytes]:
         "colour.avif": saved(colour, "AVIF"),
         "clear.avif": saved(clear, "AVIF"),
     }
+
+
+def other_files() -> dict[str, bytes]:
+    """Pictures that other programs wrote, by name: 16 bits, CMYK, many compressions, HEIC, JPEG XL, ..."""
+    kinds = (".png", ".jpg", ".tif", ".webp", ".avif", ".gif", ".heic", ".jxl")
+    return {path.name: path.read_bytes() for path in sorted(FIXTURES.iterdir()) if path.suffix in kinds}
 
 
 def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
