@@ -1,6 +1,6 @@
 """``python -m manet_cli``."""
 
-from manet_cli.cli import main
+from manet_cli.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -23,7 +23,7 @@ from manet_cli.commands.train import train
 from manet_cli.commands.upscale import upscale
 from manet_cli.errors import ManetError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 _STDOUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
@@ -88,3 +88,12 @@ def main() -> None:
             "This is a bug; run again with MANET_DEBUG=1 to see where."
         )
         sys.exit(1)
+
+
+def run() -> None:
+    """Be the process: `main`, whose exit code no signal changes once everything is done."""
+    try:
+        main()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)

@@ -44,7 +44,7 @@ def become_manet(request: dict[str, Any]) -> None:
 
     cli.app = unblocked  # type: ignore[assignment]
     sys.argv = ["manet", *request["arguments"]]
-    cli.main()
+    cli.run()
 
 
 def warm_up() -> None:
