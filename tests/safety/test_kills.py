@@ -51,9 +51,11 @@ def test_kills(batch: Batch, tmp_path: Path, forks: Forks, soak: bool) -> None:
     originals = contents(batch.folder / "in")
     arguments = [*batch.arguments, "-o", out, "--save-kernels", out]
     killed = dict.fromkeys(SIGNALS, 0)
+    window = batch.seconds  # follows how long a run takes at the moment
     while sum(killed.values()) < (90 if soak else 4):
         number = chance.choice((signal.SIGKILL, *SIGNALS))
-        ended = forks(*arguments, signal=number, delay=chance.uniform(0, batch.seconds))
+        ended = forks(*arguments, signal=number, delay=chance.uniform(0, window))
+        window = min(window * (1.2 if ended.code else 0.7), batch.seconds)
         assert ended.code in (0, SIGNALS[number]), ended.stderr
         killed[number] += ended.code != 0
         assert contents(batch.folder / "in") == originals
@@ -75,12 +77,13 @@ def test_kills_while_old_results_are_replaced(batch: Batch, tmp_path: Path, fork
     chance, old, out = random.Random(1), tmp_path / "old", tmp_path / "out"
     assert forks(*batch.arguments, "-o", old, "--sigma", "2").code == 0
     before, after = contents(old), batch.whole
-    killed = 0
+    killed, window = 0, batch.seconds
     while killed < (10 if soak else 1):
         shutil.copytree(old, out)
         number = chance.choice(list(SIGNALS))
-        delay = chance.uniform(0, batch.seconds)
+        delay = chance.uniform(0, window)
         ended = forks(*batch.arguments, "-o", out, "--overwrite", signal=number, delay=delay)
+        window = min(window * (1.2 if ended.code else 0.7), batch.seconds)
         killed += ended.code != 0
         finished = {name: c for name, c in contents(out).items() if not name.endswith(".manet-tmp")}
         assert finished.keys() == before.keys()
