@@ -138,9 +138,10 @@ class BatchMaker:
         cache, size = self.cache, self.recipe.crop_size
         device = cache.pixels.device
         steps = torch.arange(size, device=device)
-        start = (cache.starts[draws.photo] + draws.top * cache.widths[draws.photo] + draws.left).to(device)
-        width = cache.widths[draws.photo].to(device)
-        bits = draws.orientation.to(device)[:, None]
+        width = cache.widths[draws.photo]
+        start = _sent(cache.starts[draws.photo] + draws.top * width + draws.left, device)
+        width = _sent(width, device)
+        bits = _sent(draws.orientation, device)[:, None]
         transpose, flip, mirror = bits & 1, (bits >> 1) & 1, (bits >> 2) & 1
         # Row i of the patch is row or, transposed, column i of the crop, counted from either end.
         rows = torch.where(flip == 1, size - 1 - steps, steps)
@@ -153,16 +154,15 @@ class BatchMaker:
     def degrade(self, crops: Tensor, draws: Draws, step: int) -> Batch:
         """Blur, subsample and spoil the crops of this process, on the device."""
         recipe, device = self.recipe, self.device
-        image = crops.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
-        shapes = draws.shapes.reshape(-1, 3).to(
-            device, torch.float64 if device.type != "mps" else torch.float32
-        )
+        image = _sent(crops, device).permute(0, 3, 1, 2).float() / 255
+        shapes = draws.shapes.reshape(-1, 3)
+        shapes = _sent(shapes.float() if device.type == "mps" else shapes, device)
         kernels = anisotropic_kernels(*shapes.unbind(dim=1), scale=recipe.scale)
         kernels = kernels.reshape(-1, 2, KERNEL_SIZE, KERNEL_SIZE)
         lr = apply_blur_and_subsample(image, kernels[:, 0], recipe.scale, border="valid")
         second = None
         if recipe.blur.variant_share:
-            second = _beyond_line(draws.line, recipe.lr_patch).to(device)
+            second = _sent(_beyond_line(draws.line, recipe.lr_patch), device)
             other = apply_blur_and_subsample(image, kernels[:, 1], recipe.scale, border="valid")
             lr = torch.where(second[:, None], other, lr)
         if recipe.degradation.noise:
@@ -170,7 +170,7 @@ class BatchMaker:
         if recipe.degradation.jpeg_share:
             lr = _with_jpeg(lr, draws.quality)
         hr = image[:, :, _MARGIN : _MARGIN + recipe.patch_size, _MARGIN : _MARGIN + recipe.patch_size]
-        true_kernel = draws.true_kernel.to(device, non_blocking=True) == 1
+        true_kernel = _sent(draws.true_kernel, device) == 1
         return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel)
 
     def _noise(self, levels: Tensor, lr: Tensor, step: int) -> Tensor:
@@ -178,7 +178,7 @@ class BatchMaker:
         generator = torch.Generator(self.device).manual_seed(_seed(self.recipe.seed, step))
         shape = (self.recipe.batch_size, *lr.shape[1:])
         unit = sample_noise(shape, 255, generator)[self.shard.rank :: self.shard.size]
-        return unit * (levels.to(unit) / 255)[:, None, None, None]
+        return unit * _sent(levels.to(unit.dtype) / 255, unit.device)[:, None, None, None]
 
     def _draw_crops(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw a photo and a place in it for each patch, the one with most texture of some."""
@@ -219,6 +219,11 @@ class BatchMaker:
         shapes[:, 0] = torch.where(shares, along.low + (along.high - along.low) * numbers[1], shapes[:, 0])
         shapes[:, 1] = torch.where(shares, across.low + (across.high - across.low) * numbers[2], shapes[:, 1])
         return shapes
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on the device, without waiting for the device where that is safe (not on Metal)."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def _seed(seed: int, step: int) -> int:

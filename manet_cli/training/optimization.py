@@ -55,7 +55,6 @@ class Optimizer:
         """Learn from a loss; return the norm that its gradient had before it was clipped."""
         for group in self.adam.param_groups:
             group["lr"] = rate
-        self.adam.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.adam)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self._clip)
@@ -70,6 +69,8 @@ class Optimizer:
             self.adam.step()
         elif bool(finite):
             self.adam.step()
+        # Freed before the next step begins: in a recorded graph their memory is used again.
+        self.adam.zero_grad(set_to_none=True)
         return norm
 
 
