@@ -83,12 +83,17 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock file `path`, whose folder exists, while the block runs; wait for whoever else holds it.
 
-    The file is there only while it is held. Raises OSError if it cannot be made.
+    The file is there only while it is held. Raises OSError if it cannot be made; OutputError if another
+    process holds it and is not to be waited for.
     """
     descriptor = _claimed(path)
+    if descriptor is None and not wait:
+        raise OutputError(
+            f"another process is at work in {path.parent}: wait for its end, or choose another folder"
+        )
     if descriptor is None:
         _log.warning("waiting for another process that is at work in %s", path.parent)
     while descriptor is None:

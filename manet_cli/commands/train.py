@@ -88,7 +88,7 @@ def train(
     reporter = Reporter(as_json=as_json, quiet=quiet or not first)
     chosen = load_recipe(
         stage,
-        scale or 4,
+        scale,
         name=recipe,
         config=config,
         options={
@@ -101,8 +101,8 @@ def train(
             "seed": seed,
         },
     )
-    photos = _photos(data)
     validation = _photos(val) if val else None
+    photos = _photos(data, validation)
     folder = RunFolder(output)
     with reporter.training(chosen.iterations) as (decoding, report):
         outcome = run(
@@ -130,8 +130,8 @@ def train(
         raise typer.Exit(128 + outcome.signal)
 
 
-def _photos(folder: Path) -> Photos:
-    """Return the pictures in a folder and below it."""
+def _photos(folder: Path, besides: Photos | None = None) -> Photos:
+    """Return the pictures in a folder and below it, but for those that are validated on."""
     from manet_cli.errors import InputError
     from manet_cli.jobs.sources import expand_sources
     from manet_cli.training import Photos
@@ -142,4 +142,8 @@ def _photos(folder: Path) -> Photos:
     paths = [source.path for source in sources if source.path is not None and source.error is None]
     if not paths:
         raise InputError(f"{folder} holds no pictures: give a folder of photos")
-    return Photos(paths, folder)
+    held_back = {path.resolve() for path in besides.paths} if besides else set()
+    kept = [path for path in paths if path.resolve() not in held_back]
+    if not kept:
+        raise InputError(f"{folder} holds no pictures but those of --val: give --val other photos")
+    return Photos(kept, folder)

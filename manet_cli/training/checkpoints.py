@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
+from manet_cli.atomic import atomic_path, exclusive, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, OutputError, UsageError
 from manet_cli.models import BlindConfig
 from manet_cli.training.recipe import Recipe, parse_recipe
@@ -67,15 +69,18 @@ class RunFolder:
         """Whether a run was begun here."""
         return self._config.exists()
 
-    def prepare(self) -> None:
-        """Make the folder and remove what dead processes left.
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Make the folder, remove what dead processes left, and keep other runs out during the block.
 
         Raises:
-            OutputError: it cannot be made.
+            OutputError: it cannot be made, or another process trains in it.
         """
         prepare_folder(self.checkpoints)
-        for folder in (self.path, self.checkpoints):
-            remove_leftovers(folder)
+        with exclusive(self.path / ".run.manet-tmp", wait=False):
+            for folder in (self.path, self.checkpoints):
+                remove_leftovers(folder)
+            yield
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the resolved recipe."""
@@ -138,14 +143,18 @@ class RunFolder:
         write_weights(Weights(formatted, config, published=False, sha256=""), path)
 
     def log(self, line: Mapping[str, object]) -> None:
-        """Append a line to `metrics.jsonl`.
+        """Append a line to `metrics.jsonl`; what is not finite, which JSON does not know, as null.
 
         Raises:
             OutputError: it cannot be written.
         """
+        known = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in line.items()
+        }
         try:
             with self._metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dict(line)) + "\n")
+                file.write(json.dumps(known) + "\n")
         except OSError as error:
             raise OutputError(
                 f"{self._metrics} cannot be written ({error.strerror}): free some space and go on "

@@ -18,6 +18,8 @@ __all__ = ["World", "join_world"]
 
 _TIMEOUT = timedelta(hours=1)  # the others wait while the first one decodes photos or validates
 
+_CONNECTION_WORDS = ("gloo", "NCCL", "Connection closed", "Connection reset")
+
 
 @dataclass(frozen=True)
 class World:
@@ -61,19 +63,9 @@ class World:
         if self.size == 1:
             return values
         numbers = torch.tensor(values, dtype=torch.float64)
-        try:
-            dist.all_reduce(numbers, how, group=self._control)
-        except RuntimeError as error:
-            raise lost_process() from error
+        dist.all_reduce(numbers, how, group=self._control)
         result: list[float] = numbers.tolist()
         return result
-
-
-def lost_process() -> TrainingError:
-    """Return what is raised where another process of the run is gone."""
-    return TrainingError(
-        "another process of this run ended or cannot be reached: see its message, then go on with --resume"
-    )
 
 
 @contextmanager
@@ -85,7 +77,7 @@ def join_world(device: str) -> Iterator[World]:
 
     Raises:
         UsageError: torchrun's variables make no sense.
-        TrainingError: the other processes cannot be reached.
+        TrainingError: the other processes cannot be reached, at the start or from within the block.
     """
     size = _number("WORLD_SIZE", 1)
     if size == 1:
@@ -96,11 +88,22 @@ def join_world(device: str) -> Iterator[World]:
         dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
         control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
     except (RuntimeError, ValueError) as error:
-        raise lost_process() from error
+        raise _lost_process() from error
     try:
         yield World(rank, size, local_rank, control)
-    finally:
-        dist.destroy_process_group()
+    except RuntimeError as error:
+        if any(word in str(error) for word in _CONNECTION_WORDS):
+            raise _lost_process() from error
+        raise
+    # Not after an error: NCCL would wait for steps that the others have begun and this process never ends.
+    dist.destroy_process_group()
+
+
+def _lost_process() -> TrainingError:
+    """Return what is raised where another process of the run is gone."""
+    return TrainingError(
+        "another process of this run ended or cannot be reached: see its message, then go on with --resume"
+    )
 
 
 def _number(variable: str, otherwise: int) -> int:

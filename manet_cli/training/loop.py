@@ -19,7 +19,7 @@ from manet_cli.inference import PRECISIONS, choose_precision
 from manet_cli.models import BlindModel
 from manet_cli.training.batches import BatchMaker
 from manet_cli.training.checkpoints import Checkpoint, RunFolder
-from manet_cli.training.distribution import World, lost_process
+from manet_cli.training.distribution import World
 from manet_cli.training.loading import Loader
 from manet_cli.training.optimization import MovingAverage, Optimizer, learning_rate
 from manet_cli.training.recipe import Recipe
@@ -27,7 +27,7 @@ from manet_cli.training.stages import build_stage, stage_losses
 from manet_cli.training.validation import BEST_BY, Validation
 from manet_cli.weights import Weights
 
-__all__ = ["Outcome", "StepReport", "Trainer"]
+__all__ = ["Outcome", "StepReport", "Trainer", "explained"]
 
 _log = logging.getLogger(__name__)
 
@@ -151,12 +151,11 @@ class Trainer:
         """Train to the end, or until a signal comes; write weights and a checkpoint.
 
         Raises:
-            TrainingError: the gradients are not finite any more, or another process is gone.
-            OutOfMemoryError: a batch does not fit.
+            TrainingError: the gradients are not finite any more.
             OutputError: the disk is full.
         """
         self._agreed_seconds = self._seconds_before
-        with _signals(self._on_signal), _explained(), Loader(self.maker, self.step, self.progress) as loader:
+        with _signals(self._on_signal), Loader(self.maker, self.step, self.progress) as loader:
             self._begin_sitting()
             while not self._finished():
                 self._train_step(loader)
@@ -182,7 +181,7 @@ class Trainer:
         batch = loader.next()
         self._window.waited += time.monotonic() - begun
         until = recipe.loss.divergence_until
-        divergence = torch.tensor(max(0.0, 1 - progress / until) if until else 0.0, device=self.device)
+        divergence = torch.full((), max(0.0, 1 - progress / until) if until else 0.0, device=self.device)
         if recipe.compile and self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(
@@ -259,9 +258,14 @@ class Trainer:
         assert self.validation is not None
         begun = time.monotonic()
         model = Weights(self._averaged(), self.model.config, published=False, sha256="").build()
-        self.figures = self.validation.measure(model, self.device, self.precision)
+        figures = self.validation.measure(
+            model, self.device, self.precision, lambda: self._signal is not None
+        )
         self._last_validation = time.monotonic()
         self._window.pause(self._last_validation - begun)
+        if not figures:
+            return
+        self.figures = figures
         self.folder.log({"step": self.step, "seconds": round(self.seconds, 2), "validation": self.figures})
         figure = self.figures.get(BEST_BY[self.recipe.stage])
         if figure is not None and (self.best is None or figure > self.best):
@@ -366,8 +370,13 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Say in a sentence what PyTorch's errors mean."""
+def explained() -> Iterator[None]:
+    """Say in a sentence what PyTorch's errors mean.
+
+    Raises:
+        OutOfMemoryError: a batch or a network does not fit.
+        TrainingError: the step cannot be compiled.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -384,8 +393,6 @@ def _explained() -> Iterator[None]:
             raise OutOfMemoryError(
                 "a training step does not fit in memory: give a smaller --batch-size or --patch-size"
             ) from error
-        if any(word in str(error) for word in ("gloo", "NCCL", "Connection closed", "Connection reset")):
-            raise lost_process() from error
         raise
 
 

@@ -47,6 +47,7 @@ __all__ = [
 
 STAGES = ("manet", "sr", "finetune")
 RECIPES = ("robust", "paper")
+_SEEDS = 2**63  # as many as PyTorch takes, and TOML
 SCHEDULES = ("cosine", "halving", "constant")
 NUMBER_FORMATS = ("float16", "float32")
 
@@ -275,13 +276,18 @@ class Recipe:
 
 
 def load_recipe(
-    stage: str, scale: int, *, name: str = "robust", config: Path | None = None, options: Mapping[str, object]
+    stage: str,
+    scale: int | None,
+    *,
+    name: str = "robust",
+    config: Path | None = None,
+    options: Mapping[str, object],
 ) -> Recipe:
     """Return the recipe of a run.
 
     Args:
         stage: `manet`, `sr` or `finetune`.
-        scale: 2, 3 or 4.
+        scale: 2, 3 or 4; None for the file's, or 4.
         name: of the built-in recipe that is begun from.
         config: the user's file, laid over it.
         options: top-level keys laid over both; those that are None are left out.
@@ -305,7 +311,7 @@ def load_recipe(
     for text, source in layers:
         _overlay(table, _stage_table(text, stage, source))
     _overlay(table, {key: value for key, value in options.items() if value is not None})
-    for key, value in (("stage", stage), ("scale", scale)):
+    for key, value in (("stage", stage), ("scale", scale or table.get("scale", 4))):
         if table.setdefault(key, value) != value:
             raise UsageError(f"{config} is for {key} {table[key]}, but {value} was asked for")
     return _build(Recipe, table, "the recipe")
@@ -337,7 +343,10 @@ def _stage_table(text: str, stage: str, source: str) -> dict[str, Any]:
     if not isinstance(stages, dict) or (unknown := sorted(stages.keys() - set(STAGES))):
         name = unknown[0] if isinstance(stages, dict) else stages
         raise UsageError(f"{source}: {name!r} is no stage; expected {', '.join(STAGES)}")
-    _overlay(table, stages.get(stage, {}))
+    own = stages.get(stage, {})
+    if not isinstance(own, dict):
+        raise UsageError(f"{source}: stage.{stage} = {own!r}, expected a table")
+    _overlay(table, own)
     return table
 
 
@@ -417,20 +426,22 @@ def _check(recipe: Recipe) -> None:
         "jpeg_share": recipe.degradation.jpeg_share,
         "divergence_until": recipe.loss.divergence_until,
         "true_kernel_share": recipe.loss.true_kernel_share,
-        "beta1": recipe.optimizer.beta1,
-        "beta2": recipe.optimizer.beta2,
         "ema": recipe.optimizer.ema,
     }
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise UsageError(f"{name} = {share}, expected a number from 0 to 1")
+    for name, beta in (("beta1", recipe.optimizer.beta1), ("beta2", recipe.optimizer.beta2)):
+        if not 0 <= beta < 1:
+            raise UsageError(f"{name} = {beta}, expected a number from 0 to less than 1")
+    if not 0 <= recipe.seed < _SEEDS:
+        raise UsageError(f"seed = {recipe.seed}, expected a number from 0 to less than 2^63")
     if not 0 <= recipe.degradation.noise <= 255:
         raise UsageError(f"noise = {recipe.degradation.noise}, expected a standard deviation from 0 to 255")
     lowest, highest = recipe.degradation.jpeg_lowest, recipe.degradation.jpeg_highest
     if not 1 <= lowest <= highest <= 100:
         raise UsageError(f"JPEG qualities from {lowest} to {highest}, expected 1 <= lowest <= highest <= 100")
     at_least_zero = {
-        "seed": recipe.seed,
         "max_minutes": recipe.max_minutes,
         "clip": recipe.optimizer.clip,
         "learning_rate": recipe.optimizer.learning_rate,

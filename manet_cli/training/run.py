@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from manet_cli.training.code_basis import compute_code_basis
 from manet_cli.training.distribution import World, join_world
 from manet_cli.training.initialization import initialize_estimator, initialize_restorer
 from manet_cli.training.loading import fits_on
-from manet_cli.training.loop import Outcome, StepReport, Trainer
+from manet_cli.training.loop import Outcome, StepReport, Trainer, explained
 from manet_cli.training.photos import PhotoCache, open_cache
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.validation import Validation
@@ -91,12 +92,10 @@ def train(
             see `Trainer.run` for what can happen later.
     """
     kind = choose_device(device).type
-    with join_world(kind) as world:
-        chosen = (
-            torch.device("cuda", world.local_rank)
-            if kind == "cuda" and world.size > 1
-            else choose_device(device)
-        )
+    with join_world(kind) as world, explained(), ExitStack() as stack:
+        chosen = choose_device(f"cuda:{world.local_rank}" if kind == "cuda" and world.size > 1 else device)
+        if kind == "cuda":
+            torch.cuda.set_device(chosen)
         if recipe.batch_size % world.size:
             raise UsageError(
                 f"--batch-size {recipe.batch_size} cannot be shared by {world.size} processes: give a "
@@ -104,7 +103,7 @@ def train(
             )
         checkpoint = _checkpoint(recipe, folder, start)
         if world.is_first:
-            folder.prepare()
+            stack.enter_context(folder.prepared())
         photos = _decoded(data, cache or folder.path / "cache", recipe, world, progress)
         if checkpoint and checkpoint.facts.get("data") != photos.digest:
             raise UsageError("the photos are not those that the run was begun with: give the same --data")
@@ -143,12 +142,16 @@ def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint |
 def _decoded(
     data: Photos, cache: Path, recipe: Recipe, world: World, progress: Callable[[float], None]
 ) -> PhotoCache:
-    """Open the decoded photos; one process of each machine makes them."""
-    if world.local_rank == 0:
-        photos = open_cache(data.paths, data.root, cache, smallest=recipe.crop_size, progress=progress)
-    world.wait()
-    if world.local_rank != 0:
-        photos = open_cache(data.paths, data.root, cache, smallest=recipe.crop_size)
+    """Open the decoded photos, which are made where they are missing.
+
+    The first process goes first, then one of each other machine, which finds them made if it shares the
+    folder, then all others.
+    """
+    own_turn = 0 if world.is_first else 1 if world.local_rank == 0 else 2
+    for turn in range(3):
+        if turn == own_turn:
+            photos = open_cache(data.paths, data.root, cache, smallest=recipe.crop_size, progress=progress)
+        world.wait()
     return photos
 
 

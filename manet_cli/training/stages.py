@@ -44,7 +44,7 @@ class EstimatorStage(nn.Module):
             Beside `loss`: `l1`, the mean difference of kernel values x 1e4; `divergence` in nats;
                 `variation`, the
             variance of the mean estimates of the patches over that of the true kernels: near 0 if the same
-                kernel is estimated for every input.
+                kernel is estimated for every input. It is left out for a single patch.
         """
         height, width = lr.shape[-2:]
         logits = self.network.logits_of_padded(self.network.pad(lr))[:, :height, :width]
@@ -57,10 +57,12 @@ class EstimatorStage(nn.Module):
         entropy = torch.special.entr(true).sum(dim=-1).mean()
         kl = -(true * logs).sum(dim=-1).mean() - entropy
         loss = divergence * _DIVERGENCE_FACTOR * kl + (1 - divergence) * l1
-        with torch.no_grad():
-            means, truths = estimates.mean(dim=(1, 2)), true.mean(dim=(1, 2))
-            variation = means.var(dim=0).sum() / truths.var(dim=0).sum().clamp_min(1e-12)
-        return {"loss": loss, "l1": l1.detach(), "divergence": kl.detach(), "variation": variation}
+        losses = {"loss": loss, "l1": l1.detach(), "divergence": kl.detach()}
+        if len(lr) > 1:
+            with torch.no_grad():
+                means, truths = estimates.mean(dim=(1, 2)), true.mean(dim=(1, 2))
+                losses["variation"] = means.var(dim=0).sum() / truths.var(dim=0).sum().clamp_min(1e-12)
+        return losses
 
 
 class RestorerStage(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -57,12 +57,23 @@ class Validation:
         if not taken:
             raise InputError("no validation photo can be used: give --val another folder")
 
-    def measure(self, model: BlindModel, device: torch.device, precision: torch.dtype) -> dict[str, float]:
-        """Return the mean figures of a model in evaluation mode, by name, those it can have."""
+    def measure(
+        self,
+        model: BlindModel,
+        device: torch.device,
+        precision: torch.dtype,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> dict[str, float]:
+        """Return the mean figures of a model in evaluation mode, by name, those it can have.
+
+        Empty if `stopped` says so on the way.
+        """
         engine = Engine(model, device, precision)
-        lines = [
-            dataclasses.asdict(measure(engine, image, self._scale, bicubic=None)) for image in self._images
-        ]
+        lines = []
+        for image in self._images:
+            if stopped():
+                return {}
+            lines.append(dataclasses.asdict(measure(engine, image, self._scale, bicubic=None)))
         sums: dict[str, float] = {}
         for name in lines[0]:
             values = [line[name] for line in lines if line[name] is not None]

@@ -125,6 +125,8 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
         ("sr", ["--data", "{thumbnails}"], 1, "none of the 1 pictures"),
         ("sr", ["--val", "{empty}"], 1, "holds no pictures"),
         ("sr", ["--val", "{broken}"], 1, "no validation photo can be used"),
+        ("sr", ["--val", "{photos}"], 1, "holds no pictures but those of --val"),
+        ("manet", ["--batch-size", "100000000000"], 1, "does not fit in memory: give a smaller --batch-size"),
         ("stage9", [], 2, "--stage stage9: expected manet, sr, finetune"),
         ("sr", ["--recipe", "mine"], 2, "--recipe mine: expected robust, paper"),
         ("sr", ["--config", "{missing}"], 1, "cannot be read"),
@@ -154,7 +156,7 @@ def test_what_cannot_be_is_one_sentence(
         folders[name].mkdir()
     draw_photo(3, (30, 30)).save(folders["thumbnails"] / "a.png")
     (folders["broken"] / "a.png").write_bytes(b"no picture")
-    given = [option.format(**folders, estimator=estimator) for option in options]
+    given = [option.format(**folders, photos=photos, estimator=estimator) for option in options]
     base = ["--data", photos, "-o", tmp_path / "run", "--config", tiny, *SMALL]
     outcome = manet("train", "--stage", stage, *base, *given)
     assert outcome.code == code, outcome.stderr
@@ -214,9 +216,23 @@ def test_a_full_disk_is_one_sentence(photos: Path, tiny: Path, tmp_path: Path) -
 def test_json_tells_how_the_run_ended(manet: Manet, photos: Path, tiny: Path, tmp_path: Path) -> None:
     toml = tiny.read_text(encoding="utf-8") + "[validation]\nprotocol = '5,1,0'\ncrop = 64\nlimit = 1\n"
     tiny.write_text(toml, encoding="utf-8")
-    options = ("--stage", "sr", "--data", photos, "--val", photos, "-o", tmp_path / "run", "--config", tiny)
+    options = (
+        "--stage",
+        "sr",
+        "--data",
+        photos,
+        "--val",
+        photos / "below",
+        "-o",
+        tmp_path / "run",
+        "--config",
+        tiny,
+    )
     (line,) = manet("train", *options, *SMALL, "--json", "-q").json
     assert line["status"] == "done"
     assert line["step"] == 3
     assert set(line["validation"]) == {"nonblind_psnr_y"}
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["validation"]
+    # What is validated on is not trained on, though it lies below the folder that is.
+    index = json.loads((tmp_path / "run" / "cache" / "photos.json").read_text())
+    assert [photo[0] for photo in index["photos"]] == ["a.png"]

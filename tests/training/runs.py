@@ -46,7 +46,8 @@ def make_trainer(
 ) -> Trainer:
     """Return what trains a small model on the CPU, alone."""
     run = RunFolder(folder)
-    run.prepare()
+    with run.prepared():
+        pass
     maker = BatchMaker(cache, recipe, torch.device("cpu"), Shard())
     trainer = Trainer(recipe, model or small_model(), maker, World(), run, validation, report)
     if checkpoint:

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
-from manet_cli.errors import UsageError
+from manet_cli.errors import TrainingError, UsageError
+from manet_cli.training import Photos, Recipe
+from manet_cli.training import run as module
 from manet_cli.training.checkpoints import RunFolder
 from manet_cli.training.distribution import World, join_world
 from manet_cli.weights import read_weights
@@ -122,6 +125,34 @@ def test_a_batch_that_cannot_be_shared_is_refused(
     outcome = manet(*arguments(photos, tmp_path / "run", tmp_path / "config.toml")[2:])
     assert outcome.code == 2
     assert "--batch-size 4 cannot be shared by 3 processes" in outcome.stderr
+
+
+@pytest.mark.parametrize(("rank", "local_rank", "turn"), [(0, 0, 0), (8, 0, 1), (3, 3, 2), (9, 1, 2)])
+def test_photos_are_decoded_by_one_process_of_a_machine_at_a_time(
+    rank: int,
+    local_rank: int,
+    turn: int,
+    make_recipe: Callable[..., Recipe],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(World, "wait", lambda self: events.append("wait"))
+    monkeypatch.setattr(module, "open_cache", lambda *given, **named: events.append("open"))
+    world = World(rank, 16, local_rank)
+    module._decoded(Photos([], tmp_path), tmp_path, make_recipe(), world, lambda share: None)
+    assert events.index("open") == turn
+    assert events.count("wait") == 3
+
+
+def test_a_lost_connection_is_one_sentence_wherever_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", lambda *given, **named: None)
+    monkeypatch.setattr(dist, "new_group", lambda *given, **named: None)
+    with pytest.raises(TrainingError, match="another process of this run ended"), join_world("cpu"):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1")
+    with pytest.raises(RuntimeError, match="shapes"), join_world("cpu"):
+        raise RuntimeError("shapes do not fit")
 
 
 def test_torchruns_variables_must_be_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

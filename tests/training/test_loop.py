@@ -17,12 +17,13 @@ import torch
 from torch._inductor.exc import InductorError
 
 from manet_cli.errors import OutOfMemoryError, OutputError, TrainingError, UsageError
+from manet_cli.evaluation.measuring import Figures, measure
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig
 from manet_cli.training import loop as module
 from manet_cli.training.batches import BatchMaker
 from manet_cli.training.checkpoints import Checkpoint, RunFolder, check_same_run
 from manet_cli.training.loading import Loader
-from manet_cli.training.loop import StepReport, Trainer
+from manet_cli.training.loop import StepReport, Trainer, explained
 from manet_cli.training.optimization import MovingAverage
 from manet_cli.training.photos import PhotoCache
 from manet_cli.training.recipe import Recipe
@@ -227,7 +228,7 @@ def test_errors_of_the_device_and_the_disk_are_sentences(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(module, "stage_losses", too_large)
-    with pytest.raises(OutOfMemoryError, match="smaller --batch-size"):
+    with pytest.raises(OutOfMemoryError, match="smaller --batch-size"), explained():
         make_trainer(make_recipe("sr"), cache, tmp_path / "run").run()
     assert threading.active_count() == 1
 
@@ -269,6 +270,52 @@ def test_metrics_are_json_lines(
     assert safetensors.torch.load_file(tmp_path / "run" / "weights.safetensors")
 
 
+def test_a_figure_that_is_not_finite_is_null_in_the_metrics(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.log({"step": 1, "gradient_norm": float("inf"), "loss": float("nan"), "rate": 0.5})
+    (line,) = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line) == {"step": 1, "gradient_norm": None, "loss": None, "rate": 0.5}
+
+
+def test_only_one_process_trains_in_a_folder(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path).prepared(),
+        pytest.raises(OutputError, match="another process is at work in"),
+        RunFolder(tmp_path).prepared(),
+    ):
+        raise AssertionError
+    with RunFolder(tmp_path).prepared():  # free again
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_a_signal_does_not_wait_for_the_whole_validation(
+    cache: PhotoCache,
+    photos: Path,
+    make_recipe: Callable[..., Recipe],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = make_recipe("sr", "[validation]\nprotocol = 'grid'\ncrop = 64\n", iterations=2)
+    validation = Validation([photos / "a.png"], recipe.validation, 4)
+    measured = []
+
+    def interrupted(*arguments: object, **options: object) -> Figures:
+        measured.append(1)
+        if len(measured) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("manet_cli.training.validation.measure", interrupted)
+    outcome = make_trainer(recipe, cache, tmp_path / "run", validation=validation).run()
+    assert (outcome.step, outcome.signal, outcome.figures) == (2, signal.SIGTERM, {})
+    assert len(measured) == 3
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    finished = resumed(recipe, cache, tmp_path / "run")
+    finished.validation = validation
+    assert "nonblind_psnr_y" in finished.run().figures
+
+
 def test_a_step_that_cannot_be_compiled_is_one_sentence(
     cache: PhotoCache, make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +326,7 @@ def test_a_step_that_cannot_be_compiled_is_one_sentence(
         return fail
 
     monkeypatch.setattr(torch, "compile", uncompilable)
-    with pytest.raises(TrainingError, match=r"cannot compile the step.*leave --compile out") as caught:
+    expected = r"cannot compile the step.*leave --compile out"
+    with pytest.raises(TrainingError, match=expected) as caught, explained():
         make_trainer(make_recipe("sr", compile=True), cache, tmp_path / "run").run()
     assert "long listing" not in str(caught.value)

@@ -102,12 +102,21 @@ def test_a_stage_table_of_a_users_file_holds_for_that_stage_alone(make_recipe: C
         ("seed = ", "not valid TOML"),
         ("scale = 2", "is for scale 2"),
         ("stage = 'sr'", "is for stage sr"),
+        ("[stage]\nmanet = 3", "stage.manet = 3, expected a table"),
+        ("[optimizer]\nbeta2 = 1.0", "beta2 = 1.0, expected a number from 0 to less than 1"),
+        ("seed = 9223372036854775808", "seed = 9223372036854775808, expected"),
     ],
 )
 def test_a_bad_recipe_is_one_sentence(make_recipe: Callable[..., Recipe], toml: str, message: str) -> None:
     options = dict.fromkeys(("batch_size", "patch_size", "precision"))
     with pytest.raises(UsageError, match=message.replace("'", "['\"]")):
         make_recipe("manet", toml, **options)
+
+
+def test_the_scale_of_the_file_holds_where_none_is_given(tmp_path: Path) -> None:
+    assert load_recipe("sr", None, options={}).scale == 4
+    (tmp_path / "two.toml").write_text("scale = 2\n", encoding="utf-8")
+    assert load_recipe("sr", None, config=tmp_path / "two.toml", options={}).scale == 2
 
 
 def test_unknown_names_and_missing_files_are_refused(tmp_path: Path) -> None:

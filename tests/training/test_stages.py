@@ -47,6 +47,12 @@ def test_the_estimators_losses_are_zero_at_the_true_kernels(batch: Batch) -> Non
     assert float(losses["variation"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_one_patch_has_no_variation_between_patches(batch: Batch) -> None:
+    stage = build_stage("manet", small_model())
+    losses = stage(batch.lr[:1], batch.kernels[:1], None, torch.tensor(0.5))
+    assert set(losses) == {"loss", "l1", "divergence"}
+
+
 def test_the_l1_loss_is_the_papers(batch: Batch) -> None:
     model = small_model()
     assert model.estimator is not None
