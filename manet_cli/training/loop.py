@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from manet_cli.errors import OutOfMemoryError, TrainingError
-from manet_cli.inference import PRECISIONS, choose_precision
+from manet_cli.inference import choose_precision
 from manet_cli.models import BlindModel
 from manet_cli.training.batches import BatchMaker
 from manet_cli.training.checkpoints import Checkpoint, RunFolder
@@ -394,8 +394,3 @@ def explained() -> Iterator[None]:
                 "a training step does not fit in memory: give a smaller --batch-size or --patch-size"
             ) from error
         raise
-
-
-def precision_name(precision: torch.dtype) -> str:
-    """Return the name that `--precision` has for a number format."""
-    return next(name for name, dtype in PRECISIONS.items() if dtype == precision)
