@@ -37,6 +37,8 @@ class Outcome:
 
 Manet = Callable[..., Outcome]
 
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
 
 @pytest.fixture
 def manet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Manet]:
@@ -50,7 +52,10 @@ def manet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(SystemExit) as end:
             main()
         printed = capfd.readouterr()
-        return Outcome(int(end.value.code or 0), printed.out, printed.err)
+        code = int(end.value.code or 0)
+        # The command takes a signal meant for the tests, such as that of `timeout`, for its own end.
+        assert code not in STOPPED, f"stopped from outside: {printed.err}"
+        return Outcome(code, printed.out, printed.err)
 
     yield run
     signal.signal(signal.SIGTERM, handler)
