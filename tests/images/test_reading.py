@@ -23,6 +23,7 @@ from manet_cli.images import (
     read_photo,
     write_photo,
 )
+from manet_cli.images.reading import open_image
 
 from .conftest import ICC, XMP, encode, exif_block, facts, pixels, png, png_chunk
 
@@ -557,3 +558,15 @@ def test_a_compressed_tiff_with_rational_tags_is_read() -> None:
     )
     assert photo.metadata.dpi == (72, 72)
     assert facts(photo.metadata.exif)["first"] == {270: "a description"}
+
+
+def test_pillows_limit_outlives_threads_that_interleave() -> None:
+    """The first to begin is the first to end, and the other one still reads by its own limit."""
+    before = Image.MAX_IMAGE_PIXELS
+    data = encode(Image.fromarray(pixels(3)), "PNG")
+    small, large = (open_image(data, "one", limit) for limit in (100_000, 1 << 40))
+    small.__enter__()
+    with large:
+        small.__exit__(None, None, None)
+        assert Image.MAX_IMAGE_PIXELS == 1 << 40
+    assert before == Image.MAX_IMAGE_PIXELS
