@@ -96,7 +96,7 @@ def _measure(
     run: Evaluation, sources: list[Source], reporter: Reporter, as_json: bool
 ) -> tuple[list[Measurement], bool]:
     """Measure all pictures; what is wrong with one is reported and costs no other."""
-    from manet_cli.jobs.upscale import read_input
+    from manet_cli.jobs.sources import read_input
 
     measured: list[Measurement] = []
     failed = False

@@ -216,7 +216,7 @@ def _compare(
 ) -> tuple[list[Compared], dict[str, str]]:
     """Enlarge all photos; what is wrong with one is reported and costs no other."""
     from manet_cli.evaluation.studies.compare import compare_picture
-    from manet_cli.jobs.upscale import read_input
+    from manet_cli.jobs.sources import read_input
 
     compared: list[Compared] = []
     failed: dict[str, str] = {}
@@ -266,7 +266,7 @@ def _read_hr(name: str) -> tuple[Tensor, dict[str, object]]:
     from manet_cli.evaluation.pictures import hr_tensor
     from manet_cli.images import read_photo
     from manet_cli.inference import memory_reported
-    from manet_cli.jobs.upscale import read_input
+    from manet_cli.jobs.sources import read_input
 
     data = read_input(Path(name), name)
     with memory_reported(name):

@@ -21,8 +21,7 @@ from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, kernel_label, parse_kernel, parse_protocol
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
 from manet_cli.inference import memory_reported
-from manet_cli.jobs.sources import Source
-from manet_cli.jobs.upscale import read_input
+from manet_cli.jobs.sources import Source, read_input
 
 __all__ = ["DegradedFiles", "Degrader", "choose_protocol"]
 

@@ -25,8 +25,8 @@ from manet_cli.jobs.explore_data import KernelBytes, KernelGatherer, Region
 from manet_cli.jobs.explore_html import explore_page
 from manet_cli.jobs.record import Record
 from manet_cli.jobs.setup import ModelOptions, OpenModel
-from manet_cli.jobs.sources import STDIN
-from manet_cli.jobs.upscale import Progress, read_input
+from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.upscale import Progress
 
 __all__ = ["ExploreJob", "plan_explore"]
 

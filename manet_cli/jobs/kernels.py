@@ -26,8 +26,8 @@ from manet_cli.jobs.kernel_maps import MapWriter, check_kernel_map, check_map_si
 from manet_cli.jobs.kernel_picture import draw_kernel_picture, survey_for_picture
 from manet_cli.jobs.setup import OpenModel
 from manet_cli.jobs.shaped_tiles import ShapedTile, shaped_tiles
-from manet_cli.jobs.sources import STDIN
-from manet_cli.jobs.upscale import Progress, read_input
+from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.upscale import Progress
 
 __all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kernels"]
 

@@ -14,7 +14,8 @@ from manet_cli.jobs.blur import Blur, sigma_kernel
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.plan import Item
-from manet_cli.jobs.upscale import Upscaler, read_input
+from manet_cli.jobs.sources import read_input
+from manet_cli.jobs.upscale import Upscaler
 from manet_cli.weights import DEFAULT_FAMILY, list_weights
 
 __all__ = ["Pace", "faster_family", "measure_pace"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from manet_cli.errors import InputError, ManetError, UsageError
+from manet_cli.errors import InputError, ManetError, OutputError, UsageError
 from manet_cli.images import (
     IMAGE_SUFFIXES,
     Header,
@@ -26,7 +26,15 @@ from manet_cli.jobs.record import is_made_from, parse_record
 from manet_cli.jobs.room import Room, least_bytes
 from manet_cli.jobs.sources import STDIN, Source, names_several
 
-__all__ = ["Destination", "Item", "Planner", "check_kernels_path", "plan_destination"]
+__all__ = [
+    "Destination",
+    "Item",
+    "MadeMeanwhileError",
+    "Planner",
+    "check_kernels_path",
+    "check_still_free",
+    "plan_destination",
+]
 
 # Suffixes of pictures that are not written: more likely meant as a file than as a folder.
 _UNWRITABLE = frozenset(
@@ -62,6 +70,7 @@ class Item:
         header: what the input is; None if unknown (standard input, or unreadable).
         error: why it cannot be done; None if nothing speaks against it.
         done: the output is there already, made from the same input, weights and settings.
+        replaces: its files may be there when they are written.
     """
 
     source: Source
@@ -70,6 +79,11 @@ class Item:
     header: Header | None = None
     error: ManetError | None = None
     done: bool = False
+    replaces: bool = False
+
+
+class MadeMeanwhileError(ManetError):
+    """A picture is to be skipped: another process made the same of it since it was planned."""
 
 
 def plan_destination(inputs: list[str], output: str | None, format_name: str | None) -> Destination:
@@ -116,6 +130,24 @@ def check_kernels_path(path: str) -> None:
     """
     if path in ("", STDIN) or (_looks_like_picture(Path(path)) and not Path(path).is_dir()):
         raise UsageError(f"--save-kernels {path}: expected a folder or a .npy file")
+
+
+def check_still_free(item: Item, record: str) -> None:
+    """Check, while its files are claimed for writing, that nothing has come in their place since the plan.
+
+    Raises:
+        MadeMeanwhileError: the output has come, with this very record.
+        OutputError: another file has come.
+    """
+    for path in () if item.replaces else (item.output, item.kernels):
+        if path is None or not os.path.lexists(path):
+            continue
+        if path == item.output and item.kernels is None and read_record(path) == record:
+            raise MadeMeanwhileError(f"{path} was made by another process")
+        raise OutputError(
+            f"{path} was not there when the run was planned, and is now: "
+            "run it again, give --overwrite or choose another -o"
+        )
 
 
 class Planner:
@@ -174,7 +206,7 @@ class Planner:
         if source.error:
             return Item(source, error=source.error)
         output = self._output_path(source)
-        item = Item(source, output, self._kernels_path(source))
+        item = Item(source, output, self._kernels_path(source), replaces=self._overwrite)
         try:
             if source.path is not None:
                 item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
@@ -184,7 +216,7 @@ class Planner:
                         return replace(item, done=True)
                     # Made again for the sake of its kernel map; the same bytes replace it.
                     self._claims.claim(item.kernels, source)
-                    return item
+                    return replace(item, replaces=True)
             for path in (item.output, item.kernels):
                 if path is not None:
                     self._claims.claim(path, source)

@@ -31,14 +31,14 @@ from manet_cli.jobs.canvas import Canvas, PhotoRows
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.memory import needed_memory
-from manet_cli.jobs.plan import Item
+from manet_cli.jobs.plan import Item, MadeMeanwhileError, check_still_free
 from manet_cli.jobs.record import Record
 from manet_cli.jobs.self_check import BothSinks, CheckReport, ResultCheck
 from manet_cli.jobs.size import ResultSize
 from manet_cli.jobs.soundness import sound_tiles
-from manet_cli.jobs.sources import STDIN
+from manet_cli.jobs.sources import STDIN, read_input
 
-__all__ = ["AT_ONCE", "HELD_ROWS", "Progress", "Result", "Turn", "Upscaler", "read_input"]
+__all__ = ["AT_ONCE", "HELD_ROWS", "Progress", "Result", "Turn", "Upscaler"]
 
 HELD_ROWS = 64 << 20
 """Bytes of a result that may wait for the encoder until the device is free for the next picture."""
@@ -76,24 +76,6 @@ class AtOnce:
 
 
 AT_ONCE = AtOnce()
-
-
-def read_input(path: Path | None, name: str) -> bytes:
-    """Read an input's content, standard input for no path.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if path is None:
-        if sys.stdin is None:
-            raise InputError("standard input is closed: give a file")
-        return sys.stdin.buffer.read()
-    if not path.is_file():
-        read_photo(path, name)  # says what is wrong with it
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
@@ -236,7 +218,10 @@ class Upscaler:
             return Result(item, "failed", self.scale, error=item.error)
         try:
             with memory_reported(item.source.name):
-                return self.skip(item) if item.done else self.run(item, progress)
+                try:
+                    return self.skip(item) if item.done else self.run(item, progress)
+                except MadeMeanwhileError:
+                    return self.skip(item)
         except ManetError as error:
             return Result(item, "failed", self.scale, error=error)
 
@@ -267,6 +252,7 @@ class Upscaler:
         """Make one picture; its seconds are those from reading to renaming.
 
         Raises:
+            MadeMeanwhileError: another process made it since it was planned.
             ManetError: whatever is wrong with this picture; nothing is left behind.
         """
         started = time.perf_counter()
@@ -283,6 +269,7 @@ class Upscaler:
             self._kernel_map(item, photo) as kernel_map,
             self._output(item.output, header, photo.metadata, record) as rows,
         ):
+            check_still_free(item, record)  # from here on no other process writes these files
             held = HeldRows(rows, self.turn.held_rows)
             report = self.turn.run(
                 self, lambda on_device: on_device.run_networks(held, photo, kernel_map, progress)

@@ -65,5 +65,32 @@ def test_a_picture_that_is_stopped_leaves_nothing(tmp_path: Path, weights: Path)
         assert {name.replace("png", "npy"), name.replace("npy", "png")} <= left
 
 
+def test_what_has_come_since_the_plan_is_not_replaced(tmp_path: Path, weights: Path) -> None:
+    """Two runs at once over a folder: the later one skips what the earlier one made, and keeps all else."""
+    options = ModelOptions(str(weights), None, "cpu", "auto", None)
+    png = format_by_name("png")
+    upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
+    sources = [tmp_path / "a.png", tmp_path / "b.png"]
+    for i, path in enumerate(sources):
+        Image.fromarray(np.roll(texture(10, 12), i, axis=0)).save(path)
+    out = tmp_path / "out" / "a.png"
+    item, other = (Item(Source(str(path), path), out) for path in sources)
+
+    def status(item: Item) -> tuple[str, str]:
+        (result,) = run_plan([item], [upscaler], unwatched)
+        return result.status, str(result.error or "")
+
+    assert status(item)[0] == "done"
+    before = out.stat().st_mtime_ns, contents(out.parent)
+    assert status(item)[0] == "skipped"
+    for late in (other, replace(item, kernels=out.with_suffix(".npy"))):
+        failed, error = status(late)
+        assert failed == "failed"
+        assert "was not there when the run was planned" in error
+    assert (out.stat().st_mtime_ns, contents(out.parent)) == before
+    assert status(replace(other, replaces=True))[0] == "done"
+    assert contents(out.parent) != before[1]
+
+
 def unwatched(item: Item) -> nullcontext[Progress]:
     return nullcontext(lambda share: None)
