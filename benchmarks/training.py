@@ -29,7 +29,8 @@ from manet_cli.training.distribution import World
 from manet_cli.training.loading import fits_on
 from manet_cli.training.loop import Trainer
 from manet_cli.training.photos import PhotoCache, open_cache
-from manet_cli.training.recipe import Recipe, load_recipe
+from manet_cli.training.recipe import Recipe
+from manet_cli.training.recipe_files import load_recipe
 from manet_cli.training.stages import build_stage, stage_losses
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")

@@ -2,7 +2,8 @@
 
 from manet_cli.training.checkpoints import RunFolder
 from manet_cli.training.loop import Outcome, StepReport
-from manet_cli.training.recipe import RECIPES, STAGES, Recipe, load_recipe
+from manet_cli.training.recipe import STAGES, Recipe
+from manet_cli.training.recipe_files import RECIPES, load_recipe
 from manet_cli.training.run import Photos, Start, train
 
 __all__ = [

@@ -19,7 +19,8 @@ from torch import Tensor
 from manet_cli.atomic import atomic_path, exclusive, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, OutputError, UsageError
 from manet_cli.models import BlindConfig
-from manet_cli.training.recipe import Recipe, parse_recipe
+from manet_cli.training.recipe import Recipe
+from manet_cli.training.recipe_files import parse_recipe
 from manet_cli.weights import Weights, write_weights
 
 __all__ = ["Checkpoint", "RunFolder", "check_same_run"]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from manet_cli.training.photos import PhotoCache, open_cache
-from manet_cli.training.recipe import Recipe, load_recipe
+from manet_cli.training.recipe import Recipe
+from manet_cli.training.recipe_files import load_recipe
 from tests.commands import conftest as commands
 
 manet = commands.manet  # the fixture that runs the command line

@@ -9,7 +9,8 @@ import pytest
 
 from manet_cli.errors import InputError, UsageError
 from manet_cli.training.optimization import learning_rate
-from manet_cli.training.recipe import RECIPES, STAGES, Recipe, load_recipe, parse_recipe
+from manet_cli.training.recipe import STAGES, Recipe
+from manet_cli.training.recipe_files import RECIPES, load_recipe, parse_recipe
 
 PAPER = {
     # stage: iterations, second moment's decay, learning rate at the first step and after one halving

@@ -1,0 +1,138 @@
+"""From TOML to a recipe.
+
+A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage; a file of
+the user's own is laid over it, and options of the command line over that. A key that does not exist is an
+error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from manet_cli.errors import InputError, UsageError
+from manet_cli.training.recipe import STAGES, Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["RECIPES", "load_recipe", "parse_recipe"]
+
+RECIPES = ("robust", "paper")
+
+_Table = TypeVar("_Table")
+
+
+def load_recipe(
+    stage: str,
+    scale: int | None,
+    *,
+    name: str = "robust",
+    config: Path | None = None,
+    options: Mapping[str, object],
+) -> Recipe:
+    """Return the recipe of a run.
+
+    Args:
+        stage: `manet`, `sr` or `finetune`.
+        scale: 2, 3 or 4; None for the file's, or 4.
+        name: of the built-in recipe that is begun from.
+        config: the user's file, laid over it.
+        options: top-level keys laid over both; those that are None are left out.
+
+    Raises:
+        UsageError: a key or a value that is not known.
+        InputError: the file cannot be read.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"--stage {stage}: expected {', '.join(STAGES)}")
+    if name not in RECIPES:
+        raise UsageError(f"--recipe {name}: expected {', '.join(RECIPES)}")
+    layers = [((Path(__file__).parent / "recipes" / f"{name}.toml").read_text(encoding="utf-8"), name)]
+    if config is not None:
+        try:
+            layers.append((config.read_text(encoding="utf-8"), config.name))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise InputError(f"{config} cannot be read ({reason}): give a TOML file") from error
+    table: dict[str, Any] = {}
+    for text, source in layers:
+        _overlay(table, _stage_table(text, stage, source))
+    _overlay(table, {key: value for key, value in options.items() if value is not None})
+    for key, value in (("stage", stage), ("scale", scale or table.get("scale", 4))):
+        if table.setdefault(key, value) != value:
+            raise UsageError(f"{config} is for {key} {table[key]}, but {value} was asked for")
+    return _build(Recipe, table, "the recipe")
+
+
+def parse_recipe(text: str, source: str) -> Recipe:
+    """Return the recipe that `Recipe.to_toml` wrote.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    return _build(Recipe, _parsed(text, source), source)
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source} is not valid TOML: {error}") from error
+    return table
+
+
+def _stage_table(text: str, stage: str, source: str) -> dict[str, Any]:
+    """Return a file's keys for a stage: the common ones with the stage's own over them."""
+    table = _parsed(text, source)
+    stages = table.pop("stage", {})
+    if isinstance(stages, str):  # a resolved recipe
+        return {**table, "stage": stages}
+    if not isinstance(stages, dict) or (unknown := sorted(stages.keys() - set(STAGES))):
+        name = unknown[0] if isinstance(stages, dict) else stages
+        raise UsageError(f"{source}: {name!r} is no stage; expected {', '.join(STAGES)}")
+    own = stages.get(stage, {})
+    if not isinstance(own, dict):
+        raise UsageError(f"{source}: stage.{stage} = {own!r}, expected a table")
+    _overlay(table, own)
+    return table
+
+
+def _overlay(table: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _overlay(table[key], value)
+        else:
+            table[key] = value
+
+
+def _build(kind: type[_Table], table: Mapping[str, Any], where: str) -> _Table:
+    hints = typing.get_type_hints(kind)
+    if unknown := sorted(table.keys() - hints.keys()):
+        raise UsageError(f"{where}: there is no key {unknown[0]!r}; expected {', '.join(hints)}")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        expected = hints[key]
+        if dataclasses.is_dataclass(expected):
+            if not isinstance(value, dict):
+                raise UsageError(f"{where}: {key} = {value!r}, expected a table")
+            values[key] = _build(typing.cast(type[Any], expected), value, f"{where}, [{key}]")
+        elif expected is float and type(value) is int:
+            values[key] = float(value)
+        elif type(value) is not expected:
+            raise UsageError(f"{where}: {key} = {value!r}, expected {_kind_name(expected)}")
+        else:
+            values[key] = value
+    return kind(**values)
+
+
+def _kind_name(kind: type | types.UnionType) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return names.get(typing.cast(type, kind), str(kind))
