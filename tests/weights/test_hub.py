@@ -118,7 +118,9 @@ def test_pulls(hub: Hub, tmp_path: Path, safetensors_file: Path, pickle_file: Pa
         # From here on no network is needed.
         hub.files.clear()
         hub.requests.clear()
-        assert manet("weights", "verify")["stdout"].count("sound") == 3
+        verified = manet("weights", "verify")["stdout"].splitlines()
+        assert all(": sound" in line for line in verified)
+        assert sum(line.startswith("hf://me/mine/") for line in verified) == 2
         assert manet("weights", "path", small)["stdout"].strip() == fields["path"]
         assert json.loads(manet("weights", "show", large, "--json")["stdout"])["scale"] == 3
         assert not hub.requests

@@ -89,7 +89,9 @@ def test_what_is_wrong_in_a_manifest_is_said(old: str, new: str, expected: str) 
         parse_manifest(GOOD.replace(old, new))
 
 
-def test_a_scale_without_weights_says_what_to_do() -> None:
+def test_a_scale_without_weights_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    only = tuple(entry for entry in load_manifest() if entry.name == "default_x4")
+    monkeypatch.setattr(manet_cli.weights.resolve, "load_manifest", lambda: only)
     with pytest.raises(
         WeightsError, match=r"no weights for x2 in 'default' yet; use -s 4.*--model"
     ) as caught:

@@ -1,0 +1,64 @@
+"""What the shipped weights can do, on a photo that they have not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from manet_cli.degradations import Degradation, GaussianParameters, published_grid
+from manet_cli.evaluation.measuring import bicubic_figure, measure
+from manet_cli.evaluation.pictures import ImageRows, hr_tensor
+from manet_cli.images import read_photo
+from manet_cli.inference import Engine
+from manet_cli.weights import load_manifest, load_weights
+
+PHOTO = Path(__file__).parent / "sharp.webp"
+"""Part of *Chelsea the cat* by Stefan van der Walt, CC0, from the data of the Python package scikit-image."""
+SHIPPED = [entry for entry in load_manifest() if entry.file]
+SCALES = sorted({entry.scale for entry in SHIPPED})
+
+
+@pytest.fixture(scope="module")
+def hr() -> torch.Tensor:
+    return hr_tensor(read_photo(PHOTO.read_bytes(), PHOTO.name), PHOTO.name)
+
+
+@pytest.fixture(scope="module", params=SCALES, ids=lambda scale: f"x{scale}")
+def engine(request: pytest.FixtureRequest) -> Engine:
+    weights, _ = load_weights("default", request.param)
+    return Engine(weights.build(), torch.device("cpu"), torch.float32)
+
+
+def test_every_scale_works_out_of_the_box() -> None:
+    assert {entry.scale for entry in SHIPPED if entry.family == "default"} == {2, 3, 4}
+
+
+def test_the_blind_result_beats_bicubic_and_is_near_the_true_kernels(
+    engine: Engine, hr: torch.Tensor
+) -> None:
+    scale = engine.restorer.config.scale
+    gains = []
+    for kernel in published_grid(scale)[::2]:
+        degraded = Degradation(scale, kernel).apply(hr)
+        figures = measure(engine, degraded, scale, bicubic=bicubic_figure(degraded, scale))
+        assert figures.psnr_y is not None
+        assert figures.bicubic_psnr_y is not None
+        assert figures.nonblind_psnr_y is not None
+        gains.append(figures.psnr_y - figures.bicubic_psnr_y)
+        assert gains[-1] > 0, kernel.label
+        assert figures.psnr_y > figures.nonblind_psnr_y - 1, kernel.label
+    assert sum(gains) > len(gains)
+
+
+def test_the_estimator_tells_orientations_apart(engine: Engine, hr: torch.Tensor) -> None:
+    scale = engine.restorer.config.scale
+    shapes = [GaussianParameters.from_degrees(1 + 2 * scale, 1, degrees) for degrees in (0, 45, 90, 135)]
+    kernels = torch.stack([shape.kernel(scale).flatten() for shape in shapes])
+    for number, shape in enumerate(shapes):
+        lr = ImageRows(Degradation(scale, shape).apply(hr).lr)
+        tiles = [tile.kernels.flatten(1) for tile in engine.kernels(lr)]
+        estimate = torch.cat(tiles, dim=1).mean(dim=1)
+        distances = (kernels - estimate).square().sum(dim=1)
+        assert int(distances.argmin()) == number, shape.label
