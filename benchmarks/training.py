@@ -137,7 +137,7 @@ def plain(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, device
     maker = BatchMaker(cache, recipe, device, Shard())
     draws = maker.draw(0, 0.0)
     batch = maker.degrade(maker.crops(draws), draws, 0)
-    stage = build_stage(recipe.stage, new_model(recipe, options).to(device))
+    stage = build_stage(recipe, new_model(recipe, options).to(device))
     adam = torch.optim.Adam(stage.network.parameters(), lr=1e-5, foreach=False, fused=False)
     none = torch.zeros((), device=device)
     steps, begun = -1, time.monotonic()
@@ -158,7 +158,7 @@ def operations(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, d
     maker = BatchMaker(cache, recipe, device, Shard())
     draws = maker.draw(0, 0.0)
     batch = maker.degrade(maker.crops(draws), draws, 0)
-    stage = build_stage(recipe.stage, new_model(recipe, options).to(device))
+    stage = build_stage(recipe, new_model(recipe, options).to(device))
     with FlopCounterMode(display=False) as counter:
         losses = stage_losses(stage, recipe.stage, batch, torch.zeros((), device=device))
         losses["loss"].backward()  # type: ignore[no-untyped-call]

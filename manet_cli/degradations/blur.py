@@ -132,7 +132,8 @@ def apply_kernel_map(
 def apply_kernels(window: Tensor, kernels: Tensor, scale: int) -> Tensor:
     """Blur and subsample where there is a kernel, without padding.
 
-    window: (..., s (h - 1) + k, s (w - 1) + k), what the kernels see. kernels: (h, w, k, k), on its device.
+    window: (..., s (h - 1) + k, s (w - 1) + k), what the kernels see; up to s - 1 more rows and columns are
+    not looked at. kernels: (h, w, k, k), or with as many dimensions before as the window, on its device.
     Returns (..., h, w). Takes a work space of as many times k * k numbers as the result has.
     """
     size = kernels.shape[-1]

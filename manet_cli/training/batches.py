@@ -213,6 +213,9 @@ class BatchMaker:
         """Draw 2 B kernels, (2 B, 3)."""
         recipe, count = self.recipe, 2 * self.recipe.batch_size
         shapes = sample_parameters(count, recipe.kernel_range, generator)
+        if recipe.blur.variance_exponent != 1:
+            low, width = recipe.kernel_range.low, recipe.kernel_range.high - recipe.kernel_range.low
+            shapes[:, :2] = low + width * ((shapes[:, :2] - low) / width) ** recipe.blur.variance_exponent
         numbers = torch.rand(3, count, generator=generator, dtype=torch.float64)
         along, across = recipe.elongated_ranges
         shares = (numbers[0] < recipe.blur.elongated_share) & (progress < recipe.blur.elongated_until)

@@ -96,7 +96,7 @@ class Trainer:
         self.device = maker.device
         self.precision = choose_precision(self.device, recipe.precision)
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.stage = build_stage(recipe.stage, model)
+        self.stage = build_stage(recipe, model)
         self.network = self.stage.network.requires_grad_(True).train()
         self.optimizer = Optimizer(
             list(self.network.parameters()), recipe.optimizer, half=self.precision == torch.float16

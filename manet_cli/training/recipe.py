@@ -38,12 +38,15 @@ class BlurRecipe:
 
     Attributes:
         texture_choices: of so many crops drawn, the one with most texture is taken.
+        variance_exponent: the variances' places in their range, drawn evenly from 0 to 1, are raised to this
+            power: 1 is the published distribution, more makes narrow kernels more frequent.
         elongated_share: share of the kernels that are drawn strongly elongated, 0 to 1.
         elongated_until: share of the run after which all kernels come from the published distribution.
         variant_share: share of the patches with two kernels, one on each side of a random line.
     """
 
     texture_choices: int = 1
+    variance_exponent: float = 1.0
     elongated_share: float = 0.0
     elongated_until: float = 1.0
     variant_share: float = 0.0
@@ -98,10 +101,13 @@ class LossRecipe:
     Attributes:
         divergence_until: stage `manet`: share of the run over which the Kullback-Leibler divergence of the
             kernels gives way to L1; 0 for L1 alone.
+        reblur: stage `manet`: weight of the mean difference, in levels of 255, between an LR patch and the
+            sharp patch blurred with the estimated kernels, beside L1 on kernels x 1e4; 0 leaves it out.
         true_kernel_share: stage `finetune`: share of the patches restored with their true kernel.
     """
 
     divergence_until: float = 0.0
+    reblur: float = 0.0
     true_kernel_share: float = 0.0
 
 
@@ -274,6 +280,10 @@ def _check(recipe: Recipe) -> None:
             f"patch_size = {recipe.patch_size}, expected a multiple of the scale {recipe.scale}, "
             f"{8 * recipe.scale} at least"
         )
+    if recipe.loss.reblur and recipe.patch_size < KERNEL_SIZE + 3:
+        raise UsageError(
+            f"patch_size = {recipe.patch_size} is too small for reblur, expected {KERNEL_SIZE + 3} or more"
+        )
     positive = {
         "iterations": recipe.iterations,
         "batch_size": recipe.batch_size,
@@ -313,8 +323,13 @@ def _check(recipe: Recipe) -> None:
     lowest, highest = recipe.degradation.jpeg_lowest, recipe.degradation.jpeg_highest
     if not 1 <= lowest <= highest <= 100:
         raise UsageError(f"JPEG qualities from {lowest} to {highest}, expected 1 <= lowest <= highest <= 100")
+    if not 0 < recipe.blur.variance_exponent <= 10:
+        raise UsageError(
+            f"variance_exponent = {recipe.blur.variance_exponent}, expected more than 0, up to 10"
+        )
     at_least_zero = {
         "max_minutes": recipe.max_minutes,
+        "reblur": recipe.loss.reblur,
         "clip": recipe.optimizer.clip,
         "learning_rate": recipe.optimizer.learning_rate,
         "warmup": recipe.schedule.warmup,

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manet_cli.degradations import KERNEL_SIZE, apply_kernels
 from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
 from manet_cli.training.batches import Batch
+from manet_cli.training.recipe import Recipe
 
 __all__ = ["EstimatorStage", "Losses", "RestorerStage", "Stage", "build_stage", "stage_losses"]
 
@@ -25,26 +27,35 @@ Losses: TypeAlias = dict[str, Tensor]
 
 
 class EstimatorStage(nn.Module):
-    """Stage `manet`: kernels against the true kernels."""
+    """Stage `manet`: kernels against the true kernels, and what they make of the sharp patch.
 
-    def __init__(self, estimator: MANet) -> None:
+    Args:
+        estimator: what learns.
+        reblur: weight of the reblurred patches' difference, see `LossRecipe`.
+    """
+
+    def __init__(self, estimator: MANet, reblur: float = 0.0) -> None:
         super().__init__()
         self.network = estimator
+        self.reblur = reblur
 
-    def forward(self, lr: Tensor, kernels: Tensor, second: Tensor | None, divergence: Tensor) -> Losses:
+    def forward(
+        self, lr: Tensor, hr: Tensor, kernels: Tensor, second: Tensor | None, divergence: Tensor
+    ) -> Losses:
         """Return the losses of a batch.
 
         Args:
             lr: (B, 3, h, w).
+            hr: (B, 3, s*h, s*w); looked at for `reblur` alone.
             kernels: (B, 2, k*k).
             second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
             divergence: weight of the Kullback-Leibler divergence, a scalar from 0 to 1; the rest is L1's.
 
         Returns:
-            Beside `loss`: `l1`, the mean difference of kernel values x 1e4; `divergence` in nats;
-                `variation`, the
-            variance of the mean estimates of the patches over that of the true kernels: near 0 if the same
-                kernel is estimated for every input. It is left out for a single patch.
+            Beside `loss`: `l1`, the mean difference of kernel values x 1e4; `divergence` in nats; `reblur`,
+            if it has a weight, the mean difference of the reblurred patches in levels of 255; `variation`,
+            the variance of the mean estimates of the patches over that of the true kernels: near 0 if the
+            same kernel is estimated for every input. It is left out for a single patch.
         """
         height, width = lr.shape[-2:]
         logits = self.network.logits_of_padded(self.network.pad(lr))[:, :height, :width]
@@ -58,6 +69,10 @@ class EstimatorStage(nn.Module):
         kl = -(true * logs).sum(dim=-1).mean() - entropy
         loss = divergence * _DIVERGENCE_FACTOR * kl + (1 - divergence) * l1
         losses = {"loss": loss, "l1": l1.detach(), "divergence": kl.detach()}
+        if self.reblur:
+            reblur = _reblur_difference(lr, hr, estimates)
+            losses["loss"] = loss + self.reblur * reblur
+            losses["reblur"] = reblur.detach()
         if len(lr) > 1:
             with torch.no_grad():
                 means, truths = estimates.mean(dim=(1, 2)), true.mean(dim=(1, 2))
@@ -106,21 +121,37 @@ class RestorerStage(nn.Module):
 Stage: TypeAlias = EstimatorStage | RestorerStage
 
 
-def build_stage(stage: str, model: BlindModel) -> Stage:
-    """Return the module of a stage over a model that has the networks it needs."""
-    if stage == "manet":
+def build_stage(recipe: Recipe, model: BlindModel) -> Stage:
+    """Return the module of a recipe's stage over a model that has the networks it needs."""
+    if recipe.stage == "manet":
         assert model.estimator is not None
-        return EstimatorStage(model.estimator)
+        return EstimatorStage(model.estimator, recipe.loss.reblur)
     assert model.restorer is not None
     assert model.kernel_code is not None
-    return RestorerStage(model.restorer, model.kernel_code, model.estimator if stage == "finetune" else None)
+    estimator = model.estimator if recipe.stage == "finetune" else None
+    return RestorerStage(model.restorer, model.kernel_code, estimator)
 
 
 def stage_losses(module: nn.Module, stage: str, batch: Batch, divergence: Tensor) -> Losses:
     """Run a stage's module, be it wrapped or not, on a batch."""
     losses: Losses
     if stage == "manet":
-        losses = module(batch.lr, batch.kernels, batch.second, divergence)
+        losses = module(batch.lr, batch.hr, batch.kernels, batch.second, divergence)
     else:
         losses = module(batch.lr, batch.hr, batch.kernels, batch.second, batch.true_kernel)
     return losses
+
+
+def _reblur_difference(lr: Tensor, hr: Tensor, estimates: Tensor) -> Tensor:
+    """Return by how much sharp patches blurred with estimates differ from LR patches, mean, in levels of 255.
+
+    lr: (B, C, h, w); hr: (B, C, s*h, s*w); estimates: (B, h, w, k*k). LR pixels whose kernel reaches
+    beyond the sharp patch are left out.
+    """
+    margin, scale = KERNEL_SIZE // 2, hr.shape[-1] // lr.shape[-1]
+    first = -(-margin // scale)
+    rows, columns = (slice(first, (side - 1 - margin) // scale + 1) for side in hr.shape[-2:])
+    window = hr[..., scale * first - margin :, scale * first - margin :]
+    kernels = estimates[:, None, rows, columns]
+    kernels = kernels.reshape(*kernels.shape[:-1], KERNEL_SIZE, KERNEL_SIZE)
+    return 255 * (apply_kernels(window, kernels, scale) - lr[..., rows, columns]).abs().mean()

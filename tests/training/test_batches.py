@@ -110,6 +110,22 @@ def test_elongated_kernels_are_drawn_until_their_share_of_the_run_is_over(
     assert float(ratios(0.5).min()) < 1.5
 
 
+def test_the_exponent_makes_narrow_kernels_more_frequent(
+    cache: PhotoCache, make_recipe: Callable[..., Recipe]
+) -> None:
+    def variances(exponent: float) -> torch.Tensor:
+        toml = f"[blur]\nelongated_share = 0.0\nvariance_exponent = {exponent}\n"
+        recipe = make_recipe(toml=toml, batch_size=512)
+        return BatchMaker(cache, recipe, CPU, Shard()).draw(0, 0.0).shapes[..., 0]
+
+    even, narrow = variances(1.0), variances(2.0)
+    for drawn in (even, narrow):
+        assert 0.7 <= float(drawn.min()) < 0.9
+        assert 9.5 < float(drawn.max()) <= 10
+    assert float(even.median()) == pytest.approx(5.35, abs=0.5)
+    assert float(narrow.median()) == pytest.approx(0.7 + 9.3 / 4, abs=0.5)
+
+
 def test_two_kernels_share_a_patch_along_a_line(
     cache: PhotoCache, make_recipe: Callable[..., Recipe]
 ) -> None:

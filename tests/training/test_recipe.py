@@ -92,6 +92,8 @@ def test_a_stage_table_of_a_users_file_holds_for_that_stage_alone(make_recipe: C
         ("batch_size = 0", "expected 1 or more"),
         ("patch_size = 190", "multiple of the scale"),
         ("patch_size = 8", "32 at least"),
+        ("[loss]\nreblur = -1.0", "reblur = -1.0, expected 0 or more"),
+        ("[blur]\nvariance_exponent = 0.0", "variance_exponent = 0.0, expected more than 0"),
         ("[blur]\nelongated_share = 1.5", "from 0 to 1"),
         ("[blur]\nelongated_share = nan", "from 0 to 1"),
         ("[degradation]\nnoise = -1", "from 0 to 255"),
@@ -127,3 +129,10 @@ def test_unknown_names_and_missing_files_are_refused(tmp_path: Path) -> None:
         load_recipe("sr", 4, name="mine", options={})
     with pytest.raises(InputError, match="cannot be read"):
         load_recipe("sr", 4, config=tmp_path / "none.toml", options={})
+
+
+def test_a_patch_must_hold_a_kernel_to_be_reblurred(make_recipe: Callable[..., Recipe]) -> None:
+    toml = "[loss]\nreblur = 1.0\n"
+    assert make_recipe(toml=toml, scale=2, patch_size=24).loss.reblur == 1
+    with pytest.raises(UsageError, match="22 is too small for reblur, expected 24"):
+        make_recipe(toml=toml, scale=2, patch_size=22)

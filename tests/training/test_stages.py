@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -29,40 +30,91 @@ def batch(cache: PhotoCache, make_recipe: Callable[..., Recipe]) -> Batch:
     return maker.degrade(maker.crops(draws), draws, 0)
 
 
+class Oracle(nn.Module):
+    """Knows the true kernels of a batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__()
+        self.batch = batch
+
+    def pad(self, lr: torch.Tensor) -> torch.Tensor:
+        return lr
+
+    def logits_of_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        batch = self.batch
+        assert batch.second is not None
+        first, second = (batch.kernels[:, side, None, None].clamp_min(1e-30).log() for side in (0, 1))
+        return torch.where(batch.second[..., None], second, first)
+
+
+def oracle_stage(batch: Batch, reblur: float) -> EstimatorStage:
+    stage = EstimatorStage(MANet(MANetConfig(channels=(8, 8))), reblur)
+    stage.network = Oracle(batch)  # type: ignore[assignment]
+    return stage
+
+
 def test_the_estimators_losses_are_zero_at_the_true_kernels(batch: Batch) -> None:
-    class Oracle(nn.Module):
-        def pad(self, lr: torch.Tensor) -> torch.Tensor:
-            return lr
-
-        def logits_of_padded(self, lr: torch.Tensor) -> torch.Tensor:
-            assert batch.second is not None
-            first, second = (batch.kernels[:, side, None, None].clamp_min(1e-30).log() for side in (0, 1))
-            return torch.where(batch.second[..., None], second, first)
-
-    stage = EstimatorStage(MANet(MANetConfig(channels=(8, 8))))
-    stage.network = Oracle()  # type: ignore[assignment]
-    losses = stage(batch.lr, batch.kernels, batch.second, torch.tensor(0.5))
+    stage = oracle_stage(batch, 0.0)
+    losses = stage(batch.lr, batch.hr, batch.kernels, batch.second, torch.tensor(0.5))
     assert float(losses["loss"]) == pytest.approx(0, abs=1e-4)
     assert float(losses["l1"]) == pytest.approx(0, abs=1e-4)
     assert float(losses["variation"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_one_patch_has_no_variation_between_patches(batch: Batch) -> None:
-    stage = build_stage("manet", small_model())
-    losses = stage(batch.lr[:1], batch.kernels[:1], None, torch.tensor(0.5))
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_true_kernels_reblur_the_sharp_patches(
+    cache: PhotoCache, make_recipe: Callable[..., Recipe], scale: int
+) -> None:
+    recipe = make_recipe(scale=scale, patch_size=24 * scale, toml="[blur]\nvariant_share = 0.5\n")
+    maker = BatchMaker(cache, recipe, CPU, Shard())
+    draws = maker.draw(0, 0.0)
+    batch = maker.degrade(maker.crops(draws), draws, 0)
+    stage, none = oracle_stage(batch, 2.0), torch.tensor(0.0)
+    losses = stage(batch.lr, batch.hr, batch.kernels, batch.second, none)
+    # What is left is the rounding of the LR patches to 8 bits: a quarter of a level on average.
+    assert 0 < float(losses["reblur"]) < 0.3
+    assert float(losses["loss"]) == pytest.approx(float(losses["l1"] + 2 * losses["reblur"]), rel=1e-5)
+    stage = oracle_stage(dataclasses.replace(batch, kernels=batch.kernels.flip(0)), 2.0)
+    wrong = stage(batch.lr, batch.hr, batch.kernels, batch.second, none)
+    assert float(wrong["reblur"]) > 3 * float(losses["reblur"])
+
+
+def test_reblurring_changes_what_the_estimator_learns(
+    batch: Batch, make_recipe: Callable[..., Recipe]
+) -> None:
+    model = small_model()
+    gradients = []
+    for weight in (0.0, 5.0):
+        model.zero_grad()
+        stage = build_stage(make_recipe(toml=f"[loss]\nreblur = {weight}\n"), model)
+        stage_losses(stage, "manet", batch, torch.tensor(0.0))["loss"].backward()  # type: ignore[no-untyped-call]
+        assert model.estimator is not None
+        gradients.append([parameter.grad for parameter in model.estimator.parameters()])
+    assert all(grad is not None and grad.isfinite().all() for grad in gradients[1])
+    assert not all(
+        torch.equal(a, b) for a, b in zip(*gradients, strict=True) if a is not None and b is not None
+    )
+
+
+def test_one_patch_has_no_variation_between_patches(batch: Batch, make_recipe: Callable[..., Recipe]) -> None:
+    stage = build_stage(make_recipe(), small_model())
+    losses = stage(batch.lr[:1], batch.hr[:1], batch.kernels[:1], None, torch.tensor(0.5))
     assert set(losses) == {"loss", "l1", "divergence"}
 
 
-def test_the_l1_loss_is_the_papers(batch: Batch) -> None:
+def test_the_l1_loss_is_the_papers(batch: Batch, make_recipe: Callable[..., Recipe]) -> None:
     model = small_model()
     assert model.estimator is not None
     with torch.no_grad():
-        losses = build_stage("manet", model)(batch.lr, batch.kernels, None, torch.tensor(0.0))
+        stage = build_stage(make_recipe(), model)
+        losses = stage(batch.lr, batch.hr, batch.kernels, None, torch.tensor(0.0))
         difference = model.estimator(batch.lr) - batch.kernels[:, 0, :, None, None]
     assert float(losses["loss"]) == pytest.approx(1e4 * float(difference.abs().mean()), rel=1e-5)
 
 
-def test_sr_is_given_the_true_kernels_and_finetune_the_estimated_ones(batch: Batch) -> None:
+def test_sr_is_given_the_true_kernels_and_finetune_the_estimated_ones(
+    batch: Batch, make_recipe: Callable[..., Recipe]
+) -> None:
     model = small_model()
     assert model.estimator is not None
     assert model.kernel_code is not None
@@ -76,7 +128,9 @@ def test_sr_is_given_the_true_kernels_and_finetune_the_estimated_ones(batch: Bat
     model.restorer.register_forward_hook(remember)
     for stage_name in ("sr", "finetune"):
         with torch.no_grad():
-            losses = stage_losses(build_stage(stage_name, model), stage_name, batch, torch.tensor(0.0))
+            losses = stage_losses(
+                build_stage(make_recipe(stage_name), model), stage_name, batch, torch.tensor(0.0)
+            )
             sr = model.restorer(batch.lr, given[stage_name])
         assert float(losses["loss"]) == pytest.approx(float((sr - batch.hr).abs().mean()), rel=1e-5)
     estimated = model.kernel_code(model.estimator(batch.lr))
@@ -87,9 +141,9 @@ def test_sr_is_given_the_true_kernels_and_finetune_the_estimated_ones(batch: Bat
     torch.testing.assert_close(given["sr"], model.kernel_code(kernels.permute(0, 3, 1, 2)))
 
 
-def test_finetuning_trains_the_restorer_alone(batch: Batch) -> None:
+def test_finetuning_trains_the_restorer_alone(batch: Batch, make_recipe: Callable[..., Recipe]) -> None:
     model = small_model()
-    stage = build_stage("finetune", model)
+    stage = build_stage(make_recipe("finetune"), model)
     assert isinstance(stage, RestorerStage)
     stage_losses(stage, "finetune", batch, torch.tensor(0.0))["loss"].backward()  # type: ignore[no-untyped-call]
     assert model.estimator is not None
