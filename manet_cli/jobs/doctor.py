@@ -28,7 +28,14 @@ from manet_cli.inference import (
 )
 from manet_cli.jobs.probe import Probe, probe, speed
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
-from manet_cli.weights import DEFAULT_FAMILY, cache_folder, list_weights, load_manifest, load_weights
+from manet_cli.weights import (
+    DEFAULT_FAMILY,
+    FAST_FAMILY,
+    cache_folder,
+    list_weights,
+    load_manifest,
+    load_weights,
+)
 
 __all__ = ["PHOTO", "Device", "Estimate", "Examination", "examine"]
 
@@ -36,7 +43,7 @@ PHOTO = (4000, 3000)  # width and height of a typical photo: 12 megapixels
 
 _PACKAGES = ("torch", "numpy", "pillow", "typer", "rich", "huggingface-hub", "safetensors")
 _FULL_SIZE = BlindConfig(MANetConfig(), RRDBSFTConfig())
-_ESTIMATED_FAMILIES = (DEFAULT_FAMILY, "fast")
+_ESTIMATED_FAMILIES = (DEFAULT_FAMILY, FAST_FAMILY)
 _SETTINGS = re.compile(
     r"MANET_.+|HF_.+|XDG_CACHE_HOME|SSL_CERT_FILE|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|.+_PROXY",
     re.IGNORECASE,
@@ -285,10 +292,14 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
         )
         return
     found.auto["tile"], _ = Engine(build(), device, dtype).restorer_tiles()
+    tried = set[str]()
     for family in _ESTIMATED_FAMILIES:
         for scale in (4, 2, 3):
             try:
                 weights, _ = load_weights(family, scale)
+                if weights.sha256 in tried:
+                    break
+                tried.add(weights.sha256)
                 rate = speed(Engine(weights.build(), device, dtype, tile=0))
                 tile, halo = Engine(weights.build(), device, dtype).restorer_tiles()
             except ManetError:  # not in the manifest, not at this scale, or not here

@@ -16,7 +16,7 @@ from manet_cli.jobs.durations import duration
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.sources import read_input
 from manet_cli.jobs.upscale import Upscaler
-from manet_cli.weights import DEFAULT_FAMILY, list_weights
+from manet_cli.weights import DEFAULT_FAMILY, FAST_FAMILY, list_weights
 
 __all__ = ["Pace", "faster_family", "measure_pace"]
 
@@ -91,8 +91,9 @@ def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
 
 def faster_family(model: str, scale: int) -> str | None:
     """Give the family of weights that takes less time than the default, if that is used; else None."""
-    known = {(row["family"], row["scale"]) for row in list_weights() if row["where"] != "missing"}
-    return "fast" if model == DEFAULT_FAMILY and ("fast", scale) in known else None
+    known = {row["family"]: row["sha256"] for row in list_weights() if row["scale"] == scale and row["path"]}
+    fast, default = known.get(FAST_FAMILY), known.get(DEFAULT_FAMILY)
+    return FAST_FAMILY if model == DEFAULT_FAMILY and fast not in (None, default) else None
 
 
 def _to_do(items: list[Item]) -> list[Item]:

@@ -229,8 +229,9 @@ def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.M
     """Off a terminal a line now and then; and, once, that there are faster weights."""
     monkeypatch.setattr(console, "_LINE_SECONDS", 0.0)
     monkeypatch.setattr(console, "_LONG_SECONDS", 0.0)
-    fast = {"name": "fast_x4", "family": "fast", "scale": 4, "where": "shipped"}
-    monkeypatch.setattr(pace, "list_weights", lambda: [fast])
+    fast = {"family": "fast", "scale": 4, "path": "fast.safetensors", "sha256": "1"}
+    default = {"family": "default", "scale": 4, "path": "default.safetensors", "sha256": "2"}
+    monkeypatch.setattr(pace, "list_weights", lambda: [fast, default])
     outcome = manet("upscale", "a.png", "b.png", "c.png", "-o", "out")
     assert outcome.lines == ["out/a_x4.png", "out/b_x4.png", "out/c_x4.png"]
     assert re.search(r"^[12] of 3 pictures, \d+%, about [\d.]+ s left$", outcome.stderr, re.MULTILINE)
@@ -239,6 +240,10 @@ def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.M
     assert manet("upscale", "a.png", "-q", "-o", "quiet.png").stderr == ""
     assert pace.faster_family("default", 2) is None
     assert pace.faster_family("mine.pth", 4) is None
+    default["sha256"] = "1"
+    assert pace.faster_family("default", 4) is None, "the default is the fast one"
+    fast["path"] = default["sha256"] = ""
+    assert pace.faster_family("default", 4) is None, "the fast one is not here"
 
 
 def test_a_bar_on_a_terminal(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
