@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--model", help="real weights in place of the stand-ins; other than the default")
     parser.add_argument("--count", type=int, default=200, help="pictures; thumbnails")
     parser.add_argument("--side", type=int, default=64, help="of a picture in pixels; thumbnails")
-    parser.add_argument("--rounds", type=int, default=10, help="in which the variants take turns; thumbnails")
+    parser.add_argument("--rounds", type=int, default=5, help="in which the variants take turns; thumbnails")
     parser.add_argument(
         "--folder", type=Path, help="for the pictures; the system's temporary folder if left out"
     )

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from manet_cli.inference import Engine
-from manet_cli.inference.engine import Codes, EstimatedCodes
+from manet_cli.inference.codes import Codes, EstimatedCodes
 
 __all__ = ["SUFFIXES", "Picture", "machine", "peak_memory", "photos", "restored", "to_levels"]
 

@@ -1,7 +1,7 @@
 """How fast many small pictures go: files in a batch, against the networks alone, one picture at a time.
 
 The rounds of all variants take turns, so that what else the machine does meets them alike, and the seconds of
-each are summed. `stacked`: the networks alone, several pictures in one call.
+each are summed. A batch runs pictures of one size together, as many as a stack takes and a round has.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from manet_cli.images import format_by_name, read_photo
 from manet_cli.jobs.blur import BlurOptions
 from manet_cli.jobs.pipeline import run_plan
 from manet_cli.jobs.plan import Item, Planner, plan_destination
+from manet_cli.jobs.result import Result
 from manet_cli.jobs.setup import ModelOptions, open_upscaler
 from manet_cli.jobs.sources import expand_sources
-from manet_cli.jobs.upscale import Result, Upscaler
+from manet_cli.jobs.upscale import Upscaler
 
 __all__ = ["show_thumbnails"]
 
@@ -50,19 +50,6 @@ def planned(upscaler: Upscaler, folder: Path, output: Path) -> list[Item]:
         settings=upscaler.settings,
         max_pixels=upscaler.max_pixels,
     ).plan()
-
-
-def stacked(upscaler: Upscaler, side: int, together: int) -> Callable[[int], None]:
-    """Return what runs the networks over so many pictures, some of them in one call."""
-    engine = upscaler.engine
-    pictures = torch.rand(together, 3, side, side).contiguous(memory_format=torch.channels_last)
-
-    def run(count: int) -> None:
-        with torch.inference_mode():
-            for _ in range(count // together):
-                engine.restorer(pictures, engine.kernel_code(engine.estimator(pictures)))
-
-    return run
 
 
 def show_thumbnails(count: int, side: int, rounds: int, model: str) -> None:
@@ -94,13 +81,11 @@ def show_thumbnails(count: int, side: int, rounds: int, model: str) -> None:
 
         variants: dict[str, Callable[[int], None]] = {
             "networks alone, one picture at a time": networks,
-            "networks alone, 4 stacked": stacked(upscaler, side, 4),
             "files, one after the other": one_after_the_other,
             "files, as a batch": batch,
         }
         seconds = dict.fromkeys(variants, 0.0)
-        for run in (networks, variants["networks alone, 4 stacked"]):
-            run(8)
+        networks(8)
         for _ in range(rounds):
             for variant, run in variants.items():
                 started = time.perf_counter()

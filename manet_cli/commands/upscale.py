@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from manet_cli.jobs.distribution import Fleet
     from manet_cli.jobs.pace import Pace
     from manet_cli.jobs.plan import Item
+    from manet_cli.jobs.result import Result
     from manet_cli.jobs.sources import Source
-    from manet_cli.jobs.upscale import Result, Upscaler
+    from manet_cli.jobs.upscale import Upscaler
 
 __all__ = ["upscale"]
 

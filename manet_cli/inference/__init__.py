@@ -1,5 +1,6 @@
 """Running the networks on images of any size: tiles, devices, number formats, memory."""
 
+from manet_cli.inference.codes import KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.device import (
     PRECISIONS,
     choose_device,
@@ -7,8 +8,9 @@ from manet_cli.inference.device import (
     choose_precision,
     explain_auto,
 )
-from manet_cli.inference.engine import SMALLEST_TILE, Engine, KernelTile, LowResolution, RestoredTile
+from manet_cli.inference.engine import SMALLEST_TILE, Engine
 from manet_cli.inference.memory import available_memory, memory_reported
+from manet_cli.inference.stack import restore_stack, stack_size
 
 __all__ = [
     "PRECISIONS",
@@ -23,4 +25,6 @@ __all__ = [
     "choose_precision",
     "explain_auto",
     "memory_reported",
+    "restore_stack",
+    "stack_size",
 ]

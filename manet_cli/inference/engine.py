@@ -12,14 +12,14 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.errors import ManetError, OutOfMemoryError, WeightsError
+from manet_cli.inference.codes import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
 from manet_cli.inference.tiles import Tile, TileGrid
@@ -27,13 +27,7 @@ from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
 
 __all__ = [
     "SMALLEST_TILE",
-    "Codes",
-    "ConstantCode",
     "Engine",
-    "EstimatedCodes",
-    "KernelTile",
-    "LowResolution",
-    "RestoredTile",
 ]
 
 logger = logging.getLogger(__name__)
@@ -44,125 +38,6 @@ _PREFERRED_TILE = {"cpu": 256, "mps": 256, "cuda": 512}
 _BYTES_PER_PIXEL = 8 * 1024
 
 Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
-
-
-class LowResolution(Protocol):
-    """An image to run, read in rows so that it may be larger than memory."""
-
-    height: int
-    width: int
-    layers: int
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return rows [start, stop) as (N, 3, stop - start, width), float32 in [0, 1].
-
-        The first of the N layers is the picture, which the kernels are estimated on; the others
-        (transparency) are restored with the same kernels.
-        """
-        ...
-
-
-class Codes(Protocol):
-    """The kernel codes of an image, asked for from the top down."""
-
-    def forget(self, before: int) -> None:
-        """Tell that no row before ``before`` will be asked for again."""
-        ...
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return the codes of LR rows [start, stop) as (1, L, stop - start, width) in float32."""
-        ...
-
-
-@dataclass(frozen=True)
-class KernelTile:
-    """Kernels (k*k, h, w) of the LR pixels from ``row`` and ``column`` on, float32, on the device.
-
-    ``code`` is their code (L, h, w), on the CPU; without a restorer's basis there is none, and L is 0.
-    """
-
-    row: int
-    column: int
-    kernels: Tensor
-    code: Tensor
-
-
-@dataclass(frozen=True)
-class RestoredTile:
-    """Output pixels (N, 3, h, w) from ``row`` and ``column`` on, float32 on the CPU, not clamped."""
-
-    row: int
-    column: int
-    pixels: Tensor
-
-
-class ConstantCode:
-    """One kernel for the whole image (non-blind super-resolution).
-
-    Args:
-        code: (1, L, 1, 1).
-        width: of the LR image.
-    """
-
-    def __init__(self, code: Tensor, width: int) -> None:
-        self._code = code
-        self._width = width
-
-    def forget(self, before: int) -> None:
-        """Do nothing: there is one code."""
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return the code for each pixel of rows [start, stop)."""
-        return self._code.expand(-1, -1, stop - start, self._width)
-
-
-class EstimatedCodes:
-    """The codes of an image's own kernels, estimated in stripes when they are first asked for.
-
-    Args:
-        engine: runs the estimator.
-        lr: the image.
-        on_kernels: is given every tile of kernels once, as it is estimated.
-        kernels: gives the kernels of rows [start, stop) instead of the engine; asked from the top down.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        lr: LowResolution,
-        on_kernels: Callable[[KernelTile], None] | None = None,
-        kernels: Callable[[int, int], Iterator[KernelTile]] | None = None,
-    ) -> None:
-        self._kernels = kernels or functools.partial(engine.kernels, lr)
-        self._lr = lr
-        self._on_kernels = on_kernels
-        self._start = 0
-        self._kept = torch.empty(1, engine.kernel_code.basis.shape[1], 0, lr.width)
-
-    def forget(self, before: int) -> None:
-        """Drop the codes of rows before ``before``."""
-        self._kept = self._kept[:, :, max(before - self._start, 0) :].clone()
-        self._start = max(before, self._start)
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return the codes of rows [start, stop), estimating those that are not there yet."""
-        known = self._start + self._kept.shape[2]
-        if stop > known:
-            multiple = MANet.size_multiple
-            self._estimate(known, min(-(-stop // multiple) * multiple, self._lr.height))
-        return self._kept[:, :, start - self._start : stop - self._start]
-
-    def _estimate(self, start: int, stop: int) -> None:
-        # Room for all is made first: nothing can fail between a tile's kernels being handed out and kept.
-        _, length, rows, width = self._kept.shape
-        codes = torch.empty(1, length, rows + stop - start, width)
-        codes[:, :, :rows] = self._kept
-        for tile in self._kernels(start, stop):
-            if self._on_kernels:
-                self._on_kernels(tile)
-            row, column, code = tile.row - self._start, tile.column, tile.code
-            codes[0, :, row : row + code.shape[1], column : column + code.shape[2]] = code
-        self._kept = codes
 
 
 class Engine:
@@ -194,6 +69,7 @@ class Engine:
         # Read once: tiles of a run must not change with what other programs do.
         self._memory = available_memory(device)
         self._largest_tile = sys.maxsize
+        self._largest_stack = sys.maxsize
 
     @property
     def estimator(self) -> MANet:
@@ -229,6 +105,11 @@ class Engine:
         return self._device
 
     @property
+    def given_tile(self) -> int | None:
+        """The largest tile that was asked for in LR pixels; 0 for no tiling, None if it was left open."""
+        return self._tile
+
+    @property
     def kernel_size(self) -> int:
         """Side of the kernels in HR pixels."""
         return self._model.config.kernel_size
@@ -243,6 +124,10 @@ class Engine:
         tile = tile or max(height, width)
         outer = min(tile + 2 * halo, height) * min(tile + 2 * halo, width)
         return outer * _BYTES_PER_PIXEL * layers
+
+    def fits_together(self, pixels: int) -> bool:
+        """Whether small images of so many LR pixels in all, layers included, may be computed at once."""
+        return pixels * _BYTES_PER_PIXEL <= self._memory // 2 and pixels < self._largest_stack
 
     def computed_pixels(self, height: int, width: int, layers: int) -> int:
         """Return how many pixels the restorer computes for an image: those of its tiles, context included."""
@@ -292,7 +177,7 @@ class Engine:
             image = lr.rows(rows.outer_start, min(rows.outer_stop, lr.height))[:1]
             right, below = max(columns.outer_stop - lr.width, 0), max(rows.outer_stop - lr.height, 0)
             image = F.pad(image[..., columns.outer], (0, right, 0, below), mode="replicate")
-            kernels = estimator.kernels_of_padded(self._send(image))[..., rows.inner(), columns.inner()]
+            kernels = estimator.kernels_of_padded(self.send(image))[..., rows.inner(), columns.inner()]
             kernels = kernels[..., : lr.height - rows.start, : lr.width - columns.start]
             code = kernel_code(kernels) if kernel_code else kernels[:, :0]
             return kernels[0], code[0].cpu()
@@ -333,7 +218,7 @@ class Engine:
             rows, columns = tile.rows, tile.columns
             image = padded(lr, tile)
             code = padded(codes, tile).expand(image.shape[0], -1, -1, -1)
-            output: Tensor = restorer(self._send(image), self._send(code))
+            output: Tensor = restorer(self.send(image), self.send(code))
             return (output[..., rows.inner(scale), columns.inner(scale)].cpu(),)
 
         def forget(tile: Tile) -> None:
@@ -367,7 +252,7 @@ class Engine:
             if tile_band != band:
                 band = tile_band
                 on_band(tile)
-            result = self._attempt(compute, tile)
+            result = self.attempt(functools.partial(compute, tile))
             if result is not None:
                 pending.popleft()
                 yield tile, result
@@ -385,7 +270,16 @@ class Engine:
             logger.warning("out of memory: going on with tiles of %d pixels", size)
             pending = deque((start, part) for start, whole in pending for part in grid.split(whole, size))
 
-    def _attempt(self, compute: Callable[[Tile], Tensors], tile: Tile) -> Tensors | None:
+    def attempt_together(self, compute: Callable[[], Tensors], pixels: int) -> Tensors | None:
+        """Compute small images of so many pixels at once; None if memory ran out, which is remembered."""
+        results = self.attempt(compute)
+        if results is None:
+            release_memory(self._device)
+            self._largest_stack = min(pixels, self._largest_stack)
+            logger.warning("out of memory for several small images at once: going on with one at a time")
+        return results
+
+    def attempt(self, compute: Callable[[], Tensors]) -> Tensors | None:
         """Return what ``compute`` gives, None if memory ran out (and nothing of the attempt is held).
 
         Raises:
@@ -393,7 +287,7 @@ class Engine:
         """
         try:
             with torch.inference_mode(), exact_convolutions:
-                results = compute(tile)
+                results = compute()
                 # One pass and no copy: what is not finite makes the sum so.
                 sound = all(math.isfinite(float(result.sum())) for result in results)
         except (MemoryError, RuntimeError) as error:
@@ -411,5 +305,6 @@ class Engine:
         size = max((outer - 2 * halo) // SMALLEST_TILE * SMALLEST_TILE, SMALLEST_TILE)
         return min(_PREFERRED_TILE[self._device.type], size, self._largest_tile)
 
-    def _send(self, tensor: Tensor) -> Tensor:
+    def send(self, tensor: Tensor) -> Tensor:
+        """Return a tensor (N, C, H, W) on the device, in the networks' order of numbers."""
         return tensor.to(self._device).contiguous(memory_format=torch.channels_last)

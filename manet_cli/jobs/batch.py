@@ -6,7 +6,7 @@ from collections import Counter
 
 from manet_cli.errors import NotStartedError
 from manet_cli.jobs.plan import Item
-from manet_cli.jobs.upscale import Result
+from manet_cli.jobs.result import Result
 
 __all__ = ["Tally", "work_of"]
 

@@ -20,7 +20,7 @@ from manet_cli.degradations import GaussianParameters
 from manet_cli.errors import UsageError
 from manet_cli.evaluation.self_check import Kernels
 from manet_cli.inference import Engine, KernelTile, LowResolution
-from manet_cli.inference.engine import Codes, EstimatedCodes
+from manet_cli.inference.codes import Codes, EstimatedCodes
 from manet_cli.jobs.adjustment import AdjustedKernels, Adjustment, strengthened_kernel
 from manet_cli.jobs.kernel_file import (
     KernelField,
@@ -149,6 +149,11 @@ class Blur:
     def estimated(self) -> bool:
         """Whether an estimator is needed."""
         return self.kernel is None and self.given is None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the kernels are the estimator's as they are."""
+        return self.estimated and not self.adjustment.changes
 
     def check(self, height: int, width: int) -> None:
         """Check that the blur can be that of a picture of this size, and warn if it is not clear how.

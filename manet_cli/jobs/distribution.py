@@ -1,6 +1,6 @@
 """One plan for the processes of a ``torchrun``, on one machine or several that see the same folders.
 
-Every process makes the same plan. Which picture is next is a counter in the store that torchrun keeps for its
+Every process makes the same plan. Which stack is next is a counter in the store that torchrun keeps for its
 processes, so that a fast one takes more; how each went is put there too, and the first process tells it all.
 """
 
@@ -20,8 +20,9 @@ from manet_cli import errors
 from manet_cli.errors import ManetError, UsageError
 from manet_cli.evaluation.self_check import Agreement
 from manet_cli.jobs.plan import Item
+from manet_cli.jobs.result import Result
 from manet_cli.jobs.self_check import CheckReport
-from manet_cli.jobs.upscale import Result
+from manet_cli.jobs.stacks import Stacks
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
@@ -65,7 +66,7 @@ class Fleet:
         self._store = store
         self._size = size
         self._local_rank = local_rank
-        self._pictures = 0
+        self._stacks = 0
         self.first = rank == 0
 
     def device(self, name: str) -> str:
@@ -74,18 +75,20 @@ class Fleet:
             return f"cuda:{self._local_rank % torch.cuda.device_count()}"
         return name
 
-    def agree(self, items: Sequence[Item]) -> None:
+    def agree(self, items: Sequence[Item], stacks: Stacks) -> Stacks:
         """Wait until all have planned, and check that they planned the same.
 
-        Nobody writes a result before, so that all see the same ones as made already.
+        Nobody writes a result before, so that all see the same ones as made already. Returns the first one's
+        stacks: one with another kind of device would have others.
 
         Raises:
             UsageError: they see other inputs, or do not come.
         """
         names = json.dumps([[item.source.name, str(item.output)] for item in items])
         mine = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
-        self._pictures = len(items)
         try:
+            if self.first:
+                self._store.set("stacks", json.dumps(stacks))
             same = self._store.add(f"plan/{mine}", 1)
             if self._store.add("plans", 1) == self._size:
                 self._store.set("planned", mine if same == self._size else "differently")
@@ -94,11 +97,14 @@ class Fleet:
             raise UsageError("the other processes of this torchrun did not come to a plan") from error
         if self._store.get("planned").decode() != mine:
             raise UsageError("the processes of this torchrun see different inputs: give all the same")
+        stacks = json.loads(self._store.get("stacks"))
+        self._stacks = len(stacks)
+        return stacks
 
     def take(self) -> int | None:
-        """Return the place of the next picture that nobody has taken."""
-        place = self._store.add("next", 1) - 1
-        return place if place < self._pictures else None
+        """Return the number of the next stack that nobody has taken."""
+        number = self._store.add("next", 1) - 1
+        return number if number < self._stacks else None
 
     def finished(self, place: int, result: Result) -> None:
         """Tell the first process how a picture went."""

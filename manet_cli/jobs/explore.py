@@ -18,7 +18,7 @@ from manet_cli.images import MAX_PIXELS, CollectedPhoto, Photo, read_photo, to_f
 from manet_cli.images.colour_map import colour_map, oklab_to_srgb
 from manet_cli.images.memory import array_of
 from manet_cli.inference import Engine, memory_reported
-from manet_cli.inference.engine import EstimatedCodes
+from manet_cli.inference.codes import EstimatedCodes
 from manet_cli.jobs.canvas import Canvas, PhotoRows
 from manet_cli.jobs.claims import check_outputs, path_beside
 from manet_cli.jobs.explore_data import KernelBytes, KernelGatherer, Region

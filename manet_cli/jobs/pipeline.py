@@ -1,8 +1,8 @@
 """Many pictures at once: while one is on a device, the next is decoded and the last one encoded.
 
 A few threads take pictures from one queue, each from reading to renaming. In between they wait for a device,
-which runs one picture at a time. Pictures begin in the order of the plan, as many as fit in memory; their
-results are given back in that order too.
+which runs one picture at a time, or a stack of small ones. Pictures begin in the order of the plan, but for
+those that a stack takes along, as many as fit in memory; their results are given back in that order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from manet_cli.atomic import remove_leftovers
 from manet_cli.inference import available_memory
 from manet_cli.jobs.distribution import Fleet
 from manet_cli.jobs.plan import Item
-from manet_cli.jobs.upscale import HELD_ROWS, Made, Progress, Result, Upscaler
+from manet_cli.jobs.result import Result
+from manet_cli.jobs.stacks import Stacks, plan_stacks, run_ahead
+from manet_cli.jobs.upscale import HELD_ROWS, Made, Progress, Upscaler
 
 __all__ = ["LocalWork", "Pipeline", "Work", "run_plan"]
 
@@ -53,14 +55,16 @@ def run_plan(
     Raises:
         UsageError: the processes of a fleet have different plans.
     """
+    # Stacks would begin pictures ahead of their turn.
+    stacks = plan_stacks(items, (lambda item: 1) if fail_fast else upscalers[0].stack_size)
     if fleet is not None:
-        fleet.agree(items)
+        stacks = fleet.agree(items, stacks)
     for folder in {path.parent for item in items for path in (item.output, item.kernels) if path}:
         remove_leftovers(folder)
-    work: Work = fleet or LocalWork(len(items))
+    work: Work = fleet or LocalWork(len(stacks))
     if fail_fast and any(item.error for item in items):
         work.stop()
-    with Pipeline(items, work, upscalers, watch, fail_fast=fail_fast) as pipeline:
+    with Pipeline(items, stacks, work, upscalers, watch, fail_fast=fail_fast) as pipeline:
         if fleet is None:
             yield from pipeline.results()
         elif fleet.first:
@@ -70,10 +74,10 @@ def run_plan(
 
 
 class Work(Protocol):
-    """Which pictures are still to be taken, by the threads of this process and perhaps by other processes."""
+    """Which stacks are still to be taken, by the threads of this process and perhaps by other processes."""
 
     def take(self) -> int | None:
-        """Return the place of the next picture in the plan; None if there is none left."""
+        """Return the number of the next stack; None if there is none left."""
         ...
 
     def finished(self, place: int, result: Result) -> None:
@@ -91,15 +95,15 @@ class Work(Protocol):
 
 
 class LocalWork:
-    """All the pictures of a plan, for this process alone."""
+    """All the stacks of a plan, for this process alone."""
 
-    def __init__(self, pictures: int) -> None:
-        self._places = iter(range(pictures))
+    def __init__(self, stacks: int) -> None:
+        self._numbers = iter(range(stacks))
         self.stopped = False
 
     def take(self) -> int | None:
-        """Return the place of the next picture."""
-        return next(self._places, None)
+        """Return the number of the next stack."""
+        return next(self._numbers, None)
 
     def finished(self, place: int, result: Result) -> None:
         """Do nothing: the pipeline has it."""
@@ -143,7 +147,8 @@ class Pipeline:
 
     Args:
         items: the plan.
-        work: which of them are still to be taken.
+        stacks: which of them go through the networks together.
+        work: which stacks are still to be taken.
         upscalers: one for each device.
         watch: follows each picture.
         fail_fast: start no more when one fails, and none ahead of its turn.
@@ -152,6 +157,7 @@ class Pipeline:
     def __init__(
         self,
         items: Sequence[Item],
+        stacks: Stacks,
         work: Work,
         upscalers: Sequence[Upscaler],
         watch: Watch,
@@ -159,12 +165,12 @@ class Pipeline:
         fail_fast: bool = False,
     ) -> None:
         self._items = items
+        self._stacks = stacks
         self._work = work
         self._watch = watch
         self._fail_fast = fail_fast
         self._room = max(available_memory(torch.device("cpu")) // 4, _LEAST_ROOM)
         self._taken_room = 0
-        self._order: list[int] = []
         self._finished: dict[int, Result] = {}
         self._error: BaseException | None = None
         self._stopping = False
@@ -176,7 +182,7 @@ class Pipeline:
         pictures = len(upscalers) if fail_fast else 2 * len(upscalers) + 1
         self._threads = [
             threading.Thread(target=self._take_pictures, daemon=True)
-            for _ in range(min(pictures, len(items)))
+            for _ in range(min(pictures, len(stacks)))
         ]
         self._working = len(self._threads)
 
@@ -188,48 +194,59 @@ class Pipeline:
 
     def __exit__(self, *error: object) -> None:
         """Give up what is not finished, and wait until all is put away."""
+        self._end()
+        self._devices.close()
+
+    def _end(self) -> None:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        self._devices.close()
 
     def results(self) -> Iterator[Result]:
         """Yield how each picture that was taken here went, in the order of the plan.
 
+        Where the run is interrupted meanwhile, what is finished is told before that is raised again.
+
         Raises:
             BaseException: what a thread did not expect.
         """
-        for position in range(len(self._items)):
-            with self._changed:
-                while not self._has(position):
-                    if self._working == 0:
-                        return
-                    self._changed.wait(_WAKE_SECONDS)
-                result = self._finished.pop(self._order[position])
-            yield result
+        try:
+            for place in range(len(self._items)):
+                with self._changed:
+                    while place not in self._finished and self._working and not self._error:
+                        self._changed.wait(_WAKE_SECONDS)
+                    self.check()
+                    result = self._finished.pop(place, None)
+                if result is not None:
+                    yield result
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._end()
+            for place in sorted(self._finished):
+                yield self._finished.pop(place)
+            raise
 
     def check(self) -> None:
         """Raise what a thread did not expect, if there is such a thing."""
         if self._error:
             raise self._error
 
-    def _has(self, position: int) -> bool:
-        self.check()
-        return position < len(self._order) and self._order[position] in self._finished
-
     def _take_pictures(self) -> None:
         try:
-            while (place := self._take()) is not None:
-                result = self._result(self._items[place])
-                if self._fail_fast and result.error is not None:
-                    self._work.stop()
-                self._work.finished(place, result)
-                with self._changed:
-                    self._finished[place] = result
-                    self._taken_room -= self._needed(place)
-                    self._changed.notify_all()
+            while (stack := self._take()) is not None:
+                upscalers = run_ahead(self._upscaler, [self._items[place] for place in stack], self._go_on)
+                for place in stack:
+                    result = self._result(upscalers.pop(0), self._items[place])
+                    if self._fail_fast and result.error is not None:
+                        self._work.stop()
+                    self._work.finished(place, result)
+                    with self._changed:
+                        self._finished[place] = result
+                        self._taken_room -= self._needed(place)
+                        self._changed.notify_all()
         except _GivenUp:
             pass
         except BaseException as error:  # noqa: BLE001 - raised again by `results`
@@ -239,36 +256,39 @@ class Pipeline:
                 self._working -= 1
                 self._changed.notify_all()
 
-    def _take(self) -> int | None:
-        """Return the place of the next picture as soon as there is room for it."""
+    def _take(self) -> Sequence[int] | None:
+        """Return the places of the next stack as soon as there is room for it."""
         with self._next:  # those who come later wait behind a large one
             if self._stopping:
                 return None
-            place = self._work.take()
-            if place is None:
+            number = self._work.take()
+            if number is None:
                 return None
-            needed = self._needed(place)
+            stack = self._stacks[number]
+            needed = sum(map(self._needed, stack))
             with self._changed:
-                self._order.append(place)
                 while self._taken_room and self._taken_room + needed > self._room and not self._stopping:
                     self._changed.wait()
                 self._taken_room += needed
-            return None if self._stopping else place
+            return None if self._stopping else stack
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise _GivenUp
 
     def _needed(self, place: int) -> int:
         item = self._items[place]
         return 0 if item.error or item.done else self._upscaler.host_memory(item)
 
-    def _result(self, item: Item) -> Result:
+    def _result(self, upscaler: Upscaler, item: Item) -> Result:
         if item.error:
-            return self._upscaler.finish(item, lambda share: None)
+            return upscaler.finish(item, lambda share: None)
         if self._work.stopped and not item.done:
-            return self._upscaler.not_started(item)
+            return upscaler.not_started(item)
         with self._watch(item) as progress:
 
             def advance(share: float) -> None:
-                if self._stopping:
-                    raise _GivenUp
+                self._go_on()
                 progress(share)
 
-            return self._upscaler.finish(item, advance)
+            return upscaler.finish(item, advance)

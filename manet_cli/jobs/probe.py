@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine, choose_precision
-from manet_cli.inference.engine import EstimatedCodes
+from manet_cli.inference.codes import EstimatedCodes
 from manet_cli.models import BlindModel
 
 __all__ = ["Probe", "probe", "speed"]

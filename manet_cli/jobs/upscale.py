@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
+from torch import Tensor
+
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, NotStartedError, OutputError
 from manet_cli.images import (
@@ -25,20 +28,27 @@ from manet_cli.images import (
     open_output,
     read_photo,
 )
-from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile, memory_reported
+from manet_cli.inference import (
+    Engine,
+    KernelTile,
+    LowResolution,
+    RestoredTile,
+    memory_reported,
+    stack_size,
+)
 from manet_cli.jobs.blur import Blur
 from manet_cli.jobs.canvas import Canvas, PhotoRows
-from manet_cli.jobs.durations import duration
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.memory import needed_memory
 from manet_cli.jobs.plan import Item, MadeMeanwhileError, check_still_free
 from manet_cli.jobs.record import Record
+from manet_cli.jobs.result import Result
 from manet_cli.jobs.self_check import BothSinks, CheckReport, ResultCheck
 from manet_cli.jobs.size import ResultSize
 from manet_cli.jobs.soundness import sound_tiles
 from manet_cli.jobs.sources import STDIN, read_input
 
-__all__ = ["AT_ONCE", "HELD_ROWS", "Progress", "Result", "Turn", "Upscaler"]
+__all__ = ["AT_ONCE", "HELD_ROWS", "Ahead", "Progress", "Turn", "Upscaler"]
 
 HELD_ROWS = 64 << 20
 """Bytes of a result that may wait for the encoder until the device is free for the next picture."""
@@ -46,6 +56,7 @@ HELD_ROWS = 64 << 20
 Made = TypeVar("Made")
 
 _COLLECTED = 256 << 20  # bytes of a result that the encoder itself may hold
+_FLOATS = 3 * 4  # bytes of a pixel as the networks give it
 
 Progress = Callable[[float], None]
 """Is told the share done, in [0, 1]."""
@@ -78,66 +89,24 @@ class AtOnce:
 AT_ONCE = AtOnce()
 
 
-@dataclass(frozen=True)
-class Result:
-    """How one picture went.
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """What the networks gave for a picture before it is finished, because others went with it.
 
     Attributes:
-        item: what was planned.
-        status: done, skipped, failed, or planned by a dry run.
-        width: of the output, pixels; None if unknown.
-        height: likewise.
-        seconds: from reading to renaming.
-        memory: about how many bytes the run will need; by a dry run only.
-        check: how well the result explains the input, where that was asked for.
-        error: why it failed.
-        estimate: about how many seconds the run will take; by a dry run only.
+        image: (N, 3, h, w), what they were given; the picture's layers, perhaps with more behind them.
+        result: of the whole picture.
+        seconds: that it took, as a share of all that went together.
     """
 
-    item: Item
-    status: str
-    scale: int
-    width: int | None = None
-    height: int | None = None
-    seconds: float = 0.0
-    memory: int | None = None
-    check: CheckReport | None = None
-    error: ManetError | None = None
-    estimate: float | None = None
+    image: Tensor
+    result: RestoredTile
+    seconds: float
 
-    def fields(self) -> dict[str, object]:
-        """Return the result for a script."""
-        item = self.item
-        fields: dict[str, object] = {
-            "input": item.source.name,
-            "output": str(item.output) if item.output and not self.error else None,
-            "status": self.status,
-            "scale": self.scale,
-            "width": self.width,
-            "height": self.height,
-            "seconds": round(self.seconds, 3),
-            "error": str(self.error) if self.error else None,
-        }
-        if item.kernels and self.error is None:
-            fields["kernels"] = str(item.kernels)
-        if self.memory is not None:
-            fields["memory"] = self.memory
-        if self.check is not None:
-            fields["check"] = self.check.fields()
-        if self.estimate is not None:
-            fields["estimated_seconds"] = round(self.estimate, 3)
-        return fields
-
-    def line(self) -> str | None:
-        """Return what stdout gets without ``--json``: the written path, or the plan; None for neither."""
-        if self.error or self.item.output is None or self.status == "skipped":
-            return None
-        if self.status == "done":
-            return str(self.item.output)
-        size = f" {self.width}x{self.height}" if self.width else ""
-        memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
-        time = f", about {duration(self.estimate)}" if self.estimate is not None else ""
-        return f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"
+    def tile_of(self, lr: LowResolution) -> RestoredTile | None:
+        """Return the result if it is that of this very picture."""
+        same = torch.equal(self.image[: lr.layers], lr.rows(0, lr.height))
+        return self.result if same else None
 
 
 @dataclass(frozen=True)
@@ -156,6 +125,7 @@ class Upscaler:
         check: compare each result, blurred and made small again, with its input.
         max_pixels: larger inputs are refused.
         turn: how a picture gets a device.
+        ahead: what the networks gave already for the next picture; None for nothing.
     """
 
     engine: Engine
@@ -169,6 +139,7 @@ class Upscaler:
     check: bool = False
     max_pixels: int = MAX_PIXELS
     turn: Turn = AT_ONCE
+    ahead: Ahead | None = None
 
     @property
     def scale(self) -> int:
@@ -199,7 +170,7 @@ class Upscaler:
         except InputError as error:
             return Result(item, "failed", self.scale, error=error)
         result = self.result_of(item.header)
-        memory = needed_memory(self.engine, item.header, result, self.format)
+        memory = needed_memory(self.engine, item.header, result, self.format, self.stack_size(item))
         return Result(item, "planned", self.scale, result.width, result.height, memory=memory)
 
     def host_memory(self, item: Item) -> int:
@@ -210,7 +181,18 @@ class Upscaler:
             header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
             for header in (item.header, self.result_of(item.header))
         )
-        return 2 * next(bytes_of) + min(next(bytes_of), self.turn.held_rows + _COLLECTED)
+        ahead = 0
+        if self.stack_size(item) > 1:
+            # What the networks were given and gave waits, as floating-point numbers, to be painted.
+            pixels = item.header.width * item.header.height * (1 + item.header.has_alpha)
+            ahead = pixels * (1 + self.scale**2) * _FLOATS
+        return 2 * next(bytes_of) + min(next(bytes_of), self.turn.held_rows + _COLLECTED) + ahead
+
+    def stack_size(self, item: Item) -> int:
+        """Return how many pictures like this one go through the networks together; 1 for alone."""
+        if item.header is None or item.kernels or self.check or not self.blur.plain:
+            return 1
+        return stack_size(self.engine, item.header.height, item.header.width)
 
     def finish(self, item: Item, progress: Progress) -> Result:
         """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
@@ -263,6 +245,8 @@ class Upscaler:
         header = self.result_of(photo.header)
         record = self.record_of(name, data).to_json()
         del data
+        ahead = self.ahead if self.ahead and self.ahead.tile_of(PhotoRows(photo)) else None
+        turn = AT_ONCE if ahead else self.turn
         if item.output:
             prepare_folder(item.output.parent)
         with (
@@ -270,12 +254,12 @@ class Upscaler:
             self._output(item.output, header, photo.metadata, record) as rows,
         ):
             check_still_free(item, record)  # from here on no other process writes these files
-            held = HeldRows(rows, self.turn.held_rows)
-            report = self.turn.run(
+            held = HeldRows(rows, turn.held_rows)
+            report = turn.run(
                 self, lambda on_device: on_device.run_networks(held, photo, kernel_map, progress)
             )
             held.let_go()
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started + (ahead.seconds if ahead else 0)
         return Result(item, "done", self.scale, header.width, header.height, seconds, check=report)
 
     def run_networks(
@@ -359,6 +343,9 @@ class Upscaler:
     ) -> Iterator[RestoredTile]:
         """Yield the result tile by tile; ``on_kernels`` is given the kernels as they are estimated."""
         engine = self.engine
+        ahead = self.ahead.tile_of(lr) if self.ahead else None
+        if ahead is not None:
+            return sound_tiles(iter((ahead,)), lr, self.scale)
         codes = self.blur.codes(engine, lr, on_kernels)
         return sound_tiles(engine.restore(lr, codes, registered=self.registered), lr, self.scale)
 

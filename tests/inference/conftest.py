@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.inference import Engine, KernelTile
-from manet_cli.inference.engine import Codes, EstimatedCodes
+from manet_cli.inference.codes import Codes, EstimatedCodes
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 from manet_cli.weights import load_weights
 

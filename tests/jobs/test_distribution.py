@@ -10,23 +10,29 @@ from manet_cli.errors import InputError, NotStartedError, UsageError
 from manet_cli.evaluation.self_check import Agreement
 from manet_cli.jobs.distribution import Fleet, join_fleet
 from manet_cli.jobs.plan import Item
+from manet_cli.jobs.result import Result
 from manet_cli.jobs.self_check import CheckReport
 from manet_cli.jobs.sources import Source
-from manet_cli.jobs.upscale import Result
+from manet_cli.jobs.stacks import Stacks
 
 
 def plan(*names: str) -> list[Item]:
     return [Item(Source(name, Path(name)), Path(f"{name}_x4.png")) for name in names]
 
 
-def agreed(*plans: list[Item]) -> tuple[list[Fleet], list[str]]:
-    """A fleet of one process for each plan, and what those said that do not agree."""
+def agreed(*plans: list[Item], stacks: Stacks | None = None) -> tuple[list[Fleet], list[str]]:
+    """A fleet of one process for each plan, and what those said that do not agree.
+
+    The first one has these stacks, by default none of more than one picture; the others have none.
+    """
     store, wrong = HashStore(), list[str]()
     fleets = [Fleet(store, rank, len(plans), rank) for rank in range(len(plans))]
 
     def agree(fleet: Fleet, items: list[Item]) -> None:
         try:
-            fleet.agree(items)
+            alone = [[place] for place in range(len(items))]
+            mine = stacks if stacks and fleet.first else alone
+            assert fleet.agree(items, mine) == (stacks or alone)
         except UsageError as error:
             wrong.append(str(error))
 
@@ -69,6 +75,13 @@ def test_every_picture_is_taken_by_one_and_told_by_the_first() -> None:
 def test_processes_that_see_different_inputs_say_so_all() -> None:
     _, wrong = agreed(plan("a", "b"), plan("a", "b"), plan("a", "c"))
     assert wrong == ["the processes of this torchrun see different inputs: give all the same."] * 3
+
+
+def test_the_first_ones_stacks_are_taken_whole() -> None:
+    items = plan("a", "b", "c")
+    (first, second), wrong = agreed(items, items, stacks=[[0, 2], [1]])
+    assert not wrong
+    assert (second.take(), first.take(), second.take()) == (0, 1, None)
 
 
 def test_one_stops_all() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import _thread
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +16,10 @@ from manet_cli.images import Header
 from manet_cli.jobs import pipeline as pipeline_module
 from manet_cli.jobs.pipeline import LocalWork, Pipeline
 from manet_cli.jobs.plan import Item
+from manet_cli.jobs.result import Result
 from manet_cli.jobs.sources import Source
-from manet_cli.jobs.upscale import AT_ONCE, Progress, Result, Upscaler
+from manet_cli.jobs.stacks import Stacks
+from manet_cli.jobs.upscale import AT_ONCE, Progress, Upscaler
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,14 @@ def plan(pictures: int) -> list[Item]:
 def run(
     items: list[Item],
     *upscalers: StandIn,
+    stacks: Stacks | None = None,
     fail_fast: bool = False,
     progress: Progress = lambda share: None,
 ) -> Iterator[Pipeline]:
-    work = LocalWork(len(items))
-    all_upscalers = cast(list[Upscaler], upscalers)
+    stacks = stacks or [[place] for place in range(len(items))]
+    work, all_upscalers = LocalWork(len(stacks)), cast(list[Upscaler], upscalers)
     with Pipeline(
-        items, work, all_upscalers, lambda item: nullcontext(progress), fail_fast=fail_fast
+        items, stacks, work, all_upscalers, lambda item: nullcontext(progress), fail_fast=fail_fast
     ) as pipeline:
         yield pipeline
 
@@ -92,6 +97,34 @@ def test_results_come_in_the_order_of_the_plan_and_one_at_a_time_is_on_a_device(
     assert [result.item for result in results] == items
     assert [result.item.source.name for result in results if result.error] == ["7"]
     assert sorted(first.events + second.events) == sorted(item.source.name for item in items)
+
+
+def test_stacks_run_together_and_results_keep_the_order_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = plan(6)
+    seen: list[list[Item]] = []
+
+    def run_ahead(upscaler: Upscaler, stack: list[Item], go_on: Callable[[], None]) -> list[Upscaler]:
+        go_on()
+        seen.append(stack)
+        return [replace(upscaler) for _ in stack]
+
+    monkeypatch.setattr(pipeline_module, "run_ahead", run_ahead)
+    with run(items, StandIn(), stacks=[[0, 3, 5], [1], [2], [4]]) as pipeline:
+        results = list(pipeline.results())
+    assert [result.item for result in results] == items
+    assert sorted(map(len, seen)) == [1, 1, 1, 3]
+    assert [items[0], items[3], items[5]] in seen
+
+
+def test_a_stack_takes_the_room_of_all_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "available_memory", lambda device: 0)
+    monkeypatch.setattr(
+        pipeline_module, "run_ahead", lambda upscaler, stack, go_on: [upscaler for _ in stack]
+    )
+    upscaler = StandIn(memory=pipeline_module._LEAST_ROOM // 3 + 1)
+    with run(plan(12), upscaler, stacks=[[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]) as pipeline:
+        assert len(list(pipeline.results())) == 12
+    assert max(upscaler.most) == 1
 
 
 def test_pictures_overlap() -> None:
@@ -164,3 +197,31 @@ def test_leaving_gives_up_what_is_running() -> None:
         threading.Timer(0.1, leave.set).start()
     assert len(upscaler.events) <= 3
     assert not any(thread.is_alive() for thread in pipeline._threads)
+
+
+def test_what_is_finished_is_told_when_the_run_is_interrupted() -> None:
+    """While the first picture is on the device, others are finished, which come later in the plan."""
+    pipelines: list[Pipeline] = []
+
+    @dataclass(frozen=True)
+    class Slow(StandIn):
+        def finish(self, item: Item, progress: Progress) -> Result:
+            if item.source.name == "0":
+                while not pipelines or len(pipelines[0]._finished) < 5:
+                    time.sleep(0.01)
+                _thread.interrupt_main()
+                while True:
+                    progress(0.5)  # until the run ends
+            return Result(item, "done", 4)
+
+    told = []
+
+    def tell() -> None:
+        with run(plan(6), Slow()) as pipeline:
+            pipelines.append(pipeline)
+            for result in pipeline.results():
+                told.append(result.item.source.name)
+
+    with pytest.raises(KeyboardInterrupt):
+        tell()
+    assert told == ["1", "2", "3", "4", "5"]
