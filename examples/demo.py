@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
+from sheets import labelled
 
 PHOTO = Path("examples/chelsea_small.png")
 OUT = Path("demo")
@@ -21,20 +22,6 @@ def manet(*arguments: str) -> None:
     """Run the tool as a user would, and show the command."""
     print("$ manet", *arguments, flush=True)
     subprocess.run([sys.executable, "-m", "manet_cli", *arguments], check=True)
-
-
-def labelled(pictures: list[tuple[str, Image.Image]]) -> Image.Image:
-    """Put pictures of one height side by side, each under its label."""
-    margin, line = 8, 20
-    width = sum(picture.width + margin for _, picture in pictures) + margin
-    sheet = Image.new("RGB", (width, pictures[0][1].height + line + 2 * margin), "white")
-    draw = ImageDraw.Draw(sheet)
-    left = margin
-    for label, picture in pictures:
-        draw.text((left, margin), label, "black", font_size=14)
-        sheet.paste(picture, (left, line + margin))
-        left += picture.width + margin
-    return sheet
 
 
 def comparison(photo: Image.Image, result: Image.Image) -> Image.Image:

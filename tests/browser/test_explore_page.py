@@ -185,7 +185,9 @@ def picture(page: Browser) -> npt.NDArray[np.float64]:
 
 
 def fitted(image: Image.Image, width: int, height: int) -> npt.NDArray[np.float64]:
-    return middle(np.asarray(image.convert("RGB").resize((width, height)), np.float64))
+    """An image as Chromium enlarges it."""
+    large = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    return middle(np.asarray(large, np.float64))
 
 
 def middle(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
