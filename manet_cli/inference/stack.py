@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from manet_cli.inference.codes import RestoredTile
+from manet_cli.inference.codes import KernelTile, RestoredTile
 from manet_cli.inference.engine import Engine
 
 __all__ = ["restore_stack", "stack_size"]
@@ -33,7 +33,9 @@ def stack_size(engine: Engine, height: int, width: int) -> int:
     return min(number, _MOST) if number >= _FEWEST and whole else 1
 
 
-def restore_stack(engine: Engine, images: Tensor, *, registered: bool = True) -> list[RestoredTile] | None:
+def restore_stack(
+    engine: Engine, images: Tensor, *, registered: bool = True
+) -> list[tuple[KernelTile, RestoredTile]] | None:
     """Super-resolve images of one size with their own kernels, as `Engine.restore` does, in one go.
 
     Args:
@@ -43,7 +45,7 @@ def restore_stack(engine: Engine, images: Tensor, *, registered: bool = True) ->
         registered: as for `Engine.restore`.
 
     Returns:
-        Each one's result, whole; None if there is not enough memory for all of them at once.
+        Each one's kernels and result, whole; None if there is not enough memory for all of them at once.
 
     Raises:
         ManetError: the networks' result is not a number somewhere, in any of them.
@@ -56,16 +58,19 @@ def restore_stack(engine: Engine, images: Tensor, *, registered: bool = True) ->
     def padded(part: Tensor) -> Tensor:
         return engine.send(F.pad(part, (extra, 0, extra, 0), mode="replicate"))
 
-    def compute() -> tuple[Tensor]:
+    def compute() -> tuple[Tensor, Tensor, Tensor]:
         kernels = estimator.kernels_of_padded(engine.send(estimator.pad(images[:, 0])))[..., :height, :width]
-        codes = kernel_code(kernels).repeat_interleave(layers, dim=0)
-        output: Tensor = restorer(padded(images.flatten(0, 1)), padded(codes))
-        return (output[..., extra:, extra:].cpu(),)
+        codes = kernel_code(kernels)
+        inputs = padded(images.flatten(0, 1)), padded(codes.repeat_interleave(layers, dim=0))
+        output: Tensor = restorer(*inputs)
+        return kernels, codes.cpu(), output[..., extra:, extra:].cpu()
 
     pixels = images.shape[0] * layers * height * width
     results = engine.attempt_together(compute, pixels) if engine.fits_together(pixels) else None
     if results is None:
         return None
     scale = restorer.config.scale
-    output = results[0][..., : scale * height, : scale * width]
-    return [RestoredTile(0, 0, part) for part in output.reshape(*images.shape[:2], *output.shape[1:])]
+    kernels, codes, output = results
+    output = output[..., : scale * height, : scale * width]
+    parts = zip(kernels, codes, output.reshape(*images.shape[:2], *output.shape[1:]), strict=True)
+    return [(KernelTile(0, 0, kernel, code), RestoredTile(0, 0, pixels)) for kernel, code, pixels in parts]

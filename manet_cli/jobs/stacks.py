@@ -12,7 +12,7 @@ from torch import Tensor
 
 from manet_cli.errors import ManetError
 from manet_cli.images import Header, read_photo
-from manet_cli.inference import RestoredTile, memory_reported, restore_stack
+from manet_cli.inference import KernelTile, RestoredTile, memory_reported, restore_stack
 from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.sources import read_input
@@ -72,7 +72,7 @@ def run_ahead(upscaler: Upscaler, items: Sequence[Item], go_on: Callable[[], Non
             if images is None:
                 return alone
 
-            def networks(on_device: Upscaler) -> list[RestoredTile] | None:
+            def networks(on_device: Upscaler) -> list[tuple[KernelTile, RestoredTile]] | None:
                 go_on()
                 return restore_stack(on_device.engine, images, registered=upscaler.registered)
 
@@ -82,8 +82,10 @@ def run_ahead(upscaler: Upscaler, items: Sequence[Item], go_on: Callable[[], Non
     if results is None:
         return alone
     seconds = (time.perf_counter() - started) / len(items)
-    pairs = zip(images, results, strict=True)
-    return [replace(upscaler, ahead=Ahead(image, result, seconds)) for image, result in pairs]
+    return [
+        replace(upscaler, ahead=Ahead(image, kernels if item.kernels else None, result, seconds))
+        for item, image, (kernels, result) in zip(items, images, results, strict=True)
+    ]
 
 
 def _is_to_do(item: Item) -> bool:

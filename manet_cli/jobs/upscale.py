@@ -95,11 +95,13 @@ class Ahead:
 
     Attributes:
         image: (N, 3, h, w), what they were given; the picture's layers, perhaps with more behind them.
+        kernels: of the whole picture; None if nobody asks for them.
         result: of the whole picture.
         seconds: that it took, as a share of all that went together.
     """
 
     image: Tensor
+    kernels: KernelTile | None
     result: RestoredTile
     seconds: float
 
@@ -186,11 +188,13 @@ class Upscaler:
             # What the networks were given and gave waits, as floating-point numbers, to be painted.
             pixels = item.header.width * item.header.height * (1 + item.header.has_alpha)
             ahead = pixels * (1 + self.scale**2) * _FLOATS
+            if item.kernels:
+                ahead += item.header.width * item.header.height * self.engine.kernel_size**2 * 4
         return 2 * next(bytes_of) + min(next(bytes_of), self.turn.held_rows + _COLLECTED) + ahead
 
     def stack_size(self, item: Item) -> int:
         """Return how many pictures like this one go through the networks together; 1 for alone."""
-        if item.header is None or item.kernels or self.check or not self.blur.plain:
+        if item.header is None or self.check or not self.blur.plain:
             return 1
         return stack_size(self.engine, item.header.height, item.header.width)
 
@@ -344,7 +348,9 @@ class Upscaler:
         """Yield the result tile by tile; ``on_kernels`` is given the kernels as they are estimated."""
         engine = self.engine
         ahead = self.ahead.tile_of(lr) if self.ahead else None
-        if ahead is not None:
+        if self.ahead and ahead:
+            if on_kernels and self.ahead.kernels:
+                on_kernels(self.ahead.kernels)
             return sound_tiles(iter((ahead,)), lr, self.scale)
         codes = self.blur.codes(engine, lr, on_kernels)
         return sound_tiles(engine.restore(lr, codes, registered=self.registered), lr, self.scale)

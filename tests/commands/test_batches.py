@@ -15,7 +15,7 @@ from torch import Tensor
 from manet_cli import console
 from manet_cli.console import BatchProgress
 from manet_cli.errors import ManetError
-from manet_cli.inference import Engine, RestoredTile, restore_stack
+from manet_cli.inference import Engine, KernelTile, RestoredTile, restore_stack
 from manet_cli.jobs import claims, names, pace, stacks
 from manet_cli.jobs.claims import Claims
 from manet_cli.jobs.durations import duration
@@ -265,7 +265,9 @@ def test_small_pictures_run_together_and_give_what_each_gives_alone(
 ) -> None:
     together = list[tuple[int, ...]]()
 
-    def noted(engine: Engine, images: Tensor, *, registered: bool) -> list[RestoredTile] | None:
+    def noted(
+        engine: Engine, images: Tensor, *, registered: bool
+    ) -> list[tuple[KernelTile, RestoredTile]] | None:
         together.append(tuple(images.shape))
         return restore_stack(engine, images, registered=registered)
 
@@ -315,10 +317,21 @@ def test_what_runs_alone(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPa
             ["--check"],
             ["--sigma", "1.2"],
             ["--strength", "1.2"],
-            ["--save-kernels", "maps/"],
             ["--fail-fast"],
         )
     ):
         outcome = manet("upscale", "*.png", "-o", f"out{number}/", *options)
         assert (outcome.code, len(outcome.lines)) == (0, 11)
         assert together == [11], options
+
+
+def test_keeping_the_kernels_changes_no_byte(manet: Manet, three: Path) -> None:
+    manet("upscale", "*.png", "-o", "plain/")
+    outcome = manet("upscale", "*.png", "-o", "kept/", "--save-kernels", "maps/")
+    assert outcome.code == 0
+    manet("kernels", "a.png", "-o", "alone.npy")
+    for name in "abc":
+        assert Path(f"kept/{name}_x4.png").read_bytes() == Path(f"plain/{name}_x4.png").read_bytes()
+        kernels = np.load(f"maps/{name}_x4_kernels.npy").astype(float)
+        assert kernels.shape == (9, 12, 21, 21)
+        assert np.abs(kernels - np.load("alone.npy").astype(float)).max() < 1e-3

@@ -8,7 +8,7 @@ import torch
 from manet_cli.errors import ManetError
 from manet_cli.inference import Engine, restore_stack, stack_size
 from manet_cli.inference.codes import EstimatedCodes
-from tests.inference.conftest import CPU, Picture, small_model
+from tests.inference.conftest import CPU, Picture, estimate, small_model
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -18,8 +18,9 @@ def test_a_stack_gives_what_each_gives_alone(layers: int, height: int, width: in
     images = torch.rand(5, layers, 3, height, width, generator=torch.Generator().manual_seed(1))
     together = restore_stack(engine, images, registered=registered)
     assert together is not None
-    for image, result in zip(images, together, strict=True):
+    for image, (kernels, result) in zip(images, together, strict=True):
         picture = Picture(image)
+        torch.testing.assert_close(kernels.kernels, estimate(engine, picture), rtol=1e-4, atol=1e-6)
         (alone,) = engine.restore(picture, EstimatedCodes(engine, picture), registered=registered)
         assert (result.row, result.column) == (alone.row, alone.column) == (0, 0)
         torch.testing.assert_close(result.pixels, alone.pixels, rtol=1e-4, atol=1e-5)
@@ -33,7 +34,7 @@ def test_what_one_is_given_does_not_change_another() -> None:
     assert whole is not None
     assert rest is not None
     for place in range(1, 8, 2):
-        assert torch.equal(whole[place].pixels, rest[place].pixels)
+        assert torch.equal(whole[place][1].pixels, rest[place][1].pixels)
 
 
 def test_what_is_not_a_number_or_too_large_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

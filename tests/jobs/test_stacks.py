@@ -49,11 +49,11 @@ def test_only_the_very_same_picture_is_ahead() -> None:
     lr = PhotoRows(photo(3, 4, alpha=True))
     result = RestoredTile(0, 0, torch.zeros(2, 3, 6, 8))
     image = lr.rows(0, 3).clone()
-    assert Ahead(image, result, 0.5).tile_of(lr) is result
+    assert Ahead(image, None, result, 0.5).tile_of(lr) is result
     for other in (photo(3, 5, alpha=True), photo(4, 4, alpha=True), photo(3, 4)):
-        assert Ahead(image, result, 0.5).tile_of(PhotoRows(other)) is None
+        assert Ahead(image, None, result, 0.5).tile_of(PhotoRows(other)) is None
     image[0, 0, 0, 0] += 1
-    assert Ahead(image, result, 0.5).tile_of(lr) is None
+    assert Ahead(image, None, result, 0.5).tile_of(lr) is None
 
 
 @pytest.fixture
