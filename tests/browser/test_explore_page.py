@@ -178,16 +178,14 @@ def test_the_slider(page: Browser) -> None:
 
 def picture(page: Browser) -> npt.NDArray[np.float64]:
     """The lower left of the picture as it is seen, without handle, mark and labels."""
-    left, top, width, height = (int(side) for side in page.box("#stage"))
+    left, top, width, height = (round(side) for side in page.box("#stage"))
     with Image.open(io.BytesIO(page.screenshot())) as window:
         seen = np.asarray(window.convert("RGB"), np.float64)[top : top + height, left : left + width]
     return middle(seen)
 
 
 def fitted(image: Image.Image, width: int, height: int) -> npt.NDArray[np.float64]:
-    """An image as Chromium enlarges it."""
-    large = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-    return middle(np.asarray(large, np.float64))
+    return middle(np.asarray(image.convert("RGB").resize((width, height)), np.float64))
 
 
 def middle(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
