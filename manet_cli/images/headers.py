@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from manet_cli.images import tiff_structure
+
 __all__ = [
     "PNG_GREY",
     "PNG_GREY_ALPHA",
@@ -27,6 +29,7 @@ __all__ = [
     "png_is_whole",
     "png_late_exif",
     "png_profile",
+    "tiff_has_pages",
 ]
 
 PNG_GREY, PNG_GREY_ALPHA = 0, 4
@@ -193,3 +196,17 @@ def avif_depth(file: BinaryIO) -> int:
                 depth = max(depth, 8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
         position += length
     return depth
+
+
+def tiff_has_pages(file: BinaryIO) -> bool:
+    """Tell whether a TIFF has a second directory; Pillow sees none if values of the first are cut off."""
+    try:
+        file.seek(0)
+        layout, first = tiff_structure.header(file.read(16))
+        file.seek(first)
+        (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
+        file.seek(count * (struct.calcsize(layout.entry) + layout.inline), os.SEEK_CUR)
+        (following,) = struct.unpack(layout.offset, file.read(struct.calcsize(layout.offset)))
+    except (tiff_structure.CorruptTagsError, struct.error, OverflowError):
+        return False
+    return following not in (0, first)

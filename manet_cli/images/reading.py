@@ -231,7 +231,8 @@ def _unreadable_tiff(file: BinaryIO) -> str | None:
 def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     """Give the header of an opened image, or raise InputError for what is not read."""
     width, height = image.size
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    is_animated = getattr(image, "is_animated", False) and image.format != "MPO"
+    if is_animated or (image.format == "TIFF" and headers.tiff_has_pages(file)):
         raise InputError(_SEVERAL.format(name))
     _check_depth(image, file, name)
     if image.mode not in _GREY_MODES | _COLOUR_MODES:

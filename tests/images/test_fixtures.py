@@ -221,6 +221,13 @@ def test_what_cannot_be_kept_is_refused_by_its_header(name: str) -> None:
             read(FIXTURES / name, name)
 
 
+def test_pages_are_refused_wherever_the_file_is_cut_off() -> None:
+    data = (FIXTURES / "pages.tif").read_bytes()
+    for length in range(len(data)):
+        with pytest.raises(InputError, match=r"^pages\.tif "):
+            read_header(data[:length], "pages.tif")
+
+
 @pytest.mark.parametrize(
     ("name", "module", "extra"),
     [("camera.heic", "pillow_heif", "heic"), ("camera.jxl", "pillow_jxl", "jxl")],
