@@ -60,19 +60,41 @@ def _manet(
     """Make small or blurry photos large and sharp, without knowing how they were blurred."""
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    # Unwinds the stack, so that temporary files are removed.
-    raise SystemExit(128 + signum)
+class _Stop:
+    """What Ctrl-C and SIGTERM do: unwind the stack, so that temporary files are removed.
+
+    C code that is interrupted may make an error of its own of that, so the signal is remembered.
+    """
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        self._signal = signum
+        raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
+
+    def exit_if_asked(self) -> None:
+        """End the process as the signal that came wants it."""
+        if self._signal is not None:
+            sys.exit(128 + self._signal)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    stop = _Stop()
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background jobs
+        signal.signal(signal.SIGINT, stop)
     try:
         app(prog_name="manet")  # however it was called: shell completion goes by this name
     except KeyboardInterrupt:  # before or after the command, where Typer does not see it
         sys.exit(128 + signal.SIGINT)
+    except SystemExit as end:
+        if end.code:
+            stop.exit_if_asked()
+        raise
     except Exception as error:
+        stop.exit_if_asked()
         if os.environ.get("MANET_DEBUG") == "1":
             raise
         from manet_cli.console import print_error

@@ -43,7 +43,7 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 @pytest.fixture
 def manet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Manet]:
     """Run the command line in this process."""
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setenv("NO_COLOR", "1")
 
     def run(*arguments: str | Path) -> Outcome:
@@ -58,7 +58,8 @@ def manet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         return Outcome(code, printed.out, printed.err)
 
     yield run
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def texture(height: int, width: int) -> npt.NDArray[np.uint8]:

@@ -75,6 +75,32 @@ def test_a_traceback_only_when_asked(photo: Path) -> None:
         assert "ZeroDivisionError" in ended.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("error", ["ValueError('no shape')", "WeightsError('the weights are damaged')"])
+def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(
+    photo: Path, number: signal.Signals, error: str
+) -> None:
+    script = (
+        "import os, sys\n"
+        "from manet_cli import cli\n"
+        "from manet_cli.errors import WeightsError\n"
+        "from manet_cli.jobs import setup\n"
+        "def swallow(*a, **k):\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        sum(range(10))\n"
+        "    except BaseException:\n"
+        f"        raise {error} from None\n"
+        "setup.open_upscaler = swallow\n"
+        f"sys.argv = ['manet', 'upscale', {str(photo)!r}]\n"
+        "cli.run()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (128 + number, "")
+    assert "unexpected" not in ended.stderr
+    assert "damaged" not in ended.stderr
+
+
 @pytest.fixture
 def batch(tmp_path: Path) -> Path:
     """A folder with pictures that take a while together."""
