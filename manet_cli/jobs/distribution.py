@@ -89,9 +89,10 @@ class Fleet:
         try:
             if self.first:
                 self._store.set("stacks", json.dumps(stacks))
-            same = self._store.add(f"plan/{mine}", 1)
-            if self._store.add("plans", 1) == self._size:
-                self._store.set("planned", mine if same == self._size else "differently")
+            self._store.add(f"plan/{mine}", 1)
+            if self._store.add("plans", 1) == self._size:  # so all have counted their plan
+                same = self._store.add(f"plan/{mine}", 0) == self._size
+                self._store.set("planned", mine if same else "differently")
             self._store.wait(["planned"], _PATIENCE)
         except RuntimeError as error:
             raise UsageError("the other processes of this torchrun did not come to a plan") from error

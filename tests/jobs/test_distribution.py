@@ -20,12 +20,30 @@ def plan(*names: str) -> list[Item]:
     return [Item(Source(name, Path(name)), Path(f"{name}_x4.png")) for name in names]
 
 
-def agreed(*plans: list[Item], stacks: Stacks | None = None) -> tuple[list[Fleet], list[str]]:
+class Overtaking(HashStore):
+    """A store in which the process that counts its plan first is the last to say that it has planned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._overtaken = threading.Event()
+
+    def add(self, key: str, amount: int) -> int:
+        count = int(super().add(key, amount))
+        if key == "plans":
+            self._overtaken.set()
+        elif (count, amount) == (1, 1):
+            assert self._overtaken.wait(10)
+        return count
+
+
+def agreed(
+    *plans: list[Item], stacks: Stacks | None = None, store: HashStore | None = None
+) -> tuple[list[Fleet], list[str]]:
     """A fleet of one process for each plan, and what those said that do not agree.
 
     The first one has these stacks, by default none of more than one picture; the others have none.
     """
-    store, wrong = HashStore(), list[str]()
+    store, wrong = store or HashStore(), list[str]()
     fleets = [Fleet(store, rank, len(plans), rank) for rank in range(len(plans))]
 
     def agree(fleet: Fleet, items: list[Item]) -> None:
@@ -70,6 +88,12 @@ def test_every_picture_is_taken_by_one_and_told_by_the_first() -> None:
     assert waited == [3, 1, 0, 2]
     assert [repr(result) for result in found] == [repr(result) for result in expected]
     assert [type(result.error) for result in found[2:]] == [InputError, NotStartedError]
+
+
+def test_processes_agree_whoever_is_last() -> None:
+    items = plan("a", "b")
+    _, wrong = agreed(items, items, store=Overtaking())
+    assert not wrong
 
 
 def test_processes_that_see_different_inputs_say_so_all() -> None:
