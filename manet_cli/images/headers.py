@@ -199,14 +199,14 @@ def avif_depth(file: BinaryIO) -> int:
 
 
 def tiff_has_pages(file: BinaryIO) -> bool:
-    """Tell whether a TIFF has a second directory; Pillow sees none if values of the first are cut off."""
-    try:
-        file.seek(0)
-        layout, first = tiff_structure.header(file.read(16))
-        file.seek(first)
-        (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
-        file.seek(count * (struct.calcsize(layout.entry) + layout.inline), os.SEEK_CUR)
-        (following,) = struct.unpack(layout.offset, file.read(struct.calcsize(layout.offset)))
-    except (tiff_structure.CorruptTagsError, struct.error, OverflowError):
-        return False
+    """Tell whether a TIFF has a second directory; Pillow sees none if the first one is cut off.
+
+    Raises `tiff_structure.CorruptTagsError`, `struct.error` or `OverflowError` if that cannot be told.
+    """
+    file.seek(0)
+    layout, first = tiff_structure.header(file.read(16))
+    file.seek(first)
+    (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
+    file.seek(count * (struct.calcsize(layout.entry) + layout.inline), os.SEEK_CUR)
+    (following,) = struct.unpack(layout.offset, file.read(struct.calcsize(layout.offset)))
     return following not in (0, first)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from manet_cli.errors import InputError
 from manet_cli.images import Photo, format_by_name, read_header, read_photo, write_photo
@@ -221,11 +222,27 @@ def test_what_cannot_be_kept_is_refused_by_its_header(name: str) -> None:
             read(FIXTURES / name, name)
 
 
-def test_pages_are_refused_wherever_the_file_is_cut_off() -> None:
-    data = (FIXTURES / "pages.tif").read_bytes()
+def pages(mode: str, *, big: bool) -> bytes:
+    """A TIFF with two pages, as Pillow writes it."""
+    page = Image.radial_gradient("L").resize((6, 5)).convert(mode)
+    file = io.BytesIO()
+    page.save(file, "TIFF", compression="tiff_lzw", big_tiff=big, save_all=True, append_images=[page])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (FIXTURES / "pages.tif").read_bytes(),
+        *(pages(mode, big=big) for mode in "L1" for big in (False, True)),
+    ],
+    ids=["fixture", "grey", "grey BigTIFF", "1 bit", "1 bit BigTIFF"],
+)
+def test_pages_are_refused_wherever_the_file_is_cut_off(data: bytes) -> None:
     for length in range(len(data)):
-        with pytest.raises(InputError, match=r"^pages\.tif "):
-            read_header(data[:length], "pages.tif")
+        for read in (read_header, read_photo):
+            with pytest.raises(InputError, match=r"^pages\.tif "):
+                read(data[:length], "pages.tif")
 
 
 @pytest.mark.parametrize(
