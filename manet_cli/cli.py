@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import sys
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -22,6 +21,7 @@ from manet_cli.commands.replay import replay
 from manet_cli.commands.train import train
 from manet_cli.commands.upscale import upscale
 from manet_cli.errors import ManetError
+from manet_cli.stopping import end_if_stopped, listen
 
 __all__ = ["app", "main", "run"]
 
@@ -60,41 +60,18 @@ def _manet(
     """Make small or blurry photos large and sharp, without knowing how they were blurred."""
 
 
-class _Stop:
-    """What Ctrl-C and SIGTERM do: unwind the stack, so that temporary files are removed.
-
-    C code that is interrupted may make an error of its own of that, so the signal is remembered.
-    """
-
-    def __init__(self) -> None:
-        self._signal: int | None = None
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        self._signal = signum
-        raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
-
-    def exit_if_asked(self) -> None:
-        """End the process as the signal that came wants it."""
-        if self._signal is not None:
-            sys.exit(128 + self._signal)
-
-
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    stop = _Stop()
-    signal.signal(signal.SIGTERM, stop)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background jobs
-        signal.signal(signal.SIGINT, stop)
+    listen()
     try:
         app(prog_name="manet")  # however it was called: shell completion goes by this name
     except KeyboardInterrupt:  # before or after the command, where Typer does not see it
         sys.exit(128 + signal.SIGINT)
-    except SystemExit as end:
-        if end.code:
-            stop.exit_if_asked()
+    except SystemExit:
+        end_if_stopped()
         raise
     except Exception as error:
-        stop.exit_if_asked()
+        end_if_stopped()
         if os.environ.get("MANET_DEBUG") == "1":
             raise
         from manet_cli.console import print_error

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "manet_cli"
 ROWS = [
-    {"__init__", "errors"},
+    {"__init__", "errors", "stopping"},
     {"atomic", "images", "degradations", "models"},
     {"weights"},
     {"inference"},
@@ -102,3 +102,16 @@ def test_the_version_is_one() -> None:
     from manet_cli import __version__
 
     assert f"## [{__version__}]" in changelog
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_error_hides_a_signal(path: Path) -> None:
+    """What goes on after an error of any kind asks first whether a signal was what caused it."""
+    for handler in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
+            continue
+        caught = {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+        raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+        if caught & {"Exception", "ManetError"} and not raises:
+            first = ast.unparse(handler.body[0])
+            assert first == "end_if_stopped()", f"line {handler.lineno} may hide a signal"

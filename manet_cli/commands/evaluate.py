@@ -10,6 +10,7 @@ import typer
 
 from manet_cli.commands import options as shared
 from manet_cli.errors import InputError, ManetError, OutputError
+from manet_cli.stopping import end_if_stopped
 
 if TYPE_CHECKING:
     from manet_cli.console import Reporter
@@ -115,6 +116,7 @@ def _measure(
         except OutputError:  # no line can be kept any more
             raise
         except ManetError as error:
+            end_if_stopped()
             reporter.result({"image": name, "error": str(error)}, None)
             reporter.failure(error)
             failed = True

@@ -10,6 +10,7 @@ import typer
 
 from manet_cli.commands import options as shared
 from manet_cli.errors import ManetError, UsageError
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["replay"]
 
@@ -65,6 +66,7 @@ def replay(
             target = None if output is None else Path(output, path.name if into_folder else "")
             found = plan_replay(path, sought=input, model=model, kernel=kernel, target=target)
         except ManetError as error:
+            end_if_stopped()
             failed = True
             reporter.result(fields | {"error": str(error)}, None)
             reporter.failure(error)

@@ -10,6 +10,7 @@ import typer
 
 from manet_cli.commands import options as shared
 from manet_cli.errors import InputError, ManetError, UsageError
+from manet_cli.stopping import end_if_stopped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -230,6 +231,7 @@ def _compare(
                 data = read_input(source.path, source.name)
                 compared.append(compare_picture(subjects, source.path.name, data, crop, progress))
         except ManetError as error:
+            end_if_stopped()
             reporter.failure(error)
             failed[source.name] = str(error)
     return compared, failed

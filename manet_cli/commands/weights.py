@@ -10,6 +10,7 @@ import typer
 
 from manet_cli.commands import options as shared
 from manet_cli.errors import ManetError, OutputError, WeightsError
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["app"]
 
@@ -79,6 +80,7 @@ def pull(
                 name, scale, accept_unverified=accept_unverified, downloads=reporter.progress
             )
         except ManetError as error:
+            end_if_stopped()
             code = error.exit_code
             reporter.result({**fields, "error": str(error)}, None)
             reporter.failure(error)
@@ -105,6 +107,7 @@ def verify(
         try:
             weights, _ = load_weights(name, scale)
         except WeightsError as error:
+            end_if_stopped()
             print_error(error)
             failed = True
         else:

@@ -52,6 +52,7 @@ from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.images.quiet import logged_warnings
 from manet_cli.images.reading import open_image
 from manet_cli.images.rows import CollectedImage, RowSink
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["open_output", "read_record", "room_beside", "write_photo"]
 
@@ -149,6 +150,7 @@ def read_record(path: Path) -> str | None:
                 record = None if block is None else exif.history(exif.cleaned(block))
             return str(record) if isinstance(record, str) else None
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
+        end_if_stopped()
         _log.debug("%s holds no readable record", path.name, exc_info=True)
         return None
 

@@ -22,6 +22,7 @@ from manet_cli.evaluation.protocols import GRID, Protocol, kernel_label, parse_k
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.sources import Source, read_input
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["DegradedFiles", "Degrader", "choose_protocol"]
 
@@ -147,6 +148,7 @@ class Degrader:
                 raise source.error
             photo, hr = self._read(source)
         except ManetError as error:
+            end_if_stopped()
             yield DegradedFiles(source, self._protocol.name, first.scale, "failed", error=error)
             return
         for degradation in self._protocol.degradations:
@@ -154,6 +156,7 @@ class Degrader:
             try:
                 yield self._degraded(source, photo.metadata, hr, degradation)
             except ManetError as error:
+                end_if_stopped()
                 yield DegradedFiles(source, kernel, degradation.scale, "failed", error=error)
 
     def _read(self, source: Source) -> tuple[Photo, Tensor]:

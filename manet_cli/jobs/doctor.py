@@ -28,6 +28,7 @@ from manet_cli.inference import (
 )
 from manet_cli.jobs.probe import Probe, probe, speed
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import (
     DEFAULT_FAMILY,
     FAST_FAMILY,
@@ -214,6 +215,7 @@ def _default_model(found: Examination) -> Callable[[], BlindModel]:
     try:
         weights, _ = load_weights()
     except WeightsError:  # said already; the device can be tried all the same
+        end_if_stopped()
         return lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False)
     return weights.build
 
@@ -242,6 +244,7 @@ def _examined(
         free = available_memory(device)
         name, total = _description(device)
     except Exception as error:  # noqa: BLE001 - a broken driver can raise anything
+        end_if_stopped()
         name, free, total = f"unknown ({type(error).__name__})", 0, None
     probes = []
     for precision in PRECISIONS:
@@ -303,6 +306,7 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
                 rate = speed(Engine(weights.build(), device, dtype, tile=0))
                 tile, halo = Engine(weights.build(), device, dtype).restorer_tiles()
             except ManetError:  # not in the manifest, not at this scale, or not here
+                end_if_stopped()
                 continue
             share = (1 + 2 * halo / tile) ** 2 if tile else 1.0
             found.estimates.append(Estimate(family, scale, PHOTO[0] * PHOTO[1] * share / rate))

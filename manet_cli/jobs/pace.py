@@ -16,6 +16,7 @@ from manet_cli.jobs.durations import duration
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.sources import read_input
 from manet_cli.jobs.upscale import Upscaler
+from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import DEFAULT_FAMILY, FAST_FAMILY, list_weights
 
 __all__ = ["Pace", "faster_family", "measure_pace"]
@@ -79,6 +80,7 @@ def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
                 write_photo(result, io.BytesIO(), upscaler.format, quality=upscaler.quality, name=name)
                 writing = (time.perf_counter() - moment) / (result.height * result.width)
         except ManetError:
+            end_if_stopped()
             continue
         network = seconds / computed_pixels(upscaler, crop.header)
         sample = (

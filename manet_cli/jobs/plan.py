@@ -25,6 +25,7 @@ from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import is_made_from, parse_record
 from manet_cli.jobs.room import Room, least_bytes
 from manet_cli.jobs.sources import STDIN, Source, names_several
+from manet_cli.stopping import end_if_stopped
 
 __all__ = [
     "Destination",
@@ -223,6 +224,7 @@ class Planner:
             self._take_room(item)
             return item
         except ManetError as error:
+            end_if_stopped()
             return replace(item, error=error)
 
     def _output_path(self, source: Source) -> Path | None:

@@ -13,6 +13,7 @@ from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine, choose_precision
 from manet_cli.inference.codes import EstimatedCodes
 from manet_cli.models import BlindModel
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["Probe", "probe", "speed"]
 
@@ -63,6 +64,7 @@ def probe(
             return Probe(precision, error, difference), None
         return Probe(precision, None, difference, _speed(engine)), result
     except Exception as error:  # noqa: BLE001 - a broken driver can raise anything, and is what is looked for
+        end_if_stopped()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         return Probe(precision, reason), None
 

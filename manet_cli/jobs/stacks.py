@@ -17,6 +17,7 @@ from manet_cli.jobs.canvas import PhotoRows
 from manet_cli.jobs.plan import Item
 from manet_cli.jobs.sources import read_input
 from manet_cli.jobs.upscale import Ahead, Upscaler
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["Stacks", "plan_stacks", "run_ahead"]
 
@@ -78,6 +79,7 @@ def run_ahead(upscaler: Upscaler, items: Sequence[Item], go_on: Callable[[], Non
 
             results = upscaler.turn.run(upscaler, networks)
     except ManetError:
+        end_if_stopped()
         return alone
     if results is None:
         return alone
@@ -124,5 +126,6 @@ def _rows(item: Item, header: Header, max_pixels: int) -> Tensor | None:
             read_photo(read_input(item.source.path, item.source.name), item.source.name, max_pixels)
         )
     except ManetError:
+        end_if_stopped()
         return None
     return lr.rows(0, lr.height) if (lr.height, lr.width) == (header.height, header.width) else None

@@ -47,6 +47,7 @@ from manet_cli.jobs.self_check import BothSinks, CheckReport, ResultCheck
 from manet_cli.jobs.size import ResultSize
 from manet_cli.jobs.soundness import sound_tiles
 from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["AT_ONCE", "HELD_ROWS", "Ahead", "Progress", "Turn", "Upscaler"]
 
@@ -209,6 +210,7 @@ class Upscaler:
                 except MadeMeanwhileError:
                     return self.skip(item)
         except ManetError as error:
+            end_if_stopped()
             return Result(item, "failed", self.scale, error=error)
 
     def not_started(self, item: Item) -> Result:

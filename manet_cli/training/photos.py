@@ -24,6 +24,7 @@ from torch import Tensor
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, OutputError
 from manet_cli.images import read_photo
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["CELL", "PhotoCache", "open_cache"]
 
@@ -189,6 +190,7 @@ def _outcome(result: Callable[[], _Decoded]) -> _Decoded | None:
     try:
         return result()
     except ManetError as error:
+        end_if_stopped()
         _log.warning("left out: %s", error)
         return None
 

@@ -18,6 +18,7 @@ from manet_cli.evaluation.protocols import parse_protocol
 from manet_cli.images import read_photo
 from manet_cli.inference import Engine
 from manet_cli.models import BlindModel
+from manet_cli.stopping import end_if_stopped
 from manet_cli.training.recipe import ValidationRecipe
 
 __all__ = ["BEST_BY", "Validation"]
@@ -53,6 +54,7 @@ class Validation:
                 self._images += [degradation.apply(hr) for degradation in protocol.degradations]
                 taken += 1
             except (ManetError, OSError) as error:
+                end_if_stopped()
                 _log.warning("left out of the validation: %s", error)
         if not taken:
             raise InputError("no validation photo can be used: give --val another folder")

@@ -76,29 +76,47 @@ def test_a_traceback_only_when_asked(photo: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("error", ["ValueError('no shape')", "WeightsError('the weights are damaged')"])
+@pytest.mark.parametrize(
+    ("command", "interrupted", "error"),
+    [
+        ("upscale", "manet_cli.jobs.setup.open_upscaler", "ValueError('no shape')"),
+        ("upscale", "manet_cli.jobs.setup.open_upscaler", "manet_cli.errors.WeightsError('damaged')"),
+        ("upscale", "PIL.Image.open", "OSError('damaged')"),
+        ("degrade -o out -s 4 --kernel 9,1,0", "PIL.Image.open", "OSError('damaged')"),
+        ("weights verify", "safetensors.torch.load_file", "safetensors.SafetensorError('damaged')"),
+        ("doctor", "manet_cli.jobs.probe._run", "ValueError('no shape')"),
+    ],
+)
 def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(
-    photo: Path, number: signal.Signals, error: str
+    photo: Path, number: signal.Signals, command: str, interrupted: str, error: str
 ) -> None:
+    """The run ends at once, as if nothing had been made of the signal, and blames no picture and no file."""
+    module, name = interrupted.rsplit(".", 1)
+    pictures = [str(photo.parent)] if command.startswith(("upscale", "degrade")) else []
     script = (
         "import os, sys\n"
+        f"import manet_cli.errors, safetensors, {module} as module\n"
         "from manet_cli import cli\n"
-        "from manet_cli.errors import WeightsError\n"
-        "from manet_cli.jobs import setup\n"
+        f"original = module.{name}\n"
         "def swallow(*a, **k):\n"
+        f"    module.{name} = original\n"
         "    try:\n"
         f"        os.kill(os.getpid(), {int(number)})\n"
         "        sum(range(10))\n"
         "    except BaseException:\n"
         f"        raise {error} from None\n"
-        "setup.open_upscaler = swallow\n"
-        f"sys.argv = ['manet', 'upscale', {str(photo)!r}]\n"
+        f"module.{name} = swallow\n"
+        f"sys.argv = ['manet', *{command.split() + pictures!r}]\n"
         "cli.run()\n"
     )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    before = os.listdir(photo.parent)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=photo.parent, capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stdout) == (128 + number, "")
-    assert "unexpected" not in ended.stderr
-    assert "damaged" not in ended.stderr
+    for word in ("unexpected", "damaged", "no shape"):
+        assert word not in ended.stderr
+    assert os.listdir(photo.parent) == before
 
 
 @pytest.fixture
