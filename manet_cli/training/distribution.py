@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from manet_cli.errors import TrainingError, UsageError
 from manet_cli.training.batches import Shard
@@ -35,6 +37,7 @@ class World:
     size: int = 1
     local_rank: int = 0
     _control: dist.ProcessGroup | None = None
+    _store: Store | None = None
 
     @property
     def is_first(self) -> bool:
@@ -58,6 +61,20 @@ class World:
     def mean(self, values: list[float]) -> list[float]:
         """Return the mean of each value over all processes, without touching the device."""
         return [value / self.size for value in self._reduced(values, dist.ReduceOp.SUM)]
+
+    def leave(self) -> None:
+        """Wait until all processes are done with each other; nothing may be exchanged after this.
+
+        A process that ended right after the last exchange would close its connections, and another one that
+        is only waking from that exchange would take it for lost.
+        """
+        if self._store is None:
+            return
+        # Where the first process holds the store, it is gone only when all have come.
+        with suppress(dist.DistError):
+            if self._store.add("left", 1) == self.size:
+                self._store.set("all left", "")
+            self._store.wait(["all left"], _TIMEOUT)
 
     def _reduced(self, values: list[float], how: dist.ReduceOp.RedOpType) -> list[float]:
         if self.size == 1:
@@ -85,12 +102,14 @@ def join_world(device: str) -> Iterator[World]:
         return
     rank, local_rank = _number("RANK", 0), _number("LOCAL_RANK", 0)
     try:
-        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
+        store, _, _ = next(rendezvous("env://", timeout=_TIMEOUT))
+        backend = "nccl" if device == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
         control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise _lost_process() from error
     try:
-        yield World(rank, size, local_rank, control)
+        yield World(rank, size, local_rank, control, store)
     except RuntimeError as error:
         if any(word in str(error) for word in _CONNECTION_WORDS):
             raise _lost_process() from error

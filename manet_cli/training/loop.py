@@ -248,6 +248,7 @@ class Trainer:
     def _end(self) -> None:
         if self.step % self.recipe.report.log_every and self._window.steps:
             self._log_step()
+        self.world.leave()
         if not self.world.is_first:
             return
         if self.validation and not self._signal:

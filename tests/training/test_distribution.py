@@ -16,7 +16,7 @@ import pytest
 import torch.distributed as dist
 
 from manet_cli.errors import TrainingError, UsageError
-from manet_cli.training import Photos, Recipe
+from manet_cli.training import Photos, Recipe, distribution
 from manet_cli.training import run as module
 from manet_cli.training.checkpoints import RunFolder
 from manet_cli.training.distribution import World, join_world
@@ -86,7 +86,8 @@ def test_a_run_outlives_a_signal_and_a_killed_process(photos: Path, tmp_path: Pa
     run = launch(photos, folder, "--iterations", "100000", "--json")
     wait_for_steps(folder, 2)
     run.send_signal(signal.SIGTERM)
-    out, _ = run.communicate(timeout=300)
+    out, err = run.communicate(timeout=300)
+    assert out, err
     ended = json.loads(out)
     assert ended["status"] == "interrupted"
     assert newest_step(folder) == ended["step"]  # all processes stopped at the same step
@@ -127,6 +128,28 @@ def test_a_batch_that_cannot_be_shared_is_refused(
     assert "--batch-size 4 cannot be shared by 3 processes" in outcome.stderr
 
 
+def test_no_process_leaves_while_another_needs_it(tmp_path: Path) -> None:
+    script, marks = tmp_path / "script.py", tmp_path / "marks"
+    marks.mkdir()
+    script.write_text(
+        "import pathlib, sys, time\n"
+        "from manet_cli.training.distribution import join_world\n"
+        "marks = pathlib.Path(sys.argv[1])\n"
+        "with join_world('cpu') as world:\n"
+        "    world.wait()\n"
+        "    if world.is_first:\n"
+        "        time.sleep(1)\n"
+        "        (marks / 'last exchange ended').touch()\n"
+        "    world.leave()\n"
+        "    assert (marks / 'last exchange ended').exists()\n"
+        "    (marks / str(world.rank)).touch()\n",
+        encoding="utf-8",
+    )
+    run = subprocess.run([*TORCHRUN, str(script), str(marks)], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert {path.name for path in marks.iterdir()} == {"0", "1", "last exchange ended"}
+
+
 @pytest.mark.parametrize(("rank", "local_rank", "turn"), [(0, 0, 0), (8, 0, 1), (3, 3, 2), (9, 1, 2)])
 def test_photos_are_decoded_by_one_process_of_a_machine_at_a_time(
     rank: int,
@@ -147,6 +170,7 @@ def test_photos_are_decoded_by_one_process_of_a_machine_at_a_time(
 
 def test_a_lost_connection_is_one_sentence_wherever_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(distribution, "rendezvous", lambda *given, **named: iter([(None, 0, 2)]))
     monkeypatch.setattr(dist, "init_process_group", lambda *given, **named: None)
     monkeypatch.setattr(dist, "new_group", lambda *given, **named: None)
     with pytest.raises(TrainingError, match="another process of this run ended"), join_world("cpu"):
