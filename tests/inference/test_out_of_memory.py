@@ -257,8 +257,8 @@ def test_a_real_limit(room: int, tile: str, expected: list[str]) -> None:
     tests = Path(__file__).parents[1]
     script = REAL.format(tests=str(tests), room=room, tile=tile)
     result = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-X", "faulthandler", "-c", script],
         check=False, capture_output=True, text=True, cwd=tests.parent, timeout=100,
     )  # fmt: skip
     for sentence in expected:
-        assert sentence in result.stdout, result.stdout + result.stderr
+        assert sentence in result.stdout, (result.returncode, result.stdout, result.stderr)
