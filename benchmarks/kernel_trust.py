@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from harness import machine
 
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import ImageRows, hr_tensor
 from manet_cli.images import IMAGE_SUFFIXES, read_photo
 from manet_cli.jobs.setup import ModelOptions, open_model

@@ -15,7 +15,8 @@ import torch
 from harness import SUFFIXES, machine
 from torch import Tensor
 
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import ImageRows, hr_tensor
 from manet_cli.images import read_photo
 from manet_cli.inference import Engine

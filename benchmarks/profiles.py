@@ -20,7 +20,8 @@ from harness import machine
 from PIL import Image
 
 from manet_cli import open_model
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation
 
 Array = npt.NDArray[Any]
 Curve = Callable[[Array], Array]

@@ -136,7 +136,7 @@ def plain(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, device
     """Return the steps per second of the plain loop on one batch."""
     maker = BatchMaker(cache, recipe, device, Shard())
     draws = maker.draw(0, 0.0)
-    batch = maker.degrade(maker.crops(draws), draws, 0)
+    batch = maker.degrade(maker.crops(draws), draws)
     stage = build_stage(recipe, new_model(recipe, options).to(device))
     adam = torch.optim.Adam(stage.network.parameters(), lr=1e-5, foreach=False, fused=False)
     none = torch.zeros((), device=device)
@@ -157,7 +157,7 @@ def operations(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, d
     """Return the floating-point operations of a step's convolutions and products, forward and backward."""
     maker = BatchMaker(cache, recipe, device, Shard())
     draws = maker.draw(0, 0.0)
-    batch = maker.degrade(maker.crops(draws), draws, 0)
+    batch = maker.degrade(maker.crops(draws), draws)
     stage = build_stage(recipe, new_model(recipe, options).to(device))
     with FlopCounterMode(display=False) as counter:
         losses = stage_losses(stage, recipe.stage, batch, torch.zeros((), device=device))

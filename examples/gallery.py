@@ -16,7 +16,11 @@ from PIL import Image, ImageDraw
 from sheets import labelled, stacked
 
 from manet_cli import Model, open_model
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.jpeg import Jpeg
+from manet_cli.degradations.noise import Noise
+from manet_cli.degradations.protocol import Degradation
+from manet_cli.degradations.step import DegradationStep
 
 SCALE = 4
 ZOOM = 2
@@ -50,12 +54,10 @@ def drawn_text() -> Image.Image:
     return page
 
 
-def gaussian(
-    sig1: float, sig2: float, degrees: float, noise: float = 0, jpeg: int | None = None
-) -> Degradation:
+def gaussian(sig1: float, sig2: float, degrees: float, *steps: DegradationStep) -> Degradation:
     """Return a degradation of the published tests with one kernel; variances in HR pixels squared."""
     kernel = GaussianParameters.from_degrees(sig1, sig2, degrees)
-    return Degradation(SCALE, kernel, noise_level=noise, jpeg_quality=jpeg)
+    return Degradation(SCALE, kernel, steps=steps)
 
 
 FIGURES: dict[str, list[Scene]] = {
@@ -66,8 +68,8 @@ FIGURES: dict[str, list[Scene]] = {
     "gallery_real": [Scene("rocket.jpg", (10, 250, 90, 310), "a camera's JPEG as it is")],
     "gallery_text": [Scene(TEXT, (4, 4, 44, 34), "text out of focus", gaussian(5, 5, 0))],
     "failures": [
-        Scene("astronaut.png", (44, 4, 84, 34), "noise of 15/255", gaussian(6, 6, 0, noise=15)),
-        Scene("astronaut.png", (44, 4, 84, 34), "JPEG of quality 30", gaussian(6, 6, 0, jpeg=30)),
+        Scene("astronaut.png", (44, 4, 84, 34), "noise of 15/255", gaussian(6, 6, 0, Noise(15))),
+        Scene("astronaut.png", (44, 4, 84, 34), "JPEG of quality 30", gaussian(6, 6, 0, Jpeg(30))),
         Scene("clock_motion.png", (150, 110, 230, 170), "a camera moved far, as it is"),
     ],
 }

@@ -15,7 +15,8 @@ from PIL import Image
 from sheets import beside, labelled, stacked
 
 from manet_cli import Model, open_model
-from manet_cli.degradations import BLOCK_SIZE, Degradation
+from manet_cli.degradations.protocol import Degradation
+from manet_cli.degradations.spatially_variant import BLOCK_SIZE
 
 SCALE = 4
 BLOCKS = 7

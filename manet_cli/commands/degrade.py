@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.steps import Steps, with_step_options
 
 __all__ = ["degrade"]
 
 
+@with_step_options
 def degrade(
     inputs: Annotated[
         list[str],
@@ -36,9 +38,19 @@ def degrade(
     grid: Annotated[
         bool, typer.Option("--grid", help="The published 9 kernels, each in a folder of its own.")
     ] = False,
-    noise: shared.Noise = 0.0,
-    jpeg: shared.Jpeg = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise and of --mode 5.")] = 0,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="camera",
+            help="16 cases with blur, noise, sharpening and JPEG as cameras make them; or a protocol of "
+            "'manet evaluate'.",
+        ),
+    ] = None,
+    steps: Steps = (),
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Random seed of noise, --mode 5 and --protocol camera.")
+    ] = 0,
     recursive: shared.Recursive = False,
     overwrite: shared.Overwrite = False,
     as_json: shared.Json = False,
@@ -57,9 +69,9 @@ def degrade(
     from manet_cli.jobs.sources import expand_sources
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
-    protocol = choose_protocol(kernel, mode, grid, scale=scale or 4, noise=noise, jpeg=jpeg, seed=seed)
+    test = choose_protocol(kernel, mode, grid, protocol, scale=scale or 4, steps=steps, seed=seed)
     sources = expand_sources(inputs, recursive=recursive)
-    degrader = Degrader(protocol, output, sources, overwrite=overwrite)
+    degrader = Degrader(test, output, sources, overwrite=overwrite)
     for folder in {folder for source in sources for folder in degrader.folders(source)}:
         remove_leftovers(folder)
     failed = False
@@ -68,7 +80,7 @@ def degrade(
             results = []
             for result in degrader.run(source):
                 results.append(result)
-                progress(len(results) / len(protocol.degradations))
+                progress(len(results) / len(test.degradations))
         for result in results:
             reporter.result(result.fields(), result.line())
             if result.error is not None:

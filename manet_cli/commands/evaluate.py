@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.steps import Steps, with_step_options
 from manet_cli.errors import InputError, ManetError, OutputError
 from manet_cli.stopping import end_if_stopped
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+@with_step_options
 def evaluate(
     hr: Annotated[
         str, typer.Argument(metavar="HR_DIR", help="Folder of sharp pictures, a picture, or a glob pattern.")
@@ -31,14 +33,16 @@ def evaluate(
         str,
         typer.Option(
             "--protocol",
-            metavar="grid|SIG1,SIG2,THETA|modeN",
-            help="The published 9 kernels, one kernel (variances in HR pixels squared, degrees), or a "
-            "spatially variant type, mode1 to mode6.",
+            metavar="grid|camera|SIG1,SIG2,THETA|modeN",
+            help="The published 9 kernels; 16 cases with blur, noise, sharpening and JPEG as cameras make "
+            "them; one kernel (variances in HR pixels squared, degrees); or a spatially variant type, mode1 "
+            "to mode6.",
         ),
     ] = "grid",
-    noise: shared.Noise = 0.0,
-    jpeg: shared.Jpeg = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the noise and of mode5.")] = 0,
+    steps: Steps = (),
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Random seed of noise, mode5 and the protocol camera.")
+    ] = 0,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Take the first N pictures only.")
     ] = None,
@@ -76,15 +80,16 @@ def evaluate(
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
     # Checked at any scale first: a protocol that means nothing is found before weights are loaded.
-    parse_protocol(protocol, scale or 4, noise=noise, jpeg=jpeg, seed=seed)
+    parse_protocol(protocol, scale or 4, steps=steps, seed=seed)
     names = given or [os.environ.get("MANET_MODEL") or "default"]
     side = shared.parse_tile(tile, SMALLEST_TILE)
     models = open_models(
         names, ModelOptions(names[0], scale, device, precision, side, downloads=reporter.progress)
     )
     tested, opened = [model for model, _ in models], models[0][1]
-    test = parse_protocol(protocol, opened.scale, noise=noise, jpeg=jpeg, seed=seed)
-    settings = Settings(opened.scale, test.name, noise, jpeg, seed, opened.device, opened.precision, tile)
+    test = parse_protocol(protocol, opened.scale, steps=steps, seed=seed)
+    texts = {step.name: step.text for step in steps}
+    settings = Settings(opened.scale, test.name, texts, seed, opened.device, opened.precision, tile)
     sources = expand_sources([hr], recursive=recursive)[:limit]
     with open_results(output, settings) as results:
         run = Evaluation(test, tested, settings, results)
@@ -140,8 +145,7 @@ def _conclude(run: Evaluation, lines: list[Measurement], as_json: bool) -> None:
     settings = run.settings
     pictures = len({(line.image, line.image_sha256) for line in lines})
     parts = [f"x{settings.scale}", f"protocol {settings.protocol}", f"pictures {pictures}"]
-    parts += [f"noise {settings.noise:g}/255"] if settings.noise else []
-    parts += [f"JPEG {settings.jpeg}"] if settings.jpeg else []
+    parts += [f"{name} {text}" for name, text in settings.steps.items()]
     parts += [f"{settings.precision} on {settings.device}"]
     print_lines([", ".join(parts)])
     for number, model in enumerate(run.models, 1):

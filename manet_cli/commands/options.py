@@ -12,12 +12,10 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "Device",
     "Devices",
-    "Jpeg",
     "Json",
     "MaxPixels",
     "Model",
     "Models",
-    "Noise",
     "Overwrite",
     "Precision",
     "Quiet",
@@ -83,12 +81,6 @@ MaxPixels: TypeAlias = Annotated[
 DEFAULT_MAX_PIXELS = 200_000_000
 Recursive: TypeAlias = Annotated[
     bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
-]
-Noise: TypeAlias = Annotated[
-    float, typer.Option("--noise", min=0, max=255, help="Standard deviation of the noise, of 255.")
-]
-Jpeg: TypeAlias = Annotated[
-    int | None, typer.Option("--jpeg", min=1, max=100, help="JPEG quality; by default no JPEG.")
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]

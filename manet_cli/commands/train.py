@@ -35,7 +35,11 @@ def train(
         typer.Option("--val", metavar="DIR", help="Photos to measure on while training; never trained on."),
     ] = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", help="robust, or paper: the supplementary verbatim.")
+        str,
+        typer.Option(
+            "--recipe",
+            help="robust; camera: with noise, sharpening and JPEG too; paper: the supplementary verbatim.",
+        ),
     ] = "robust",
     config: Annotated[
         Path | None,

@@ -1,6 +1,7 @@
 """The published degradation as one value: what is done to an HR image to make a test image of it.
 
-Order: crop to a multiple of the scale, blur, subsample, noise, JPEG, 8 bits (Liang et al., ICCV 2021).
+Order: crop to a multiple of the scale, blur, subsample, the steps of `registry` (noise, sharpening, JPEG), 8
+bits (Liang et al., ICCV 2021; sharpening is ours).
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from torch import Tensor
 
 from manet_cli.degradations.blur import apply_block_blur, apply_blur_and_subsample
 from manet_cli.degradations.gaussian import GaussianParameters
-from manet_cli.degradations.jpeg import apply_jpeg, check_jpeg_quality
-from manet_cli.degradations.noise import apply_noise, sample_noise
 from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.degradations.spatially_variant import (
     MODES,
@@ -22,6 +21,7 @@ from manet_cli.degradations.spatially_variant import (
     spatially_variant_kernels,
     uniform_kernels,
 )
+from manet_cli.degradations.step import DegradationStep, apply_steps
 from manet_cli.degradations.validation import check_image, check_scale
 from manet_cli.errors import InputError, UsageError
 
@@ -49,16 +49,14 @@ class Degradation:
     """How an LR image is made from an HR image; `apply` does it.
 
     scale: whole factor. Exactly one of kernel (one Gaussian for the whole image) and mode (spatially variant
-    type 1-6). noise_level: standard deviation of the noise in units of 1/255, 0 to 255. jpeg_quality: 1 to
-    100, or None for no JPEG. seed: for the kernels of type 5 and the noise; the same seed gives the same
-    result on every device.
+    type 1-6). steps: what follows the blur (see `registry`), at most one of each kind. seed: for the kernels
+    of type 5 and the noise; the same seed gives the same result on every device.
     """
 
     scale: int
     kernel: GaussianParameters | None = None
     mode: int | None = None
-    noise_level: float = 0.0
-    jpeg_quality: int | None = None
+    steps: tuple[DegradationStep, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,22 +69,23 @@ class Degradation:
             raise UsageError(
                 f"The spatially variant type is {self.mode!r}; expected a whole number from 1 to 6."
             )
-        if not 0 <= self.noise_level <= 255:
-            raise UsageError(f"The noise level is {self.noise_level}; expected 0 to 255 (of 255).")
-        if self.jpeg_quality is not None:
-            check_jpeg_quality(self.jpeg_quality)
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"The seed is {self.seed}; expected a whole number from 0 to 2^63 - 1.")
 
     @property
     def label(self) -> str:
-        """Short name for tables: `9,1,45` or `mode3`, then noise and JPEG where there are any."""
-        parts = [self.kernel.label if self.kernel is not None else f"mode{self.mode}"]
-        if self.noise_level:
-            parts.append(f"noise{self.noise_level:g}")
-        if self.jpeg_quality is not None:
-            parts.append(f"jpeg{self.jpeg_quality}")
-        return " ".join(parts)
+        """Short name for tables: `9,1,45` or `mode3`, then the steps: `9,1,45 noise=5 jpeg=75,4:4:4`."""
+        return " ".join([self.kernel_label, *(f"{name}={text}" for name, text in self.step_texts.items())])
+
+    @property
+    def kernel_label(self) -> str:
+        """Short name of the kernels alone: `9,1,45` or `mode3`."""
+        return self.kernel.label if self.kernel is not None else f"mode{self.mode}"
+
+    @property
+    def step_texts(self) -> dict[str, str]:
+        """The settings of the steps, as their options take them, by the names of their kinds."""
+        return {step.name: step.text for step in self.steps}
 
     def apply(self, hr: Tensor) -> DegradedImage:
         """Degrade HR images (B, C, H, W) in [0, 1], all in the same way, by a generator of their own.
@@ -104,12 +103,7 @@ class Degradation:
             lr_clean = apply_blur_and_subsample(cropped, kernels.kernels[0, 0], self.scale)
         else:
             lr_clean = apply_block_blur(cropped, kernels.kernels, kernels.block_size, scale=self.scale)
-        lr = lr_clean
-        if self.noise_level:
-            noise = sample_noise(lr.shape, self.noise_level, generator, device=lr.device, dtype=lr.dtype)
-            lr = apply_noise(lr, noise)
-        if self.jpeg_quality is not None:
-            lr = apply_jpeg(lr, self.jpeg_quality)
+        lr = apply_steps(lr_clean, self.steps, generator)
         return DegradedImage(apply_quantization(lr), lr_clean, cropped, kernels)
 
     def _kernels(self, hr: Tensor, generator: torch.Generator) -> BlockKernels:

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import KERNEL_SIZE, DegradedImage, apply_kernels
+from manet_cli.degradations.blur import apply_kernels
+from manet_cli.degradations.gaussian import KERNEL_SIZE
+from manet_cli.degradations.protocol import DegradedImage
 from manet_cli.evaluation.metrics import LR_PSNR_CAP, kernel_psnr, psnr_y
 from manet_cli.inference import KernelTile
 

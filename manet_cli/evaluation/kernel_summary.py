@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KernelRange, KernelShapes
+from manet_cli.degradations.gaussian import KernelRange
+from manet_cli.degradations.kernel_shape import KernelShapes
 
 __all__ = ["DIRECTIONS", "EDGE", "KernelSummary", "Spread", "size_range"]
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import BlockKernels, DegradedImage, apply_quantization
+from manet_cli.degradations.protocol import DegradedImage
+from manet_cli.degradations.quantization import apply_quantization
+from manet_cli.degradations.spatially_variant import BlockKernels
 from manet_cli.errors import WeightsError
 from manet_cli.evaluation.kernel_comparison import DECIBEL_CAP, KernelComparison
 from manet_cli.evaluation.metrics import best_registered_bicubic, psnr_y, ssim_y

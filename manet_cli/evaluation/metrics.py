@@ -17,13 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import (
-    KERNEL_SIZE,
-    KernelMap,
-    apply_kernel_map,
-    apply_quantization,
-    iterate_kernel_bands,
-)
+from manet_cli.degradations.blur import apply_kernel_map
+from manet_cli.degradations.gaussian import KERNEL_SIZE
+from manet_cli.degradations.kernel_bands import KernelMap, iterate_kernel_bands
+from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.errors import UsageError
 
 __all__ = [

@@ -2,18 +2,27 @@
 
 `grid`: the published spatially invariant test, 9 kernels. `SIG1,SIG2,THETA`: one Gaussian kernel, variances
 in HR pixels squared and an angle in degrees. `mode1` .. `mode6`: the published spatially variant types.
+`camera`: 16 cases drawn from the mixture that the recipe `camera` trains on.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manet_cli.degradations import MODES, Degradation, GaussianParameters, published_grid
+from manet_cli.degradations.gaussian import GaussianParameters, KernelRange
+from manet_cli.degradations.protocol import Degradation, published_grid
+from manet_cli.degradations.registry import camera_steps
+from manet_cli.degradations.spatially_variant import MODES
+from manet_cli.degradations.step import DegradationStep
 from manet_cli.errors import UsageError
 
-__all__ = ["GRID", "Protocol", "kernel_label", "parse_kernel", "parse_protocol"]
+__all__ = ["CAMERA", "GRID", "Protocol", "parse_kernel", "parse_protocol"]
 
 GRID = "grid"
+CAMERA = "camera"
+CAMERA_CASES = 16
 _MODE_PREFIX = "mode"
 
 
@@ -22,32 +31,40 @@ class Protocol:
     """A test.
 
     Attributes:
-        name: ``grid``, ``SIG1,SIG2,THETA`` or ``modeN``, in one spelling only.
+        name: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``modeN``, in one spelling only.
         degradations: what is done to every HR image, one LR image each.
     """
 
     name: str
     degradations: tuple[Degradation, ...]
 
+    def case(self, degradation: Degradation) -> str:
+        """Return the name of one of the degradations: its kernels, and its steps where these differ."""
+        steps_differ = len({one.steps for one in self.degradations}) > 1
+        return degradation.label if steps_differ else degradation.kernel_label
+
 
 def parse_protocol(
-    text: str, scale: int, *, noise: float = 0.0, jpeg: int | None = None, seed: int = 0
+    text: str, scale: int, *, steps: Sequence[DegradationStep] = (), seed: int = 0
 ) -> Protocol:
     """Return the test that ``text`` names.
 
     Args:
-        text: ``grid``, ``SIG1,SIG2,THETA`` or ``mode1`` .. ``mode6``.
+        text: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``mode1`` .. ``mode6``.
         scale: HR pixels per LR pixel along a side.
-        noise: standard deviation of the noise in units of 1/255.
-        jpeg: quality from 1 to 100; None for no JPEG.
-        seed: of the noise and of the kernels of type 5. It is the same for every picture, so that a picture's
-            LR image does not depend on which others are in the set.
+        steps: what follows the blur; not for ``camera``, which has its own.
+        seed: of the noise, of the kernels of type 5 and of the mixture. It is the same for every picture, so
+            that a picture's LR image does not depend on which others are in the set.
 
     Raises:
-        UsageError: the text is none of that, or a number is out of its range.
+        UsageError: the text is none of that, or ``camera`` is to have other steps.
     """
     kernels: tuple[GaussianParameters | None, ...] = (None,)
     mode = None
+    if text == CAMERA:
+        if steps:
+            raise UsageError(f"the protocol {CAMERA} draws what follows the blur: leave out {steps[0].name}")
+        return Protocol(CAMERA, _camera_cases(scale, seed))
     if text == GRID:
         name, kernels = GRID, published_grid(scale)
     elif text.startswith(_MODE_PREFIX):
@@ -58,7 +75,7 @@ def parse_protocol(
     else:
         kernels = (parse_kernel(text),)
         name = kernels[0].label if kernels[0] else text
-    return Protocol(name, tuple(Degradation(scale, kernel, mode, noise, jpeg, seed) for kernel in kernels))
+    return Protocol(name, tuple(Degradation(scale, kernel, mode, tuple(steps), seed) for kernel in kernels))
 
 
 def parse_kernel(text: str) -> GaussianParameters:
@@ -74,14 +91,20 @@ def parse_kernel(text: str) -> GaussianParameters:
     return GaussianParameters.from_degrees(sig1, sig2, degrees)
 
 
-def kernel_label(degradation: Degradation) -> str:
-    """Return the short name of a degradation's kernels: ``9,1,45`` or ``mode3``."""
-    kernel = degradation.kernel
-    return kernel.label if kernel else f"{_MODE_PREFIX}{degradation.mode}"
+def _camera_cases(scale: int, seed: int) -> tuple[Degradation, ...]:
+    """Draw kernels of the published range and steps of the camera mixture."""
+    source = random.Random(seed)
+    limits = KernelRange.for_scale(scale)
+    cases = []
+    for _ in range(CAMERA_CASES):
+        sig1, sig2 = (round(source.uniform(limits.low, limits.high), 2) for _ in range(2))
+        kernel = GaussianParameters.from_degrees(sig1, sig2, source.randrange(180))
+        cases.append(Degradation(scale, kernel, steps=camera_steps(source), seed=seed))
+    return tuple(cases)
 
 
 def _unknown(text: str) -> UsageError:
     return UsageError(
         f"{text!r} names no blur: expected SIG1,SIG2,THETA (two variances in HR pixels squared and degrees, "
-        f"such as 9,1,45), {GRID}, or mode1 to mode{max(MODES)}."
+        f"such as 9,1,45), {GRID}, {CAMERA}, or mode1 to mode{max(MODES)}."
     )

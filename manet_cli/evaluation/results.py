@@ -41,9 +41,8 @@ class Settings:
     Attributes:
         scale: HR pixels per LR pixel along a side.
         protocol: name of the test.
-        noise: standard deviation in units of 1/255.
-        jpeg: quality; None for no JPEG.
-        seed: of the noise and of the kernels of type 5.
+        steps: what follows the blur: the settings of each step, as its option takes them, by its name.
+        seed: of all that is drawn.
         device: cpu, cuda or mps.
         precision: number format that was really used: fp32, bf16 or fp16.
         tile: as the user gave it.
@@ -51,8 +50,7 @@ class Settings:
 
     scale: int
     protocol: str
-    noise: float
-    jpeg: int | None
+    steps: Mapping[str, str]
     seed: int
     device: str
     precision: str
@@ -66,7 +64,7 @@ class Measurement:
     Attributes:
         image: the picture's name below the folder that was given, with ``/``.
         image_sha256: digest of its file.
-        kernel: ``SIG1,SIG2,THETA`` or ``modeN``.
+        kernel: ``SIG1,SIG2,THETA`` or ``modeN``, with the steps after it in the protocol ``camera``.
         model: what the user called the model.
         weights_sha256: digest of its weight file.
         width: of the HR image, cropped to a multiple of the scale, in pixels.

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from manet_cli.degradations import KERNEL_SIZE, DegradedImage
+from manet_cli.degradations.gaussian import KERNEL_SIZE
+from manet_cli.degradations.protocol import DegradedImage
 from manet_cli.errors import UsageError, WeightsError
 from manet_cli.evaluation.measuring import bicubic_figure, measure
 from manet_cli.evaluation.pictures import hr_tensor
-from manet_cli.evaluation.protocols import Protocol, kernel_label
+from manet_cli.evaluation.protocols import Protocol
 from manet_cli.evaluation.results import Measurement, Results, Settings
 from manet_cli.images import read_photo
 from manet_cli.inference import Engine, memory_reported
@@ -57,7 +58,7 @@ class Evaluation:
     """A run.
 
     Attributes:
-        protocol: the kernels, noise and JPEG.
+        protocol: the kernels, and what follows the blur.
         models: in the order of the table.
         settings: what every line has in common.
         results: lines that are there already, and where new ones go.
@@ -91,7 +92,7 @@ class Evaluation:
         for degradation in degradations:
             degraded = None
             for model in self.models:
-                kernel = kernel_label(degradation)
+                kernel = self.protocol.case(degradation)
                 line = self.results.find((name, digest, kernel, model.sha256))
                 if line is None:
                     with memory_reported(name):

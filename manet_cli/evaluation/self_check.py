@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import apply_kernels
+from manet_cli.degradations.blur import apply_kernels
 from manet_cli.evaluation.metrics import LR_PSNR_CAP, luma
 from manet_cli.inference import KernelTile, LowResolution
 

@@ -9,13 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from manet_cli.degradations import (
-    FLAT_BELOW,
-    TEXTURE_MARGIN,
-    KernelShapes,
-    kernel_shapes,
-    texture,
-)
 from manet_cli.degradations.adjustment import (
     gaussians_of,
     logarithms,
@@ -23,6 +16,8 @@ from manet_cli.degradations.adjustment import (
     strengthen,
     weighted_median,
 )
+from manet_cli.degradations.kernel_shape import KernelShapes, kernel_shapes
+from manet_cli.degradations.texture import FLAT_BELOW, TEXTURE_MARGIN, texture
 from manet_cli.evaluation.self_check import Kernels
 from manet_cli.inference import Engine, KernelTile, LowResolution
 

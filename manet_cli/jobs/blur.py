@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.errors import UsageError
 from manet_cli.evaluation.self_check import Kernels
 from manet_cli.inference import Engine, KernelTile, LowResolution

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ import numpy.typing as npt
 from torch import Tensor
 
 from manet_cli.atomic import atomic_path, prepare_folder
-from manet_cli.degradations import BlockKernels, Degradation, DegradedImage
+from manet_cli.degradations.protocol import Degradation, DegradedImage
+from manet_cli.degradations.registry import DEGRADATIONS
+from manet_cli.degradations.spatially_variant import BlockKernels
+from manet_cli.degradations.step import DegradationStep
 from manet_cli.errors import InputError, ManetError, OutputError, UsageError
 from manet_cli.evaluation.pictures import hr_tensor
-from manet_cli.evaluation.protocols import GRID, Protocol, kernel_label, parse_kernel, parse_protocol
+from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_protocol
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.sources import Source, read_input
@@ -31,35 +35,37 @@ def choose_protocol(
     kernel: str | None,
     mode: int | None,
     grid: bool,
+    protocol: str | None = None,
     *,
     scale: int,
-    noise: float,
-    jpeg: int | None,
+    steps: Sequence[DegradationStep] = (),
     seed: int,
 ) -> Protocol:
-    """Return the test that ``--kernel``, ``--mode`` or ``--grid`` asks for.
+    """Return the test that ``--kernel``, ``--mode``, ``--grid`` or ``--protocol`` asks for.
 
     Args:
         kernel: ``SIG1,SIG2,THETA``, variances in HR pixels squared and degrees.
         mode: spatially variant type, 1 to 6.
         grid: the published kernels.
+        protocol: as in `parse_protocol`.
         scale: HR pixels per LR pixel along a side.
-        noise: standard deviation in units of 1/255.
-        jpeg: quality; None for no JPEG.
-        seed: of the noise and of type 5.
+        steps: what follows the blur.
+        seed: of all that is drawn.
 
     Raises:
-        UsageError: none or several of the three are given, or the kernel is none.
+        UsageError: none or several of the four are given, or the kernel is none.
     """
-    given = [kernel is not None, mode is not None, grid]
+    given = [kernel is not None, mode is not None, grid, protocol is not None]
     if sum(given) != 1:
         what = "Several blurs are given" if any(given) else "No blur is given"
-        raise UsageError(f"{what}: give one of --kernel SIG1,SIG2,THETA, --mode 1 to 6, and --grid.")
-    text = GRID if grid else f"mode{mode}"
+        raise UsageError(
+            f"{what}: give one of --kernel SIG1,SIG2,THETA, --mode 1 to 6, --grid and --protocol."
+        )
+    text = protocol or (GRID if grid else f"mode{mode}")
     if kernel is not None:
         parse_kernel(kernel)  # refuses the other names that a protocol can have
         text = kernel
-    return parse_protocol(text, scale, noise=noise, jpeg=jpeg, seed=seed)
+    return parse_protocol(text, scale, steps=steps, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class DegradedFiles:
 
     Attributes:
         source: the HR picture.
-        kernel: ``SIG1,SIG2,THETA`` or ``modeN``.
+        kernel: ``SIG1,SIG2,THETA`` or ``modeN``, with the steps after it in the protocol ``camera``.
         scale: HR pixels per LR pixel along a side.
         status: done, skipped (everything was there, byte for byte) or failed.
         paths: what was written, or was there: LR image, HR image, kernels; by the names of `fields`.
@@ -115,7 +121,7 @@ class Degrader:
     """Makes the LR images of one picture after the other.
 
     Args:
-        protocol: the kernels, noise and JPEG.
+        protocol: the kernels, and what follows the blur.
         folder: below it lie `LR`, `HR` and `kernels`, once for each kernel in a folder of its name where
             there are several.
         sources: all inputs, none of which is ever overwritten.
@@ -152,7 +158,7 @@ class Degrader:
             yield DegradedFiles(source, self._protocol.name, first.scale, "failed", error=error)
             return
         for degradation in self._protocol.degradations:
-            kernel = kernel_label(degradation)
+            kernel = self._protocol.case(degradation)
             try:
                 yield self._degraded(source, photo.metadata, hr, degradation)
             except ManetError as error:
@@ -168,7 +174,7 @@ class Degrader:
         self, source: Source, metadata: Metadata, hr: Tensor, degradation: Degradation
     ) -> DegradedFiles:
         started = time.perf_counter()
-        scale, kernel = degradation.scale, kernel_label(degradation)
+        scale, kernel = degradation.scale, self._protocol.case(degradation)
         if min(hr.shape[-2:]) < scale:
             raise InputError(
                 f"{source.name} has {hr.shape[-1]}x{hr.shape[-2]} pixels; at least {scale} a side are needed"
@@ -191,10 +197,10 @@ class Degrader:
         )
 
     def _paths(self, source: Source, degradation: Degradation) -> dict[str, Path]:
-        kernel = kernel_label(degradation)
+        case = self._protocol.case(degradation)
         folder = self._folder
         if len(self._protocol.degradations) > 1:
-            folder = folder / kernel.replace(",", "_")
+            folder = folder / re.sub(r"[^A-Za-z0-9.-]", "_", case)
         stem = source.path.stem if source.path else "stdin"
         paths = {
             "output": folder / "LR" / source.below / f"{stem}.png",
@@ -273,10 +279,10 @@ def _kernel_arrays(blocks: BlockKernels, degradation: Degradation) -> dict[str, 
     """Return what the .npz holds.
 
     kernels (nH, nW, 21, 21); parameters (nH, nW, 3): two variances in HR pixels squared and degrees. The
-    kernel of LR pixel (i, j) is kernels[i * scale // block_size, j * scale // block_size].
+    kernel of LR pixel (i, j) is kernels[i * scale // block_size, j * scale // block_size]. noise,
+    sharpen, jpeg: the text of each step's settings, empty where there is no such step.
     """
     parameters = blocks.parameters.numpy() * np.array([1, 1, 180 / math.pi])
-    jpeg = degradation.jpeg_quality or 0
     return {
         "kernels": blocks.kernels.numpy(),
         "parameters": parameters,
@@ -284,8 +290,7 @@ def _kernel_arrays(blocks: BlockKernels, degradation: Degradation) -> dict[str, 
         "scale": np.array(blocks.scale),
         "height": np.array(blocks.height),
         "width": np.array(blocks.width),
-        "noise": np.array(float(degradation.noise_level)),
-        "jpeg": np.array(jpeg),
+        **{kind.name: np.array(degradation.step_texts.get(kind.name, "")) for kind in DEGRADATIONS},
         "seed": np.array(degradation.seed),
     }
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import FLAT_BELOW, kernel_shapes, texture
+from manet_cli.degradations.kernel_shape import kernel_shapes
+from manet_cli.degradations.texture import FLAT_BELOW, texture
 from manet_cli.inference import Engine, KernelTile, LowResolution
 from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KernelShapes
 from manet_cli.degradations.adjustment import gaussians_of
+from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.errors import InputError, UsageError
 from manet_cli.weights import file_sha256
 

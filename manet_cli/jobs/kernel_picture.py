@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch.nn import functional
 
-from manet_cli.degradations import KernelShapes
+from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.images import Photo, to_integer
 from manet_cli.images.colour_map import colour_map, oklab_to_srgb, srgb_to_oklab

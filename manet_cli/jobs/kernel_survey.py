@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KernelShapes
+from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.jobs.shaped_tiles import ShapedTile
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from manet_cli.degradations import FLAT_BELOW, TEXTURE_MARGIN, KernelShapes, kernel_shapes, texture
+from manet_cli.degradations.kernel_shape import KernelShapes, kernel_shapes
+from manet_cli.degradations.texture import FLAT_BELOW, TEXTURE_MARGIN, texture
 from manet_cli.inference import Engine, KernelTile, LowResolution
 
 __all__ = ["ShapedTile", "shaped_tiles"]

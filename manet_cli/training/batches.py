@@ -3,27 +3,22 @@
 A batch is a pure function of the photos, the recipe and the number of its step: all that is drawn comes
 from a generator seeded with the recipe's seed and that number, for the whole batch, of which each process
 takes its part. So a run that was interrupted, and a run on another number of processes, see the same
-batches. The noise is drawn on the device that computes, and another kind of device draws other noise.
+batches, on every kind of device.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import (
-    KERNEL_SIZE,
-    anisotropic_kernels,
-    apply_blur_and_subsample,
-    apply_jpeg,
-    apply_noise,
-    apply_quantization,
-    sample_noise,
-    sample_parameters,
-)
+from manet_cli.degradations.blur import apply_blur_and_subsample
+from manet_cli.degradations.gaussian import KERNEL_SIZE, anisotropic_kernels, sample_parameters
+from manet_cli.degradations.quantization import apply_quantization
+from manet_cli.degradations.step import DegradationStep, apply_steps
 from manet_cli.training.photos import CELL, PhotoCache
 from manet_cli.training.recipe import Recipe
 
@@ -50,8 +45,8 @@ class Draws:
         shapes: (B, 2, 3), two kernels each: sig1, sig2 (variances in HR pixels squared), theta.
         line: (B, 2), the angle of the line between the two kernels and its distance from the middle in half
             patches; a distance of infinity where the first kernel serves the whole patch.
-        noise: (B,), standard deviation of 255.
-        quality: (B,), of the JPEG; 0 for none.
+        steps: B tuples of what follows the blur.
+        seeds: (B,), of what the steps draw.
         true_kernel: (B,), 1 where the restorer is given the true kernel.
     """
 
@@ -61,8 +56,8 @@ class Draws:
     orientation: Tensor
     shapes: Tensor
     line: Tensor
-    noise: Tensor
-    quality: Tensor
+    steps: tuple[tuple[DegradationStep, ...], ...]
+    seeds: Tensor
     true_kernel: Tensor
 
     def part(self, shard: Shard) -> Draws:
@@ -115,12 +110,10 @@ class BatchMaker:
         photo, top, left = self._draw_crops(generator)
         orientation = torch.randint(8, (count,), generator=generator)
         shapes = self._draw_shapes(generator, progress).reshape(count, 2, 3)
-        numbers = torch.rand(7, count, generator=generator, dtype=torch.float64)
+        numbers = torch.rand(4, count, generator=generator, dtype=torch.float64)
         variant = numbers[0] < recipe.blur.variant_share
         distance = torch.where(variant, numbers[1] - 0.5, torch.inf)
-        degradation = recipe.degradation
-        qualities = degradation.jpeg_highest - degradation.jpeg_lowest + 1
-        quality = degradation.jpeg_lowest + (numbers[4] * qualities).floor()
+        seeds = torch.randint(2**63 - 1, (count,), generator=generator)
         return Draws(
             photo,
             top,
@@ -128,9 +121,9 @@ class BatchMaker:
             orientation,
             shapes,
             torch.stack((numbers[2] * 2 * math.pi, distance), dim=1),
-            numbers[3] * degradation.noise,
-            torch.where(numbers[5] < degradation.jpeg_share, quality, 0).long(),
-            (numbers[6] < recipe.loss.true_kernel_share).long(),
+            tuple(self._draw_steps(random.Random(seed)) for seed in seeds.tolist()),
+            seeds,
+            (numbers[3] < recipe.loss.true_kernel_share).long(),
         )
 
     def crops(self, draws: Draws) -> Tensor:
@@ -151,7 +144,7 @@ class BatchMaker:
         places = (start[:, None] + rows * row_stride)[:, :, None] + (columns * column_stride)[:, None, :]
         return cache.pixels[places.flatten()].reshape(*places.shape, 3)
 
-    def degrade(self, crops: Tensor, draws: Draws, step: int) -> Batch:
+    def degrade(self, crops: Tensor, draws: Draws) -> Batch:
         """Blur, subsample and spoil the crops of this process, on the device."""
         recipe, device = self.recipe, self.device
         image = _sent(crops, device).permute(0, 3, 1, 2).float() / 255
@@ -165,20 +158,16 @@ class BatchMaker:
             second = _sent(_beyond_line(draws.line, recipe.lr_patch), device)
             other = apply_blur_and_subsample(image, kernels[:, 1], recipe.scale, border="valid")
             lr = torch.where(second[:, None], other, lr)
-        if recipe.degradation.noise:
-            lr = apply_noise(lr, self._noise(draws.noise, lr, step))
-        if recipe.degradation.jpeg_share:
-            lr = _with_jpeg(lr, draws.quality)
+        if recipe.degradation:
+            lr = _with_steps(lr, draws)
         hr = image[:, :, _MARGIN : _MARGIN + recipe.patch_size, _MARGIN : _MARGIN + recipe.patch_size]
         true_kernel = _sent(draws.true_kernel, device) == 1
         return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel)
 
-    def _noise(self, levels: Tensor, lr: Tensor, step: int) -> Tensor:
-        """Return this process's part of the whole batch's noise."""
-        generator = torch.Generator(self.device).manual_seed(_seed(self.recipe.seed, step))
-        shape = (self.recipe.batch_size, *lr.shape[1:])
-        unit = sample_noise(shape, 255, generator)[self.shard.rank :: self.shard.size]
-        return unit * _sent(levels.to(unit.dtype) / 255, unit.device)[:, None, None, None]
+    def _draw_steps(self, source: random.Random) -> tuple[DegradationStep, ...]:
+        """Draw what follows the blur of one patch."""
+        drawn = [step.sample(source) for step in self.recipe.degradation.values()]
+        return tuple(step for step in drawn if step is not None)
 
     def _draw_crops(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw a photo and a place in it for each patch, the one with most texture of some."""
@@ -245,11 +234,12 @@ def _beyond_line(line: Tensor, size: int) -> Tensor:
     return across > line[:, 1, None, None]
 
 
-def _with_jpeg(lr: Tensor, quality: Tensor) -> Tensor:
-    """Send the images that have a quality through JPEG."""
-    chosen = quality.nonzero()[:, 0]
-    if not len(chosen):
-        return lr
+def _with_steps(lr: Tensor, draws: Draws) -> Tensor:
+    """Apply each patch's steps to it."""
     spoiled = lr.clone()
-    spoiled[chosen.to(lr.device)] = apply_jpeg(lr[chosen.to(lr.device)], quality[chosen].tolist())
+    for number, (steps, seed) in enumerate(zip(draws.steps, draws.seeds.tolist(), strict=True)):
+        if steps:
+            # On the CPU, so that a step draws the same on every device.
+            generator = torch.Generator().manual_seed(seed)
+            spoiled[number] = apply_steps(lr[number : number + 1], steps, generator)[0]
     return spoiled

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KERNEL_SIZE, sample_kernels
+from manet_cli.degradations.gaussian import KERNEL_SIZE, sample_kernels
 
 __all__ = ["CodeBasis", "compute_code_basis"]
 

@@ -17,7 +17,7 @@ __all__ = ["Loader"]
 
 _AHEAD = 3
 
-_Cut: TypeAlias = tuple[int, Draws, Tensor]
+_Cut: TypeAlias = tuple[Draws, Tensor]
 
 
 class Loader:
@@ -57,18 +57,18 @@ class Loader:
     def next(self) -> Batch:
         """Return the next batch, on the device."""
         if self._resident:
-            step, draws, crops = self._cut(self._step)
+            draws, crops = self._cut(self._step)
             self._step += 1
         else:
             item = self._queue.get()
             if isinstance(item, BaseException):
                 raise item
-            step, draws, crops = item
-        return self._maker.degrade(crops, draws, step)
+            draws, crops = item
+        return self._maker.degrade(crops, draws)
 
     def _cut(self, step: int) -> _Cut:
         draws = self._maker.draw(step, self._progress(step)).part(self._maker.shard)
-        return step, draws, self._maker.crops(draws)
+        return draws, self._maker.crops(draws)
 
     def _cut_ahead(self) -> None:
         step = self._step
@@ -77,7 +77,7 @@ class Loader:
             try:
                 item = self._cut(step)
                 if self._maker.device.type == "cuda":
-                    item = (*item[:2], item[2].pin_memory())
+                    item = (item[0], item[1].pin_memory())
             except BaseException as error:  # noqa: BLE001 - raised again where the batch is asked for
                 item = error
             self._put(item)

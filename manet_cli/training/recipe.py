@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from manet_cli.degradations import KERNEL_SIZE, KernelRange
+from manet_cli.degradations.gaussian import KERNEL_SIZE, KernelRange
+from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import UsageError
 
 __all__ = [
     "STAGES",
     "BlurRecipe",
-    "DegradationRecipe",
     "GuardRecipe",
     "InitializationRecipe",
     "LossRecipe",
@@ -50,23 +50,6 @@ class BlurRecipe:
     elongated_share: float = 0.0
     elongated_until: float = 1.0
     variant_share: float = 0.0
-
-
-@dataclass(frozen=True)
-class DegradationRecipe:
-    """What follows the blur. All zero: nothing but the rounding to 8 bits.
-
-    Attributes:
-        noise: largest standard deviation of the noise, of 255; each patch draws its own from 0 on.
-        jpeg_share: share of the patches that go through JPEG, 0 to 1.
-        jpeg_lowest: lowest quality drawn.
-        jpeg_highest: highest quality drawn.
-    """
-
-    noise: float = 0.0
-    jpeg_share: float = 0.0
-    jpeg_lowest: int = 30
-    jpeg_highest: int = 100
 
 
 @dataclass(frozen=True)
@@ -209,6 +192,8 @@ class Recipe:
         patch_size: side of a patch in HR pixels, a multiple of the scale.
         precision: auto, fp32, bf16 or fp16.
         compile: whether PyTorch compiles the step.
+        degradation: the steps after the blur by name, see `degradations.registry`; without any, nothing but
+            the rounding to 8 bits follows.
     """
 
     stage: str
@@ -221,7 +206,7 @@ class Recipe:
     precision: str = "auto"
     compile: bool = False
     blur: BlurRecipe = field(default_factory=BlurRecipe)
-    degradation: DegradationRecipe = field(default_factory=DegradationRecipe)
+    degradation: Mapping[str, StepRecipe] = field(default_factory=dict)
     network: NetworkRecipe = field(default_factory=NetworkRecipe)
     initialization: InitializationRecipe = field(default_factory=InitializationRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
@@ -267,7 +252,8 @@ def _toml(values: Mapping[str, Any], table: str = "") -> str:
     # JSON writes texts, numbers and booleans just as TOML reads them.
     lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
     text = "\n".join(lines) + "\n"
-    return text + "".join(_toml(values[key], key) for key in values if key not in plain)
+    prefix = f"{table}." if table else ""
+    return text + "".join(_toml(values[key], prefix + key) for key in values if key not in plain)
 
 
 def _check(recipe: Recipe) -> None:
@@ -305,7 +291,6 @@ def _check(recipe: Recipe) -> None:
         "elongated_share": recipe.blur.elongated_share,
         "elongated_until": recipe.blur.elongated_until,
         "variant_share": recipe.blur.variant_share,
-        "jpeg_share": recipe.degradation.jpeg_share,
         "divergence_until": recipe.loss.divergence_until,
         "true_kernel_share": recipe.loss.true_kernel_share,
         "ema": recipe.optimizer.ema,
@@ -318,11 +303,6 @@ def _check(recipe: Recipe) -> None:
             raise UsageError(f"{name} = {beta}, expected a number from 0 to less than 1")
     if not 0 <= recipe.seed < _SEEDS:
         raise UsageError(f"seed = {recipe.seed}, expected a number from 0 to less than 2^63")
-    if not 0 <= recipe.degradation.noise <= 255:
-        raise UsageError(f"noise = {recipe.degradation.noise}, expected a standard deviation from 0 to 255")
-    lowest, highest = recipe.degradation.jpeg_lowest, recipe.degradation.jpeg_highest
-    if not 1 <= lowest <= highest <= 100:
-        raise UsageError(f"JPEG qualities from {lowest} to {highest}, expected 1 <= lowest <= highest <= 100")
     if not 0 < recipe.blur.variance_exponent <= 10:
         raise UsageError(
             f"variance_exponent = {recipe.blur.variance_exponent}, expected more than 0, up to 10"

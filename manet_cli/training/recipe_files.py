@@ -1,8 +1,8 @@
 """From TOML to a recipe.
 
-A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage; a file of
-the user's own is laid over it, and options of the command line over that. A key that does not exist is an
-error.
+A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage. `camera` is
+`robust` with a file over it and with the steps of the camera mixture. The user's file is laid over the
+recipe, and options over that. A key that does not exist is an error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from manet_cli.degradations.registry import DEGRADATIONS, degradation_named
+from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import InputError, UsageError
 from manet_cli.training.recipe import STAGES, Recipe
 
@@ -25,7 +27,10 @@ else:
 
 __all__ = ["RECIPES", "load_recipe", "parse_recipe"]
 
-RECIPES = ("robust", "paper")
+RECIPES = {"robust": ("robust",), "paper": ("paper",), "camera": ("robust", "camera")}
+"""The built-in recipes, each with the files that are laid over one another."""
+
+CAMERA = "camera"
 
 _Table = TypeVar("_Table")
 
@@ -55,7 +60,8 @@ def load_recipe(
         raise UsageError(f"--stage {stage}: expected {', '.join(STAGES)}")
     if name not in RECIPES:
         raise UsageError(f"--recipe {name}: expected {', '.join(RECIPES)}")
-    layers = [((Path(__file__).parent / "recipes" / f"{name}.toml").read_text(encoding="utf-8"), name)]
+    folder = Path(__file__).parent / "recipes"
+    layers = [((folder / f"{file}.toml").read_text(encoding="utf-8"), file) for file in RECIPES[name]]
     if config is not None:
         try:
             layers.append((config.read_text(encoding="utf-8"), config.name))
@@ -63,6 +69,8 @@ def load_recipe(
             reason = getattr(error, "strerror", None) or "it is not text"
             raise InputError(f"{config} cannot be read ({reason}): give a TOML file") from error
     table: dict[str, Any] = {}
+    if name == CAMERA:
+        table["degradation"] = {kind.name: dataclasses.asdict(kind.camera) for kind in DEGRADATIONS}
     for text, source in layers:
         _overlay(table, _stage_table(text, stage, source))
     _overlay(table, {key: value for key, value in options.items() if value is not None})
@@ -124,6 +132,8 @@ def _build(kind: type[_Table], table: Mapping[str, Any], where: str) -> _Table:
             if not isinstance(value, dict):
                 raise UsageError(f"{where}: {key} = {value!r}, expected a table")
             values[key] = _build(typing.cast(type[Any], expected), value, f"{where}, [{key}]")
+        elif typing.get_origin(expected) is Mapping:
+            values[key] = _build_steps(value, f"{where}, [{key}]")
         elif expected is float and type(value) is int:
             values[key] = float(value)
         elif type(value) is not expected:
@@ -131,6 +141,22 @@ def _build(kind: type[_Table], table: Mapping[str, Any], where: str) -> _Table:
         else:
             values[key] = value
     return kind(**values)
+
+
+def _build_steps(table: object, where: str) -> dict[str, StepRecipe]:
+    """Return the steps after the blur that a recipe's table holds, by name."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: {table!r}, expected a table")
+    steps = {}
+    for name, settings in table.items():
+        kind = degradation_named(name)
+        if kind is None:
+            names = ", ".join(kind.name for kind in DEGRADATIONS)
+            raise UsageError(f"{where}: there is no key {name!r}; expected {names}")
+        if not isinstance(settings, dict):
+            raise UsageError(f"{where}: {name} = {settings!r}, expected a table")
+        steps[name] = _build(kind.recipe, settings, f"{where}, [{name}]")
+    return steps
 
 
 def _kind_name(kind: type | types.UnionType) -> str:

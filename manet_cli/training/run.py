@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KERNEL_SIZE
+from manet_cli.degradations.gaussian import KERNEL_SIZE
 from manet_cli.errors import UsageError, WeightsError
 from manet_cli.inference import choose_device
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
@@ -235,7 +235,7 @@ def _first_batch(recipe: Recipe, maker: BatchMaker) -> Tensor:
     """Return the LR patches of the first step, of all processes, on the CPU."""
     whole = BatchMaker(maker.cache, recipe, torch.device("cpu"), Shard())
     draws = whole.draw(0, 0.0)
-    return whole.degrade(whole.crops(draws).cpu(), draws, 0).lr
+    return whole.degrade(whole.crops(draws).cpu(), draws).lr
 
 
 def _take(model: BlindModel, weights: Weights, part: str) -> None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from manet_cli.degradations import KERNEL_SIZE, apply_kernels
+from manet_cli.degradations.blur import apply_kernels
+from manet_cli.degradations.gaussian import KERNEL_SIZE
 from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
 from manet_cli.training.batches import Batch
 from manet_cli.training.recipe import Recipe

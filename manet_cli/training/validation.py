@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import DegradedImage
+from manet_cli.degradations.protocol import DegradedImage
 from manet_cli.errors import InputError, ManetError
 from manet_cli.evaluation.measuring import measure
 from manet_cli.evaluation.pictures import hr_tensor

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.images import read_photo
 from tests.commands.conftest import Manet, texture
@@ -51,8 +52,7 @@ def test_a_kernel(manet: Manet, photo: Path, tmp_path: Path) -> None:
         assert arrays["parameters"] == pytest.approx(np.array([[[5, 1.5, 40]]]))
         assert int(arrays["scale"]) == 3
         assert (int(arrays["height"]), int(arrays["width"])) == hr.shape[:2]
-        assert float(arrays["noise"]) == 0
-        assert int(arrays["jpeg"]) == 0
+        assert [str(arrays[name]) for name in ("noise", "sharpen", "jpeg")] == ["", "", ""]
         alone = np.load(out / "kernels/photo.npy", allow_pickle=False)
         assert alone.shape == (21, 21)
         assert (alone == arrays["kernels"][0, 0]).all()
@@ -96,12 +96,29 @@ def test_a_grid_has_a_folder_for_each_kernel(manet: Manet, photo: Path, tmp_path
 def test_noise_and_jpeg_follow_the_seed(manet: Manet, photo: Path, tmp_path: Path) -> None:
     made = {}
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        options = ["--mode", "5", "--noise", "10", "--jpeg", "60", "--seed", seed]
+        options = ["--mode", "5", "--noise", "10,signal", "--sharpen", "0.8,0.5"]
+        options += ["--jpeg", "60,4:4:4", "--seed", seed]
         assert manet("degrade", photo, "-o", tmp_path / name, *options).code == 0
         made[name] = (tmp_path / name / "LR/photo.png").read_bytes()
     assert made["a"] == made["b"] != made["c"]
     with np.load(tmp_path / "a/kernels/photo.npz") as arrays:
-        assert (float(arrays["noise"]), int(arrays["jpeg"]), int(arrays["seed"])) == (10, 60, 1)
+        texts = {name: str(arrays[name]) for name in ("noise", "sharpen", "jpeg")}
+        assert texts == {"noise": "10,signal", "sharpen": "0.8,0.5", "jpeg": "60,4:4:4"}
+        assert int(arrays["seed"]) == 1
+
+
+def test_the_camera_protocol_has_a_folder_for_each_case(manet: Manet, photo: Path, tmp_path: Path) -> None:
+    outcome = manet("degrade", photo, "-o", tmp_path, "--protocol", "camera", "--json")
+    assert outcome.code == 0
+    written = [Path(line["output"]) for line in outcome.json]
+    assert len({path.parent.parent for path in written}) == 16
+    assert all(path.name == "photo.png" and path.parent.name == "LR" for path in written)
+    assert all(
+        set(path.parent.parent.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-") for path in written
+    )
+    case = outcome.json[5]["kernel"]
+    with np.load(outcome.json[5]["kernels"]) as arrays:
+        assert "jpeg=" + str(arrays["jpeg"]) in case
 
 
 def test_equal_files_are_skipped_and_others_kept(manet: Manet, photo: Path, tmp_path: Path) -> None:
@@ -203,9 +220,11 @@ def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: 
         (["--kernel", "0,1,0"], "above 0"),
         (["--kernel", "nan,1,0"], "above 0"),
         (["--mode", "7"], ""),
-        (["--grid", "--noise", "-1"], ""),
-        (["--grid", "--noise", "nan"], ""),
-        (["--grid", "--jpeg", "0"], ""),
+        (["--grid", "--noise", "-1"], "0 to 255"),
+        (["--grid", "--noise", "nan"], "--noise: 'nan' is no noise"),
+        (["--grid", "--jpeg", "0"], "1 to 100"),
+        (["--grid", "--protocol", "camera"], "Several blurs"),
+        (["--protocol", "camera", "--noise", "5"], "leave out noise"),
         (["--grid", "--seed", str(2**63)], "seed"),
         (["--grid", "-s", "5"], ""),
     ],

@@ -20,7 +20,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.kernel_comparison import KernelComparison
 from manet_cli.evaluation.measuring import FIGURES
 from manet_cli.evaluation.metrics import compare_kernel_maps, lr_psnr, psnr_y, ssim_y
@@ -82,16 +83,31 @@ def test_lines_and_their_mean(manet: Manet, hr: Path, model: Path) -> None:
     for name in FIGURES:
         assert last["mean"][name] == pytest.approx(sum(line[name] for line in lines) / len(lines), rel=1e-12)
     assert (lines[0]["width"], lines[0]["height"]) == (60, 48)
-    settings = {"scale": 4, "protocol": "grid", "noise": 0.0, "jpeg": None, "seed": 0}
+    settings = {"scale": 4, "protocol": "grid", "steps": {}, "seed": 0}
     assert lines[0]["settings"] == settings | {"device": "cpu", "precision": "fp32", "tile": "auto"}
     assert lines[0]["model"] == "small.safetensors"
+
+
+def test_the_camera_protocol_is_reported_case_by_case(manet: Manet, hr: Path, model: Path) -> None:
+    command = ("evaluate", hr, *options(model, "--protocol", "camera", "--limit", "1"))
+    lines = manet(*command, "--json").json
+    cases = [line["kernel"] for line in lines[:-1]]
+    assert len(set(cases)) == len(cases) == 16
+    assert any("noise=" in case and "jpeg=" in case for case in cases)
+    assert any("=" not in case for case in cases)
+    assert lines[-1]["mean"]["lines"] == 16
+    assert {line["settings"]["protocol"] for line in lines[:-1]} == {"camera"}
+    again = manet(*command, "--json").json
+    assert [line["psnr_y"] for line in again[:-1]] == [line["psnr_y"] for line in lines[:-1]]
+    other = manet(*command, "--seed", "1", "--json").json
+    assert not {line["kernel"] for line in other[:-1]} & set(cases)
 
 
 @pytest.mark.parametrize("blur", [["--kernel", KERNEL], ["--mode", "4"]])
 def test_degraded_files_give_the_figures_again(
     manet: Manet, hr: Path, model: Path, tmp_path: Path, blur: list[str]
 ) -> None:
-    noise = ["--noise", "5", "--jpeg", "80", "--seed", "3"]
+    noise = ["--noise", "5,colour", "--sharpen", "0.8,0.5", "--jpeg", "80", "--seed", "3"]
     assert manet("degrade", hr, "-o", tmp_path / "set", *blur, *noise).code == 0
     protocol = blur[1] if blur[0] == "--kernel" else f"mode{blur[1]}"
     outcome = manet("evaluate", hr, *options(model, "--protocol", protocol, *noise, "--json"))
@@ -280,8 +296,8 @@ def test_a_killed_run_goes_on(manet: Manet, model: Path, tmp_path: Path) -> None
     ("more", "said"),
     [
         (["--protocol", "9,1,0"], "protocol"),
-        (["--noise", "2"], "noise"),
-        (["--jpeg", "70"], "jpeg"),
+        (["--noise", "2"], "steps"),
+        (["--jpeg", "70,4:4:4"], "steps"),
         (["--seed", "1"], "seed"),
         (["--tile", "16"], "tile"),
         (["--precision", "bf16"], "precision"),
@@ -408,7 +424,10 @@ def test_grey_folders_below_and_patterns(manet: Manet, hr: Path, model: Path) ->
         (["--tile", "3"], "--tile 3"),
         (["-s", "2"], "x4"),
         (["--limit", "0"], ""),
-        (["--noise", "nan"], ""),
+        (["--noise", "nan"], "--noise: 'nan' is no noise: expected a standard deviation"),
+        (["--sharpen", "0.8"], "--sharpen: '0.8' is no sharpening: expected a radius"),
+        (["--jpeg", "101"], "--jpeg: The JPEG quality is 101; expected"),
+        (["--protocol", "camera", "--jpeg", "80"], "leave out jpeg"),
     ],
 )
 def test_options_without_a_meaning(

@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
-from manet_cli.degradations import kernel_shapes
+from manet_cli.degradations.kernel_shape import kernel_shapes
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 from tests.commands.conftest import Manet, texture
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from manet_cli.degradations import kernel_shapes
+from manet_cli.degradations.kernel_shape import kernel_shapes
 from manet_cli.weights import file_sha256, locate_weights
 from tests.commands.conftest import Manet, texture
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from manet_cli.degradations import GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.evaluation.studies.estimates import kernel_shape
 from manet_cli.evaluation.studies.quantization import CROSS_SIZES, cross_picture
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig

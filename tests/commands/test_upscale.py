@@ -336,7 +336,7 @@ def test_kernels_beside_the_result(manet: Manet, photo: Path) -> None:
 
 
 def test_the_blur_can_be_given(manet: Manet, photo: Path) -> None:
-    from manet_cli.degradations import GaussianParameters
+    from manet_cli.degradations.gaussian import GaussianParameters
 
     kernel = photo.with_name("kernel.npy")
     np.save(kernel, GaussianParameters.from_degrees(9.0, 1.0, 30).kernel(4).numpy())

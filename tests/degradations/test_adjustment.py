@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KernelRange, KernelShapes, covariances, kernel_shapes
 from manet_cli.degradations.adjustment import (
     gaussians_of,
     logarithms,
@@ -18,6 +17,8 @@ from manet_cli.degradations.adjustment import (
     strengthen,
     weighted_median,
 )
+from manet_cli.degradations.gaussian import KernelRange
+from manet_cli.degradations.kernel_shape import KernelShapes, covariances, kernel_shapes
 
 
 def shapes(sigma_x: list[float], sigma_y: list[float], theta: list[float]) -> KernelShapes:

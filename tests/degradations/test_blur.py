@@ -8,15 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import (
-    GaussianParameters,
+from manet_cli.degradations.blur import (
     apply_block_blur,
     apply_blur,
     apply_blur_and_subsample,
     apply_kernel_map,
-    sample_kernels,
-    spatially_variant_kernels,
 )
+from manet_cli.degradations.gaussian import GaussianParameters, sample_kernels
+from manet_cli.degradations.spatially_variant import spatially_variant_kernels
 from manet_cli.errors import UsageError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import (
+from manet_cli.degradations.gaussian import (
     KERNEL_SIZE,
     GaussianParameters,
     KernelRange,

@@ -9,13 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from manet_cli.degradations import (
-    Degradation,
-    GaussianParameters,
-    anisotropic_kernels,
-    isotropic_kernels,
-    spatially_variant_kernels,
-)
+from manet_cli.degradations.gaussian import GaussianParameters, anisotropic_kernels, isotropic_kernels
+from manet_cli.degradations.protocol import Degradation
+from manet_cli.degradations.spatially_variant import spatially_variant_kernels
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHAPES: list[dict[str, Any]] = json.loads((GOLDEN / "kernels.json").read_text(encoding="utf-8"))

@@ -8,21 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import (
+from manet_cli.degradations.gaussian import (
     KERNEL_SIZE,
-    TEXTURE_MARGIN,
     GaussianParameters,
-    KernelShapes,
     anisotropic_kernels,
+    sample_kernels,
+)
+from manet_cli.degradations.kernel_shape import (
+    KernelShapes,
     covariances,
     kernel_centre,
     kernel_shapes,
     moment_weights,
-    sample_kernels,
     shapes_from_covariances,
     shapes_from_moments,
-    texture,
 )
+from manet_cli.degradations.texture import TEXTURE_MARGIN, texture
 from manet_cli.errors import UsageError
 
 

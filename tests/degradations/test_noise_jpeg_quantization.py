@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import apply_jpeg, apply_noise, apply_quantization, sample_noise
+from manet_cli.degradations.jpeg import apply_jpeg
+from manet_cli.degradations.noise import apply_noise, sample_noise
+from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.errors import InputError, UsageError
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from manet_cli.degradations import (
-    GaussianParameters,
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.spatially_variant import (
     block_parameters,
     spatially_variant_kernels,
     uniform_kernels,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import KernelShapes
+from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.evaluation.kernel_summary import KernelSummary, size_range
 
 

@@ -12,7 +12,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from manet_cli.degradations import Degradation, GaussianParameters, sample_kernels, uniform_kernels
+from manet_cli.degradations.gaussian import GaussianParameters, sample_kernels
+from manet_cli.degradations.noise import Noise
+from manet_cli.degradations.protocol import Degradation
+from manet_cli.degradations.spatially_variant import uniform_kernels
 from manet_cli.errors import UsageError
 from manet_cli.evaluation.metrics import (
     best_registered_bicubic,
@@ -128,7 +131,7 @@ def test_kernel_maps_are_compared_per_pixel_and_as_means() -> None:
 @pytest.mark.parametrize("mode", [None, 4])
 def test_lr_psnr_knows_the_true_kernels_from_wrong_ones(mode: int | None, scene: Tensor) -> None:
     shape = GaussianParameters(9, 1, 0.4) if mode is None else None
-    made = Degradation(4, kernel=shape, mode=mode, noise_level=15).apply(scene)
+    made = Degradation(4, kernel=shape, mode=mode, steps=(Noise(15),)).apply(scene)
     right = lr_psnr(made.hr, made.lr_clean, made.kernels.lr_rows, 4)
     assert right > 70  # 100 unless float order turned a rounding
     height, width = made.hr.shape[-2:]

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import apply_kernel_map, apply_quantization, sample_kernels
+from manet_cli.degradations.blur import apply_kernel_map
+from manet_cli.degradations.gaussian import sample_kernels
+from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.evaluation.metrics import lr_psnr
 from manet_cli.evaluation.self_check import Agreement, SelfCheck
 from manet_cli.inference import KernelTile

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import FLAT_BELOW, GaussianParameters, KernelShapes, kernel_shapes
 from manet_cli.degradations.adjustment import gaussians_of
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.kernel_shape import KernelShapes, kernel_shapes
+from manet_cli.degradations.texture import FLAT_BELOW
 from manet_cli.inference import Engine, KernelTile
 from manet_cli.jobs.adjustment import AdjustedKernels, Adjustment, strengthened_kernel
 from tests.inference.conftest import CPU, Picture, shipped_model

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from manet_cli.degradations import KernelShapes, kernel_shapes
 from manet_cli.degradations.adjustment import gaussians_of
+from manet_cli.degradations.kernel_shape import KernelShapes, kernel_shapes
 from manet_cli.errors import InputError, UsageError
 from manet_cli.jobs.kernel_file import KernelField, interpolated_kernels, read_kernel_map
 

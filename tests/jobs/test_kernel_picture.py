@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from manet_cli.degradations import FLAT_BELOW, anisotropic_kernels, kernel_shapes
+from manet_cli.degradations.gaussian import anisotropic_kernels
+from manet_cli.degradations.kernel_shape import kernel_shapes
+from manet_cli.degradations.texture import FLAT_BELOW
 from manet_cli.images import Metadata, Photo
 from manet_cli.images.colour_map import colour_map, srgb_to_oklab
 from manet_cli.inference import KernelTile

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from manet_cli.degradations import KernelShapes, anisotropic_kernels, kernel_shapes
+from manet_cli.degradations.gaussian import anisotropic_kernels
+from manet_cli.degradations.kernel_shape import KernelShapes, kernel_shapes
 from manet_cli.inference import KernelTile
 from manet_cli.jobs.kernel_survey import KernelSurvey
 from manet_cli.jobs.shaped_tiles import ShapedTile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from manet_cli.degradations import sample_kernels
+from manet_cli.degradations.gaussian import sample_kernels
 from manet_cli.training.code_basis import compute_code_basis
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from manet_cli.degradations import anisotropic_kernels
+from manet_cli.degradations.gaussian import anisotropic_kernels
 from manet_cli.models import BlindConfig, MANet, MANetConfig
 from manet_cli.training.batches import Batch, BatchMaker, Draws, Shard
 from manet_cli.training.initialization import initialize_estimator
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def batch(cache: PhotoCache, make_recipe: Callable[..., Recipe]) -> Batch:
     maker = BatchMaker(cache, make_recipe(toml="[blur]\nvariant_share = 0.5\n"), CPU, Shard())
     draws = maker.draw(0, 0.0)
-    return maker.degrade(maker.crops(draws), draws, 0)
+    return maker.degrade(maker.crops(draws), draws)
 
 
 class Oracle(nn.Module):
@@ -68,7 +68,7 @@ def test_the_true_kernels_reblur_the_sharp_patches(
     recipe = make_recipe(scale=scale, patch_size=24 * scale, toml="[blur]\nvariant_share = 0.5\n")
     maker = BatchMaker(cache, recipe, CPU, Shard())
     draws = maker.draw(0, 0.0)
-    batch = maker.degrade(maker.crops(draws), draws, 0)
+    batch = maker.degrade(maker.crops(draws), draws)
     stage, none = oracle_stage(batch, 2.0), torch.tensor(0.0)
     losses = stage(batch.lr, batch.hr, batch.kernels, batch.second, none)
     # What is left is the rounding of the LR patches to 8 bits: a quarter of a level on average.
@@ -196,10 +196,10 @@ def test_the_estimator_leaves_the_constant_kernel_on_two_orientations(
     trainer = make_trainer(recipe, cache, tmp_path / "run", model=model)
     first = trainer.maker.draw(0, 0.0)
     assert model.estimator is not None
-    initialize_estimator(model.estimator, trainer.maker.degrade(trainer.maker.crops(first), first, 0).lr)
+    initialize_estimator(model.estimator, trainer.maker.degrade(trainer.maker.crops(first), first).lr)
     trainer.run()
     draws = trainer.maker.draw(10_000, 1.0)
-    held_out = trainer.maker.degrade(trainer.maker.crops(draws), draws, 0)
+    held_out = trainer.maker.degrade(trainer.maker.crops(draws), draws)
     with torch.no_grad():
         estimates = model.estimator(held_out.lr).mean(dim=(2, 3))
     kernels = anisotropic_kernels(9.0, 0.8, torch.tensor([0.0, math.pi / 2]), scale=4).flatten(1)

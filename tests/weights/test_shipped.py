@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from manet_cli.degradations import Degradation, GaussianParameters, published_grid
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation, published_grid
 from manet_cli.evaluation.measuring import bicubic_figure, measure
 from manet_cli.evaluation.pictures import ImageRows, hr_tensor
 from manet_cli.images import read_photo

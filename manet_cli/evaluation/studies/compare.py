@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from manet_cli import __version__
-from manet_cli.degradations import apply_quantization
+from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.errors import InputError, ManetError, UsageError
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.evaluation.studies import style

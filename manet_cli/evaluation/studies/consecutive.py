@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import Degradation, GaussianParameters, apply_quantization, crop_to_multiple
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation, crop_to_multiple
+from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.errors import InputError, UsageError
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import (

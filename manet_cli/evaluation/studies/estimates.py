@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from manet_cli import __version__
-from manet_cli.degradations import KERNEL_SIZE, GaussianParameters
+from manet_cli.degradations.gaussian import KERNEL_SIZE, GaussianParameters
 from manet_cli.errors import ManetError
 from manet_cli.evaluation.kernel_comparison import DECIBEL_CAP
 from manet_cli.evaluation.metrics import kernel_psnr

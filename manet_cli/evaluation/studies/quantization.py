@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from manet_cli.degradations import GaussianParameters, apply_blur_and_subsample, apply_quantization
+from manet_cli.degradations.blur import apply_blur_and_subsample
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject, decibels, kernel_shape, survey
 from manet_cli.evaluation.studies.files import Study

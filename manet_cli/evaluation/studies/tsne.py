@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from manet_cli.degradations import Degradation, GaussianParameters
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.protocol import Degradation
 from manet_cli.errors import InputError
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject, Survey, decibels, survey, turned

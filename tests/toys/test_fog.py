@@ -1,0 +1,71 @@
+"""A step that is one file and one entry has its options, protocols, recipes and batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.commands.conftest import texture
+from tests.training.conftest import TINY_NETWORK, draw_photo
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    draw_photo(0).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(texture(64, 72)).save(tmp_path / "small.png")
+    return tmp_path
+
+
+def manet_with_fog(folder: Path, *arguments: str) -> str:
+    """Run the command line with the toy in the list; return what it prints."""
+    script = (
+        "from manet_cli.degradations.registry import DEGRADATIONS\n"
+        "from tests.toys.fog import FOG\n"
+        "DEGRADATIONS.append(FOG)\n"
+        "from manet_cli.cli import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_toy_step_is_an_option_a_protocol_setting_and_a_recipe(folder: Path) -> None:
+    assert "--fog" in manet_with_fog(folder, "degrade", "--help")
+    blur = ("--kernel", "1,1,0")
+    for name, fog in (("clear", []), ("foggy", ["--fog", "0.5"])):
+        manet_with_fog(folder, "degrade", "small.png", "-o", name, *blur, *fog)
+    clear, foggy = (
+        np.array(Image.open(folder / name / "LR/small.png")).astype(int) for name in ("clear", "foggy")
+    )
+    assert np.abs(foggy - (clear + 255) / 2).max() <= 1
+    with np.load(folder / "foggy/kernels/small.npz") as arrays:
+        assert str(arrays["fog"]) == "0.5"
+
+    config = folder / "fog.toml"
+    config.write_text(TINY_NETWORK + "[degradation.fog]\nshare = 1.0\n", encoding="utf-8")
+    small = ("--batch-size", "2", "--patch-size", "64", "--iterations", "2", "--precision", "fp32")
+    options = ("--stage", "sr", "--data", "photos", "-o", "run", "--config", str(config), *small)
+    manet_with_fog(folder, "train", *options)
+    resolved = (folder / "run/config.toml").read_text(encoding="utf-8")
+    assert "[degradation.fog]\nshare = 1.0\nhighest = 0.5" in resolved
+
+    test = ("evaluate", "small.png", "--model", "run/weights.safetensors", "--device", "cpu", "--json")
+    line = json.loads(manet_with_fog(folder, *test, "--protocol", "1,1,0", "--fog", "0.5").splitlines()[0])
+    assert line["settings"]["steps"] == {"fog": "0.5"}
+    cases = [json.loads(line) for line in manet_with_fog(folder, *test, "--protocol", "camera").splitlines()]
+    assert sum("fog=" in case.get("kernel", "") for case in cases) >= 4
