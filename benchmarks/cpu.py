@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.inference import Engine, choose_precision
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.models import RRDBSFT, BlindConfig, BlindModel, MANet, MANetConfig, RRDBSFTConfig
 from manet_cli.models.manet import MutualAffineBlock, MutualAffineConv
 from manet_cli.models.rrdb_sft import DenseBlock, FeatureTransform

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from manet_cli.inference import Engine
-from manet_cli.inference.codes import Codes, EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.inference.streams import Codes
 
 __all__ = ["SUFFIXES", "Picture", "machine", "peak_memory", "photos", "restored", "to_levels"]
 

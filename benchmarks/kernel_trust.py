@@ -19,8 +19,8 @@ from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import ImageRows, hr_tensor
 from manet_cli.images import IMAGE_SUFFIXES, read_photo
-from manet_cli.jobs.setup import ModelOptions, open_model
-from manet_cli.jobs.shaped_tiles import shaped_tiles
+from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
+from manet_cli.jobs.models import ModelOptions, open_model
 
 KERNELS = ((1, 1, 0), (9, 1, 30), (5, 5, 0), (9, 9, 0))  # variances in HR pixels squared, degrees
 BOUNDS = (0, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, float("inf"))

@@ -16,7 +16,7 @@ from harness import machine, photos, restored, to_levels
 from torch import Tensor
 
 from manet_cli.inference import PRECISIONS, Engine, KernelTile, choose_device
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.weights import load_weights
 
 

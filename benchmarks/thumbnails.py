@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 
 from manet_cli.images import format_by_name, read_photo
-from manet_cli.jobs.blur import BlurOptions
-from manet_cli.jobs.pipeline import run_plan
-from manet_cli.jobs.plan import Item, Planner, plan_destination
-from manet_cli.jobs.result import Result
-from manet_cli.jobs.setup import ModelOptions, open_upscaler
+from manet_cli.jobs.blur.source import BlurOptions
+from manet_cli.jobs.models import ModelOptions, open_upscaler
 from manet_cli.jobs.sources import expand_sources
-from manet_cli.jobs.upscale import Upscaler
+from manet_cli.jobs.upscale.job import Upscaler
+from manet_cli.jobs.upscale.pipeline import run_plan
+from manet_cli.jobs.upscale.plan import Item, Planner, plan_destination
+from manet_cli.jobs.upscale.result import Result
 
 __all__ = ["show_thumbnails"]
 

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from manet_cli.errors import InputError, OutOfMemoryError, UsageError
 from manet_cli.images import format_by_name
-from manet_cli.images.memory import array_of, check_array, image_of, photo_of_array, photo_of_image
+from manet_cli.images.arrays import array_of, check_array, image_of, photo_of_array, photo_of_image
 from manet_cli.inference import SMALLEST_TILE, LowResolution, available_memory, memory_reported
-from manet_cli.jobs import setup
-from manet_cli.jobs.blur import BlurOptions, open_blur
-from manet_cli.jobs.canvas import PhotoRows
-from manet_cli.jobs.kernel_maps import KernelMapWriter, kernel_map_shape
-from manet_cli.jobs.upscale import Upscaler
+from manet_cli.jobs import models
+from manet_cli.jobs.blur.source import BlurOptions, open_blur
+from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape
+from manet_cli.jobs.upscale.canvas import PhotoRows
+from manet_cli.jobs.upscale.job import Upscaler
 
 __all__ = ["Model", "open_model"]
 
@@ -62,7 +62,7 @@ def open_model(
     if tile is not None and (tile < 0 or 0 < tile < SMALLEST_TILE):
         raise UsageError(f"tile={tile}: expected None, 0, or a whole number from {SMALLEST_TILE} on")
     return Model(
-        setup.open_model(setup.ModelOptions(os.fspath(model), scale, device, precision, tile, exact))
+        models.open_model(models.ModelOptions(os.fspath(model), scale, device, precision, tile, exact))
     )
 
 
@@ -77,7 +77,7 @@ class Model:
         weights_sha256: digest of the weight file.
     """
 
-    def __init__(self, opened: setup.OpenModel) -> None:
+    def __init__(self, opened: models.OpenModel) -> None:
         self._engine = opened.engine
         self.scale = opened.scale
         self.kernel_size = opened.engine.kernel_size

@@ -75,7 +75,7 @@ def evaluate(
     from manet_cli.evaluation.results import Settings, open_results
     from manet_cli.evaluation.runs import Evaluation
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.setup import ModelOptions, open_models
+    from manet_cli.jobs.models import ModelOptions, open_models
     from manet_cli.jobs.sources import expand_sources
 
     reporter = Reporter(as_json=as_json, quiet=quiet)

@@ -42,8 +42,8 @@ def explore(
     from manet_cli.console import Reporter
     from manet_cli.evaluation.studies.compare import parse_crop
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.explore import plan_explore
-    from manet_cli.jobs.setup import ModelOptions, open_model
+    from manet_cli.jobs.explore.job import plan_explore
+    from manet_cli.jobs.models import ModelOptions, open_model
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
     part = parse_crop(crop) if crop is not None else None

@@ -77,8 +77,8 @@ def kernels(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.kernels import KernelsRequest, plan_kernels
-    from manet_cli.jobs.setup import ModelOptions, open_model
+    from manet_cli.jobs.kernels.job import KernelsRequest, plan_kernels
+    from manet_cli.jobs.models import ModelOptions, open_model
 
     if codes and params:
         raise UsageError("--codes and --params are two contents of one array; give one of them")

@@ -250,7 +250,7 @@ def _open_subjects(
     """Open the models; the first decides the scale for all where none was asked for."""
     from manet_cli.evaluation.studies.estimates import Subject
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.setup import ModelOptions, open_models
+    from manet_cli.jobs.models import ModelOptions, open_models
 
     side = shared.parse_tile(tile, SMALLEST_TILE)
     models = open_models(

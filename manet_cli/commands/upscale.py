@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from manet_cli.console import Reporter
-    from manet_cli.jobs.distribution import Fleet
-    from manet_cli.jobs.pace import Pace
-    from manet_cli.jobs.plan import Item
-    from manet_cli.jobs.result import Result
     from manet_cli.jobs.sources import Source
-    from manet_cli.jobs.upscale import Upscaler
+    from manet_cli.jobs.upscale.estimates import Pace
+    from manet_cli.jobs.upscale.job import Upscaler
+    from manet_cli.jobs.upscale.plan import Item
+    from manet_cli.jobs.upscale.result import Result
+    from manet_cli.jobs.upscale.sharing import Fleet
 
 __all__ = ["upscale"]
 
@@ -158,12 +158,12 @@ def upscale(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.blur import BlurOptions
-    from manet_cli.jobs.distribution import join_fleet
-    from manet_cli.jobs.pace import faster_family, measure_pace
-    from manet_cli.jobs.plan import Planner, check_kernels_path, plan_destination
-    from manet_cli.jobs.setup import ModelOptions, open_on_devices, open_upscaler
+    from manet_cli.jobs.blur.source import BlurOptions
+    from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscaler
     from manet_cli.jobs.sources import expand_sources
+    from manet_cli.jobs.upscale.estimates import faster_family, measure_pace
+    from manet_cli.jobs.upscale.plan import Planner, check_kernels_path, plan_destination
+    from manet_cli.jobs.upscale.sharing import join_fleet
 
     fleet = join_fleet()
     if fleet is not None and dry_run and not fleet.first:
@@ -234,8 +234,8 @@ def _report(
     advice: str | None = None,
 ) -> bool:
     """Tell how each picture goes and, at the end, all of them; give whether any failed."""
-    from manet_cli.jobs.batch import Tally
     from manet_cli.jobs.durations import duration
+    from manet_cli.jobs.upscale.result import Tally
 
     tally = Tally(total)
     started = time.monotonic()
@@ -282,8 +282,8 @@ def _run(
     advice: str | None,
     fail_fast: bool,
 ) -> Generator[Result]:
-    from manet_cli.jobs.batch import work_of
-    from manet_cli.jobs.pipeline import run_plan
+    from manet_cli.jobs.upscale.pipeline import run_plan
+    from manet_cli.jobs.upscale.result import work_of
 
     with reporter.batch([work_of(item) for item in items], advice) as batch:
         yield from run_plan(

@@ -16,7 +16,8 @@ from manet_cli.evaluation.kernel_comparison import DECIBEL_CAP, KernelComparison
 from manet_cli.evaluation.metrics import best_registered_bicubic, psnr_y, ssim_y
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine
-from manet_cli.inference.codes import Codes, EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.inference.streams import Codes
 
 __all__ = ["FIGURES", "Figures", "bicubic_figure", "measure"]
 

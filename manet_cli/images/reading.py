@@ -16,11 +16,11 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError
-from manet_cli.images import colours, deep, headers, jxl, plugins, tiff_structure
+from manet_cli.images import cmyk, headers, jxl, plugins, sixteen_bit, tiff_structure
 from manet_cli.images.formats import FORMATS
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
-from manet_cli.images.quiet import logged_warnings
+from manet_cli.images.warning_log import logged_warnings
 
 __all__ = ["MAX_PIXELS", "open_image", "read_header", "read_photo"]
 
@@ -238,7 +238,7 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     if image.mode not in _GREY_MODES | _COLOUR_MODES:
         kind = _REFUSED_MODES.get(image.mode, f"in the pixel layout {image.mode}")
         raise InputError(_UNREADABLE_MODE.format(name, kind))
-    if image.mode == "CMYK" and not colours.is_cmyk_profile(image.info.get("icc_profile")):
+    if image.mode == "CMYK" and not cmyk.is_cmyk_profile(image.info.get("icc_profile")):
         raise InputError(
             f"{name} is in CMYK colours without a profile that tells which: convert it to RGB in an editor"
         )
@@ -249,7 +249,7 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
         width, height = height, width
     is_deep = _is_deep(image, file)
     if is_deep:
-        deep.check_readable(name, 16)
+        sixteen_bit.check_readable(name, 16)
     bits = 16 if is_deep or image.mode.startswith("I;16") else 8
     return Header(width, height, 1 if _is_grey(image, file) else 3, image.has_transparency_data, bits)
 
@@ -323,7 +323,7 @@ def _arrays(
         depth, _ = headers.png_depth(file)
         key *= 255 // (2**depth - 1)  # Pillow spreads 2- and 4-bit greys over 0..255, but not this one
     if image.mode == "CMYK":
-        converted, srgb = colours.rgb_of_cmyk(image, image.info["icc_profile"], name)
+        converted, srgb = cmyk.rgb_of_cmyk(image, image.info["icc_profile"], name)
         image.info["icc_profile"] = srgb
         _log.warning("%s: its CMYK colours were converted to sRGB by its profile", name)
         return np.asarray(converted), None
@@ -343,7 +343,7 @@ def _deep_arrays(
     image: Image.Image, file: BinaryIO, name: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Give pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
-    values = deep.read_pixels(headers.content_of(file), str(image.format), name)
+    values = sixteen_bit.read_pixels(headers.content_of(file), str(image.format), name)
     if isinstance(image, TiffImageFile):
         values = _turned(values, image.tag_v2.get(headers.TIFF_ORIENTATION, 1))
     else:

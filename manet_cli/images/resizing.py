@@ -16,7 +16,7 @@ from PIL import Image
 
 from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
 from manet_cli.images.photo import Header
-from manet_cli.images.rows import RowSink
+from manet_cli.images.sinks import RowSink
 
 __all__ = ["Resizer"]
 

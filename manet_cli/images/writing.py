@@ -39,7 +39,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import OutputError, UsageError
 from manet_cli.images import exif, iptc
-from manet_cli.images.bands import (
+from manet_cli.images.formats import ImageFormat, check_writable_as
+from manet_cli.images.lossless import (
     BANDED_FORMATS,
     RECORD_KEYWORD,
     TIFF_IMAGE_HISTORY,
@@ -47,11 +48,10 @@ from manet_cli.images.bands import (
     sized_exif,
     sized_xmp,
 )
-from manet_cli.images.formats import ImageFormat, check_writable_as
 from manet_cli.images.photo import Header, Metadata, Photo
-from manet_cli.images.quiet import logged_warnings
 from manet_cli.images.reading import open_image
-from manet_cli.images.rows import CollectedImage, RowSink
+from manet_cli.images.sinks import CollectedImage, RowSink
+from manet_cli.images.warning_log import logged_warnings
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["open_output", "read_record", "room_beside", "write_photo"]

@@ -1,6 +1,5 @@
 """Running the networks on images of any size: tiles, devices, number formats, memory."""
 
-from manet_cli.inference.codes import KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.device import (
     PRECISIONS,
     choose_device,
@@ -11,6 +10,7 @@ from manet_cli.inference.device import (
 from manet_cli.inference.engine import SMALLEST_TILE, Engine
 from manet_cli.inference.memory import available_memory, memory_reported
 from manet_cli.inference.stack import restore_stack, stack_size
+from manet_cli.inference.streams import KernelTile, LowResolution, RestoredTile
 
 __all__ = [
     "PRECISIONS",

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.errors import ManetError, OutOfMemoryError, WeightsError
-from manet_cli.inference.codes import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
+from manet_cli.inference.streams import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.tiles import Tile, TileGrid
 from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
 

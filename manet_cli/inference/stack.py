@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from manet_cli.inference.codes import KernelTile, RestoredTile
 from manet_cli.inference.engine import Engine
+from manet_cli.inference.streams import KernelTile, RestoredTile
 
 __all__ = ["restore_stack", "stack_size"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine, choose_precision
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.models import BlindModel
 from manet_cli.stopping import end_if_stopped
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from manet_cli.errors import InputError, UsageError
 from manet_cli.images import IMAGE_SUFFIXES, format_for_suffix, read_record
-from manet_cli.jobs.blur import read_kernel
+from manet_cli.jobs.blur.source import read_kernel
 from manet_cli.jobs.record import SETTINGS, Record, parse_record
 from manet_cli.weights import file_sha256, find_entry, list_weights, load_manifest, locate_weights
 

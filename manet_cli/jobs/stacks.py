@@ -13,10 +13,10 @@ from torch import Tensor
 from manet_cli.errors import ManetError
 from manet_cli.images import Header, read_photo
 from manet_cli.inference import KernelTile, RestoredTile, memory_reported, restore_stack
-from manet_cli.jobs.canvas import PhotoRows
-from manet_cli.jobs.plan import Item
 from manet_cli.jobs.sources import read_input
-from manet_cli.jobs.upscale import Ahead, Upscaler
+from manet_cli.jobs.upscale.canvas import PhotoRows
+from manet_cli.jobs.upscale.job import Ahead, Upscaler
+from manet_cli.jobs.upscale.plan import Item
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["Stacks", "plan_stacks", "run_ahead"]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from manet_cli.models.footprint import Footprint
 from manet_cli.models.precision import autocast_dtype
+from manet_cli.models.tiling_facts import Footprint
 
 __all__ = ["RRDBSFT", "DenseBlock", "FeatureTransform", "RRDBSFTConfig"]
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from manet_cli import open_model
-from manet_cli.jobs import setup
-from manet_cli.jobs.explore import plan_explore
+from manet_cli.jobs import models
+from manet_cli.jobs.explore.job import plan_explore
 from tests.browser.driver import Browser, missing_browser
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chelsea_small.png"
@@ -57,7 +57,7 @@ def shown(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
 def write_page(photo: Path, page: Path, crop: tuple[int, int, int, int] | None = None) -> float:
     """Make a page in fp32 on the CPU, and give the largest error of its kernels."""
-    options = setup.ModelOptions("default", None, "cpu", "fp32", None)
-    model = setup.open_model(options)
+    options = models.ModelOptions("default", None, "cpu", "fp32", None)
+    model = models.open_model(options)
     job = plan_explore(str(photo), str(page), model, options, crop=crop, overwrite=False)
     return float(str(job.run(model, lambda share: None)["largest_error"]))

@@ -16,10 +16,11 @@ from manet_cli import console
 from manet_cli.console import BatchProgress
 from manet_cli.errors import ManetError
 from manet_cli.inference import Engine, KernelTile, RestoredTile, restore_stack
-from manet_cli.jobs import claims, names, pace, stacks
-from manet_cli.jobs.claims import Claims
+from manet_cli.jobs import names, stacks
 from manet_cli.jobs.durations import duration
+from manet_cli.jobs.outputs import Claims
 from manet_cli.jobs.sources import Source
+from manet_cli.jobs.upscale import estimates
 from tests.commands.conftest import Manet, texture
 from tests.jobs.conftest import nobody
 
@@ -111,9 +112,9 @@ def test_names_that_differ_in_case_only(three: Path, monkeypatch: pytest.MonkeyP
                 found.append("ignores case" in str(error))
         return found
 
-    monkeypatch.setattr(claims, "ignores_case", lambda folder: True)
+    monkeypatch.setattr(outputs, "ignores_case", lambda folder: True)
     assert failures() == [False, True, False, True]
-    monkeypatch.setattr(claims, "ignores_case", lambda folder: False)
+    monkeypatch.setattr(outputs, "ignores_case", lambda folder: False)
     assert failures() == [False] * 4
 
 
@@ -234,19 +235,19 @@ def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.M
     monkeypatch.setattr(console, "_LONG_SECONDS", 0.0)
     fast = {"family": "fast", "scale": 4, "path": "fast.safetensors", "sha256": "1"}
     default = {"family": "default", "scale": 4, "path": "default.safetensors", "sha256": "2"}
-    monkeypatch.setattr(pace, "list_weights", lambda: [fast, default])
+    monkeypatch.setattr(estimates, "list_weights", lambda: [fast, default])
     outcome = manet("upscale", "a.png", "b.png", "c.png", "-o", "out")
     assert outcome.lines == ["out/a_x4.png", "out/b_x4.png", "out/c_x4.png"]
     assert re.search(r"^[12] of 3 pictures, \d+%, about [\d.]+ s left$", outcome.stderr, re.MULTILINE)
     assert outcome.stderr.count("--model fast") == 1
     assert manet("upscale", "a.png", "-n", "--overwrite").stderr.count("--model fast") == 1
     assert manet("upscale", "a.png", "-q", "-o", "quiet.png").stderr == ""
-    assert pace.faster_family("default", 2) is None
-    assert pace.faster_family("mine.pth", 4) is None
+    assert estimates.faster_family("default", 2) is None
+    assert estimates.faster_family("mine.pth", 4) is None
     default["sha256"] = "1"
-    assert pace.faster_family("default", 4) is None, "the default is the fast one"
+    assert estimates.faster_family("default", 4) is None, "the default is the fast one"
     fast["path"] = default["sha256"] = ""
-    assert pace.faster_family("default", 4) is None, "the fast one is not here"
+    assert estimates.faster_family("default", 4) is None, "the fast one is not here"
 
 
 def test_a_bar_on_a_terminal(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from manet_cli.inference import Engine, LowResolution, RestoredTile
-from manet_cli.inference.codes import Codes
+from manet_cli.inference.streams import Codes
 from tests.commands.conftest import Manet, texture
 
 

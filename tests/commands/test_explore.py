@@ -223,7 +223,7 @@ def test_large_pictures_keep_fewer_kernels(
     manet: Manet, photo: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Page(Path(manet("explore", photo, "--model", small, *COMMON).lines[0]))
-    monkeypatch.setattr("manet_cli.jobs.explore_data._MOST_PLACES", 100)
+    monkeypatch.setattr("manet_cli.jobs.explore.data._MOST_PLACES", 100)
     (told,) = manet("explore", photo, "--model", small, *COMMON, "--overwrite", "--json").json
     assert told["step"] == 4
     page = Page(Path(told["output"]))
@@ -235,7 +235,7 @@ def test_large_pictures_keep_fewer_kernels(
 def test_too_large_pictures_are_refused_with_a_part_that_fits(
     manet: Manet, photo: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("manet_cli.jobs.explore.MOST_PIXELS", 2_000)
+    monkeypatch.setattr("manet_cli.jobs.explore.job.MOST_PIXELS", 2_000)
     command = ("explore", photo, "--model", small, *COMMON)
     outcome = manet(*command)
     assert outcome.code == 1
@@ -244,8 +244,8 @@ def test_too_large_pictures_are_refused_with_a_part_that_fits(
     assert sorted(os.listdir(photo.parent)) == ["photo.png", "small.safetensors"]
     (told,) = manet(*command, *part.split(), "--json").json
     assert 1_500 < told["width"] * told["height"] <= 2_000
-    monkeypatch.setattr("manet_cli.jobs.explore._LONGEST_SIDE", 50)
-    monkeypatch.setattr("manet_cli.jobs.explore.MOST_PIXELS", 8_000_000)
+    monkeypatch.setattr("manet_cli.jobs.explore.job._LONGEST_SIDE", 50)
+    monkeypatch.setattr("manet_cli.jobs.explore.job.MOST_PIXELS", 8_000_000)
     assert "--crop 8,2,25,25" in manet(*command, "--overwrite").stderr
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.inference import Engine, KernelTile
-from manet_cli.inference.codes import Codes, EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.inference.streams import Codes
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 from manet_cli.weights import load_weights
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from manet_cli.errors import WeightsError
 from manet_cli.inference import Engine, KernelTile
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 
 from .conftest import (

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manet_cli.errors import ManetError, OutOfMemoryError
 from manet_cli.inference import SMALLEST_TILE, Engine, KernelTile, available_memory
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.inference.memory import is_out_of_memory
 
 from .conftest import CPU, KernelMap, estimate, noise, restore, small_model

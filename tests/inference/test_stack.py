@@ -7,7 +7,7 @@ import torch
 
 from manet_cli.errors import ManetError
 from manet_cli.inference import Engine, restore_stack, stack_size
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 from tests.inference.conftest import CPU, Picture, estimate, small_model
 
 

@@ -12,14 +12,14 @@ from manet_cli.errors import InputError, ManetError
 from manet_cli.images import Header, Photo, format_by_name
 from manet_cli.inference import RestoredTile
 from manet_cli.jobs import stacks
-from manet_cli.jobs.blur import BlurOptions
-from manet_cli.jobs.canvas import PhotoRows
-from manet_cli.jobs.plan import Item
-from manet_cli.jobs.setup import ModelOptions, open_upscaler
+from manet_cli.jobs.blur.source import BlurOptions
+from manet_cli.jobs.models import ModelOptions, open_upscaler
 from manet_cli.jobs.sources import Source
 from manet_cli.jobs.stacks import plan_stacks, run_ahead
-from manet_cli.jobs.upscale import Ahead, Upscaler
-from tests.jobs.test_canvas import photo
+from manet_cli.jobs.upscale.canvas import PhotoRows
+from manet_cli.jobs.upscale.job import Ahead, Upscaler
+from manet_cli.jobs.upscale.plan import Item
+from tests.jobs.upscale.test_canvas import photo
 
 
 def item(width: int, *, alpha: bool = False) -> Item:

@@ -21,7 +21,7 @@ import torch  # noqa: F401
 from PIL import AvifImagePlugin, Image, WebPImagePlugin  # noqa: F401
 
 from manet_cli import cli, console  # noqa: F401
-from manet_cli.jobs import setup  # noqa: F401
+from manet_cli.jobs import models  # noqa: F401
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 

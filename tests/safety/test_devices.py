@@ -12,13 +12,13 @@ from PIL import Image
 
 from manet_cli.images import format_by_name
 from manet_cli.inference import choose_devices
-from manet_cli.jobs import setup
-from manet_cli.jobs.blur import BlurOptions
-from manet_cli.jobs.pipeline import run_plan
-from manet_cli.jobs.plan import Item
-from manet_cli.jobs.setup import ModelOptions, open_on_devices, open_upscaler
+from manet_cli.jobs import models
+from manet_cli.jobs.blur.source import BlurOptions
+from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscaler
 from manet_cli.jobs.sources import Source
-from manet_cli.jobs.upscale import Progress
+from manet_cli.jobs.upscale.job import Progress
+from manet_cli.jobs.upscale.pipeline import run_plan
+from manet_cli.jobs.upscale.plan import Item
 from tests.commands.conftest import texture
 from tests.safety.conftest import contents
 
@@ -29,7 +29,7 @@ def test_pictures_are_the_same_on_whichever_device(
     options = ModelOptions(str(weights), None, "cpu", "auto", None)
     png = format_by_name("png")
     upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
-    monkeypatch.setattr(setup, "choose_devices", lambda name: choose_devices("cpu") * 3)
+    monkeypatch.setattr(models, "choose_devices", lambda name: choose_devices("cpu") * 3)
     assert open_on_devices(upscaler, options, pictures=1) == [upscaler]
     upscalers = open_on_devices(upscaler, options, pictures=2)
     assert len({id(one.engine) for one in upscalers}) == 2

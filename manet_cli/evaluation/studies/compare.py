@@ -22,7 +22,7 @@ from manet_cli.evaluation.studies.estimates import Progress, Subject
 from manet_cli.evaluation.studies.files import Study
 from manet_cli.images import read_photo, to_float
 from manet_cli.inference import memory_reported
-from manet_cli.inference.codes import EstimatedCodes
+from manet_cli.inference.estimated_codes import EstimatedCodes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,64 @@
+"""The codes of an image's own kernels, estimated while they are asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from manet_cli.inference.engine import Engine
+from manet_cli.inference.streams import KernelTile, LowResolution
+from manet_cli.models import MANet
+
+__all__ = ["EstimatedCodes"]
+
+
+class EstimatedCodes:
+    """The codes of an image's own kernels, estimated in stripes when they are first asked for.
+
+    Args:
+        engine: runs the estimator.
+        lr: the image.
+        on_kernels: is given every tile of kernels once, as it is estimated.
+        kernels: gives the kernels of rows [start, stop) instead of the engine; asked from the top down.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        lr: LowResolution,
+        on_kernels: Callable[[KernelTile], None] | None = None,
+        kernels: Callable[[int, int], Iterator[KernelTile]] | None = None,
+    ) -> None:
+        self._kernels = kernels or functools.partial(engine.kernels, lr)
+        self._lr = lr
+        self._on_kernels = on_kernels
+        self._start = 0
+        self._kept = torch.empty(1, engine.kernel_code.basis.shape[1], 0, lr.width)
+
+    def forget(self, before: int) -> None:
+        """Drop the codes of rows before ``before``."""
+        self._kept = self._kept[:, :, max(before - self._start, 0) :].clone()
+        self._start = max(before, self._start)
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the codes of rows [start, stop), estimating those that are not there yet."""
+        known = self._start + self._kept.shape[2]
+        if stop > known:
+            multiple = MANet.size_multiple
+            self._estimate(known, min(-(-stop // multiple) * multiple, self._lr.height))
+        return self._kept[:, :, start - self._start : stop - self._start]
+
+    def _estimate(self, start: int, stop: int) -> None:
+        # Room for all is made first: nothing can fail between a tile's kernels being handed out and kept.
+        _, length, rows, width = self._kept.shape
+        codes = torch.empty(1, length, rows + stop - start, width)
+        codes[:, :, :rows] = self._kept
+        for tile in self._kernels(start, stop):
+            if self._on_kernels:
+                self._on_kernels(tile)
+            row, column, code = tile.row - self._start, tile.column, tile.code
+            codes[0, :, row : row + code.shape[1], column : column + code.shape[2]] = code
+        self._kept = codes

@@ -1,0 +1,80 @@
+"""What the engine takes and gives: images in rows, tiles, and the kernel codes that lie between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["Codes", "ConstantCode", "KernelTile", "LowResolution", "RestoredTile"]
+
+
+class LowResolution(Protocol):
+    """An image to run, read in rows so that it may be larger than memory."""
+
+    height: int
+    width: int
+    layers: int
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return rows [start, stop) as (N, 3, stop - start, width), float32 in [0, 1].
+
+        The first of the N layers is the picture, which the kernels are estimated on; the others
+        (transparency) are restored with the same kernels.
+        """
+        ...
+
+
+class Codes(Protocol):
+    """The kernel codes of an image, asked for from the top down."""
+
+    def forget(self, before: int) -> None:
+        """Tell that no row before ``before`` will be asked for again."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the codes of LR rows [start, stop) as (1, L, stop - start, width) in float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class KernelTile:
+    """Kernels (k*k, h, w) of the LR pixels from ``row`` and ``column`` on, float32, on the device.
+
+    ``code`` is their code (L, h, w), on the CPU; without a restorer's basis there is none, and L is 0.
+    """
+
+    row: int
+    column: int
+    kernels: Tensor
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class RestoredTile:
+    """Output pixels (N, 3, h, w) from ``row`` and ``column`` on, float32 on the CPU, not clamped."""
+
+    row: int
+    column: int
+    pixels: Tensor
+
+
+class ConstantCode:
+    """One kernel for the whole image (non-blind super-resolution).
+
+    Args:
+        code: (1, L, 1, 1).
+        width: of the LR image.
+    """
+
+    def __init__(self, code: Tensor, width: int) -> None:
+        self._code = code
+        self._width = width
+
+    def forget(self, before: int) -> None:
+        """Do nothing: there is one code."""
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return the code for each pixel of rows [start, stop)."""
+        return self._code.expand(-1, -1, stop - start, self._width)

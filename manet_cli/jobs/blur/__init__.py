@@ -1,0 +1,1 @@
+"""The blur that a result is made with: where it comes from, and how it is changed."""

@@ -1,0 +1,269 @@
+"""Where the blur comes from: estimated, stated by the user, or changed by the user's hand."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.errors import UsageError
+from manet_cli.evaluation.self_check import Kernels
+from manet_cli.inference import Engine, KernelTile, LowResolution
+from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.inference.streams import Codes
+from manet_cli.jobs.blur.adjustment import AdjustedKernels, Adjustment, strengthened_kernel
+from manet_cli.jobs.blur.map_file import (
+    KernelField,
+    interpolated_kernels,
+    kernel_field,
+    read_kernel_map,
+)
+
+__all__ = ["Blur", "BlurOptions", "GivenBlur", "given_kernel", "open_blur", "read_kernel", "sigma_kernel"]
+
+logger = logging.getLogger(__name__)
+
+_SUM_TOLERANCE = 0.01
+_STRONGEST = 10.0
+_LARGEST_RADIUS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class GivenBlur:
+    """A kernel (k, k) in float32 that sums to 1, in the published placement, and how the record names it."""
+
+    kernel: Tensor
+    description: str
+
+
+def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
+    """Read a kernel from a ``.npy`` file without unpickling anything.
+
+    Args:
+        path: the file, holding (k, k) finite numbers that sum to 1 within 0.01.
+        kernel_size: the k that the weights expect.
+
+    Raises:
+        UsageError: the file is missing or holds something else.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")  # no memory for what a header claims
+    except FileNotFoundError as error:
+        raise UsageError(f"--kernel {path}: there is no such file.") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--kernel {path}: this is not a .npy file of plain numbers.") from error
+    return given_kernel(array, kernel_size, f"--kernel {path}")
+
+
+def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: str = "kernel") -> GivenBlur:
+    """Take a kernel from an array, see `read_kernel`; ``name`` is what messages call it."""
+    expected = (kernel_size, kernel_size)
+    if array.shape != expected or array.dtype.kind not in "fiu":
+        found = f"{array.dtype} of shape {array.shape}"
+        raise UsageError(f"{name}: expected real numbers of shape {expected}, it holds {found}.")
+    values = array.astype(np.float64)
+    total = float(values.sum())
+    if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
+        raise UsageError(f"{name}: a blur kernel's values sum to 1, these sum to {total:.4g}.")
+    kernel = torch.from_numpy((values / total).astype(np.float32))
+    return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
+
+
+def sigma_kernel(text: str, scale: int, kernel_size: int, name: str = "--sigma") -> GivenBlur:
+    """Make the Gaussian kernel that ``SX[,SY[,THETA]]`` describes.
+
+    Args:
+        text: standard deviations in HR pixels along two axes (the second by default equal to the first), and
+            the first axis' angle in degrees from right towards down.
+        scale: HR pixels per LR pixel, which decides the placement.
+        kernel_size: side of the kernel.
+        name: what messages call it.
+
+    Raises:
+        UsageError: the text is none of that.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3:
+        raise UsageError(f"{name} {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
+    numbers = list((*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3])
+    sigma_x, sigma_y, theta = numbers
+    if not all(map(math.isfinite, (sigma_x, sigma_y, theta))) or min(sigma_x, sigma_y) <= 0:
+        raise UsageError(f"{name} {text}: expected standard deviations above 0 and finite degrees.")
+    parameters = GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, theta)
+    kernel = parameters.kernel(scale, kernel_size=kernel_size)
+    exact = ",".join(f"{value:g}" if float(f"{value:g}") == value else f"{value!r}" for value in numbers)
+    return GivenBlur(kernel, f"sigma {exact}")
+
+
+@dataclass(frozen=True, eq=False)
+class BlurOptions:
+    """What the user says about the blur; by default all is estimated.
+
+    Attributes:
+        kernel: one kernel: a ``.npy`` file, or the array.
+        sigma: ``SX[,SY[,THETA]]`` of one Gaussian.
+        kernel_map: a kernel for every pixel, or every n-th: a ``.npy`` or ``.npz`` file, or the array.
+        strength: what the blur's covariance is multiplied by.
+        smooth: radius of a median over the blur's neighbourhood, LR pixels.
+        flat_sigma: ``SX[,SY[,THETA]]`` of the Gaussian for where the picture is flat.
+    """
+
+    kernel: str | npt.NDArray[Any] | None = None
+    sigma: str | None = None
+    kernel_map: str | npt.NDArray[Any] | None = None
+    strength: float = 1.0
+    smooth: int = 0
+    flat_sigma: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Blur:
+    """The blur of a run's pictures.
+
+    Attributes:
+        settings: what the record says of it.
+        kernel: (k, k) of every picture as a whole; None where it differs from pixel to pixel.
+        given: kernels from a file; None to estimate them.
+        adjustment: of what differs from pixel to pixel.
+    """
+
+    settings: Mapping[str, object]
+    kernel: Tensor | None = None
+    given: KernelField | None = None
+    adjustment: Adjustment = field(default_factory=Adjustment)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether an estimator is needed."""
+        return self.kernel is None and self.given is None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the kernels are the estimator's as they are."""
+        return self.estimated and not self.adjustment.changes
+
+    def check(self, height: int, width: int) -> None:
+        """Check that the blur can be that of a picture of this size, and warn if it is not clear how.
+
+        Raises:
+            InputError: it belongs to another picture.
+        """
+        if self.given is not None and not self.given.is_clear(height, width):
+            stride = self.given.stride_for(height, width)
+            logger.warning(
+                "%s fits %dx%d pixels with a stride of %d or more; taken as %d: a .npz says which",
+                *(self.given.name, width, height, stride, stride),
+            )
+
+    def kernels(self, engine: Engine, lr: LowResolution) -> Kernels:
+        """Return what gives the kernels of an image, once, from the top down."""
+        if self.kernel is not None:
+            return functools.partial(_constant_kernels, self.kernel, lr.width)
+        source: Kernels = functools.partial(engine.kernels, lr)
+        if self.given is not None:
+            source = functools.partial(_field_kernels, engine, lr, self.given)
+        return AdjustedKernels(engine, lr, source, self.adjustment) if self.adjustment.changes else source
+
+    def codes(
+        self, engine: Engine, lr: LowResolution, on_kernels: Callable[[KernelTile], None] | None = None
+    ) -> Codes:
+        """Return the codes of an image's kernels; ``on_kernels`` is given these as they are made."""
+        if self.kernel is not None:
+            return engine.constant_code(self.kernel, lr.width)
+        return EstimatedCodes(engine, lr, on_kernels, self.kernels(engine, lr))
+
+
+def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
+    """Read and check what the user says about the blur.
+
+    Raises:
+        UsageError: options that do not go together or have no meaning, or a file that holds something else.
+        WeightsError: the weights lack a network that is needed.
+    """
+    _check_together(options)
+    size = engine.kernel_size
+    flat = None
+    if options.flat_sigma is not None:
+        flat = sigma_kernel(options.flat_sigma, scale, size, "--flat-sigma")
+    adjustment = Adjustment(options.smooth, options.strength, flat.kernel if flat else None)
+    settings: dict[str, object] = {"blur": "estimated"}
+    if options.strength != 1:
+        settings["strength"] = options.strength
+    if options.smooth:
+        settings["smooth"] = options.smooth
+    if flat is not None:
+        settings["flat-sigma"] = flat.description.removeprefix("sigma ")
+    given = None
+    if options.kernel is not None:
+        if isinstance(options.kernel, str):
+            given = read_kernel(Path(options.kernel), size)
+        else:
+            given = given_kernel(options.kernel, size)
+    elif options.sigma is not None:
+        given = sigma_kernel(options.sigma, scale, size)
+    if given is not None:
+        kernel = strengthened_kernel(given.kernel, options.strength, scale)
+        blur = Blur({**settings, "blur": given.description}, kernel=kernel)
+    elif options.kernel_map is not None:
+        basis = engine.kernel_code.basis.cpu()
+        if isinstance(options.kernel_map, str):
+            kernels = read_kernel_map(Path(options.kernel_map), scale, size, basis)
+        else:
+            kernels = kernel_field({"kernels": options.kernel_map}, scale, size, basis, "kernel_map", "")
+        described = {**settings, "blur": f"kernel-map {kernels.digest}"}
+        blur = Blur(described, given=kernels, adjustment=adjustment)
+    else:
+        blur = Blur(settings, adjustment=adjustment)
+    # Ask for the networks that will be needed now, so that weights without them fail before any picture.
+    engine.require(estimator=blur.estimated, restorer=True)
+    return blur
+
+
+def _check_together(options: BlurOptions) -> None:
+    """Raise UsageError for options that have no meaning, alone or together."""
+    values = {
+        "--kernel": options.kernel,
+        "--sigma": options.sigma,
+        "--kernel-map": options.kernel_map,
+    }
+    given = [name for name, value in values.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} all give the blur; give one of them")
+    if not 0 < options.strength <= _STRONGEST:
+        raise UsageError(f"--strength {options.strength:g}: expected a number above 0, up to {_STRONGEST:g}")
+    if not 0 <= options.smooth <= _LARGEST_RADIUS:
+        raise UsageError(f"--smooth {options.smooth}: expected 0 to {_LARGEST_RADIUS} pixels of the input")
+    one = next((name for name in given if name != "--kernel-map"), None)
+    if one and options.smooth:
+        raise UsageError(f"--smooth means nothing with {one}, which is the same everywhere; leave one out")
+    if one and options.flat_sigma is not None:
+        raise UsageError(f"--flat-sigma means nothing with {one}, which holds everywhere; leave one out")
+
+
+def _constant_kernels(kernel: Tensor, width: int, start: int, stop: int) -> Iterator[KernelTile]:
+    """Yield one kernel (k, k) for every pixel of rows [start, stop) of an image, without taking memory."""
+    kernels = kernel.reshape(-1, 1, 1).expand(-1, stop - start, width)
+    yield KernelTile(start, 0, kernels, kernels[:0])
+
+
+def _field_kernels(
+    engine: Engine, lr: LowResolution, field: KernelField, start: int, stop: int
+) -> Iterator[KernelTile]:
+    """Yield the kernels of rows [start, stop) of an image from a file."""
+    for row, kernels in interpolated_kernels(field, lr.height, lr.width, start, min(stop, lr.height)):
+        values = kernels.flatten(2).permute(2, 0, 1)
+        yield KernelTile(row, 0, values, engine.code_of(values))

@@ -1,0 +1,182 @@
+"""What the page of ``manet explore`` knows of every pixel: its kernel's code and shape, in bytes.
+
+A code is ``kernel @ basis``, and nothing is subtracted before. So ``code @ pinv(basis)`` gives of a kernel
+only what the basis spans; what it does not span is much the same for all kernels of a picture, and the mean
+of it is kept beside the codes: ``kernel = code @ pinv(basis) + rest``, negative values cut off, divided by
+the sum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from manet_cli.degradations.kernel_shape import kernel_shapes
+from manet_cli.degradations.texture import FLAT_BELOW, texture
+from manet_cli.inference import Engine, KernelTile, LowResolution
+from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape
+
+__all__ = ["KernelBytes", "KernelGatherer", "Region", "clipped"]
+
+_MOST_PLACES = 1 << 18
+"""Pixels whose kernels are kept at most; of larger pictures every Nth pixel of every Nth row."""
+
+_MOST_SAMPLES = 4096
+_LEVELS = 255
+_HALF_TURN = 180.0
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of LR pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in the picture."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns in the picture."""
+        return slice(self.left, self.left + self.width)
+
+    def within(self, other: Region) -> Region:
+        """Return the same rectangle, counted from another's corner."""
+        return Region(self.left - other.left, self.top - other.top, self.width, self.height)
+
+
+@dataclass(frozen=True, eq=False)
+class KernelBytes:
+    """The kernels of a picture as bytes, and how well they are rebuilt from them.
+
+    Attributes:
+        step: every ``step``-th pixel of every ``step``-th row is kept.
+        planes: (L + 4, rows, columns): the code, sigma_x, sigma_y (HR pixels), theta (degrees), and 1 where
+            the picture is flat, so that the estimate is not to be trusted.
+        low: (L + 4,), what byte 0 of each plane stands for.
+        unit: (L + 4,), what a step of 1 stands for.
+        inverse: (L, k*k), the pseudo-inverse of the basis.
+        rest: (k*k,), the mean of what the basis does not span.
+        psnr: mean kernel PSNR of the rebuilt kernels against the estimates, dB.
+        largest_error: of any of their values.
+    """
+
+    step: int
+    planes: Bytes
+    low: npt.NDArray[np.float32]
+    unit: npt.NDArray[np.float32]
+    inverse: npt.NDArray[np.float32]
+    rest: npt.NDArray[np.float32]
+    psnr: float
+    largest_error: float
+
+
+class KernelGatherer:
+    """Takes kernels tile by tile and keeps what the page needs of them.
+
+    Args:
+        engine: estimates them.
+        scale: HR pixels per LR pixel.
+        region: the part of the picture that the page shows.
+    """
+
+    def __init__(self, engine: Engine, scale: int, region: Region) -> None:
+        self._basis = engine.kernel_code.basis.detach().double().cpu()
+        self._scale = scale
+        self._region = region
+        height, width = region.height, region.width
+        self._codes = torch.empty(self._basis.shape[1], height, width)
+        self._shapes = torch.empty(3, height, width)
+        self._sample_step = max(1, math.ceil(math.sqrt(height * width / _MOST_SAMPLES)))
+        shape = kernel_map_shape(height, width, self._sample_step, engine.kernel_size)
+        self._samples = np.empty(shape, np.float32)
+        self._writer = KernelMapWriter(self._samples, self._sample_step)
+
+    def write(self, tile: KernelTile) -> None:
+        """Take a tile's kernels."""
+        part = clipped(tile, self._region)
+        if part is None:
+            return
+        height, width = part.kernels.shape[1:]
+        rows, columns = slice(part.row, part.row + height), slice(part.column, part.column + width)
+        self._codes[:, rows, columns] = part.code
+        size = self._samples.shape[2]
+        kernels = part.kernels.permute(1, 2, 0).reshape(height, width, size, size)
+        self._shapes[:, rows, columns] = torch.stack(kernel_shapes(kernels, self._scale)).cpu()
+        self._writer.write(part)
+
+    def finish(self, lr: LowResolution) -> KernelBytes:
+        """Return everything as bytes, once all tiles were taken.
+
+        Args:
+            lr: the picture that the region is in.
+        """
+        flat = texture(lr.rows(0, lr.height)[:1])[:, self._region.rows, self._region.columns] < FLAT_BELOW
+        step = max(1, math.ceil(math.sqrt(self._codes[0].numel() / _MOST_PLACES)))
+        kept = [values[:, ::step, ::step] for values in (self._codes, self._shapes[:2])]
+        planes, low, unit = _as_bytes(torch.cat(kept))
+        theta = torch.round(self._shapes[2:, ::step, ::step] * (256 / _HALF_TURN)) % 256
+        planes = torch.cat((planes, theta, flat[:, ::step, ::step].float()))
+        low = torch.cat((low, torch.zeros(2)))
+        unit = torch.cat((unit, torch.tensor([_HALF_TURN / 256, 1.0])))
+
+        samples = torch.from_numpy(self._samples).flatten(0, 1).flatten(1).double()
+        inverse = torch.linalg.pinv(self._basis)
+        mean = samples.mean(dim=0)
+        rest = mean - mean @ self._basis @ inverse
+        length = len(inverse)
+        codes = self._codes[:, :: self._sample_step, :: self._sample_step].flatten(1)
+        rounded = _rounded(codes, low[:length, None], unit[:length, None]) * unit[:length, None]
+        rebuilt = (rounded + low[:length, None]).T.double() @ inverse + rest
+        rebuilt = rebuilt.clamp(min=0)
+        errors = rebuilt / rebuilt.sum(dim=1, keepdim=True) - samples
+        psnr = -10 * torch.log10((errors**2).mean(dim=1).clamp(min=1e-20))
+        return KernelBytes(
+            step,
+            planes.to(torch.uint8).numpy(),
+            low.numpy(),
+            unit.numpy(),
+            inverse.float().numpy(),
+            rest.float().numpy(),
+            float(psnr.mean()),
+            float(errors.abs().max()),
+        )
+
+
+def clipped(tile: KernelTile, region: Region) -> KernelTile | None:
+    """Return the part of a tile that lies in a region, counted from its corner; None if there is none."""
+    height, width = tile.kernels.shape[1:]
+    top, left = max(tile.row, region.top), max(tile.column, region.left)
+    bottom = min(tile.row + height, region.top + region.height)
+    right = min(tile.column + width, region.left + region.width)
+    if top >= bottom or left >= right:
+        return None
+    rows = slice(top - tile.row, bottom - tile.row)
+    columns = slice(left - tile.column, right - tile.column)
+    return KernelTile(
+        top - region.top, left - region.left, tile.kernels[:, rows, columns], tile.code[:, rows, columns]
+    )
+
+
+def _as_bytes(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return planes (C, h, w) as whole numbers from 0 to 255, with what 0 and a step of 1 stand for."""
+    low, high = values.flatten(1).amin(dim=1), values.flatten(1).amax(dim=1)
+    unit = (high - low) / _LEVELS
+    return _rounded(values, low[:, None, None], unit[:, None, None]), low, unit
+
+
+def _rounded(values: Tensor, low: Tensor, unit: Tensor) -> Tensor:
+    safe = torch.where(unit > 0, unit, torch.ones_like(unit))
+    return torch.round((values - low) / safe).clamp(0, _LEVELS)

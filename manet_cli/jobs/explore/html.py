@@ -1,0 +1,95 @@
+"""The page of ``manet explore`` as one file: pictures, kernels, style and script inside, nothing outside.
+
+Whatever comes from the user (a file's name may be ``<img onerror=...>``) is escaped, and a content security
+policy lets only the page's own style and script run, named by their digests, and nothing be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import string
+from collections.abc import Mapping
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from manet_cli.jobs.explore.data import KernelBytes
+
+__all__ = ["explore_page"]
+
+
+def explore_page(
+    name: str,
+    summary: str,
+    note: str,
+    fields: Mapping[str, object],
+    kernels: KernelBytes,
+    pictures: list[bytes],
+) -> bytes:
+    """Return the page.
+
+    Args:
+        name: of the picture.
+        summary: a sentence on what is shown.
+        note: sentences on how exact it is.
+        fields: what the script is told beside the kernels.
+        kernels: of the picture.
+        pictures: bicubic enlargement and result, WebP.
+    """
+    style, script = (_part(file) for file in ("page.css", "page.js"))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    before, after = ("data:image/webp;base64," + _base64(picture) for picture in pictures)
+    data = {
+        **fields,
+        "step": kernels.step,
+        "rows": kernels.planes.shape[1],
+        "columns": kernels.planes.shape[2],
+        "low": kernels.low.tolist(),
+        "unit": kernels.unit.tolist(),
+        "planes": _base64(kernels.planes.tobytes()),
+        "basis": _base64(_little(np.vstack((kernels.inverse, kernels.rest))).tobytes()),
+    }
+    text = string.Template(_part("page.html")).substitute(
+        policy=html.escape(policy),
+        name=html.escape(name),
+        summary=html.escape(summary),
+        note=html.escape(note),
+        style=style,
+        script=script,
+        data=_script_json(data),
+        before=before,
+        after=after,
+    )
+    return text.encode("utf-8")
+
+
+def _part(file: str) -> str:
+    return (resources.files("manet_cli.jobs.explore") / "page" / file).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + _base64(hashlib.sha256(text.encode("utf-8")).digest())
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _little(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    little: npt.NDArray[np.float32] = values.astype("<f4")
+    return little
+
+
+def _script_json(data: Mapping[str, object]) -> str:
+    """Return JSON that may stand in a script element: ASCII, and nothing in it can end the element."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,281 @@
+"""Making the page of one picture: enlarged both ways, with the kernels in it."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
+from manet_cli.errors import InputError, OutputError, UsageError
+from manet_cli.evaluation.kernel_summary import size_range
+from manet_cli.evaluation.studies.compare import Crop
+from manet_cli.images import MAX_PIXELS, CollectedPhoto, Photo, read_photo, to_float, to_integer
+from manet_cli.images.arrays import array_of
+from manet_cli.images.colour_map import colour_map, oklab_to_srgb
+from manet_cli.inference import Engine, memory_reported
+from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.jobs.explore.data import KernelBytes, KernelGatherer, Region
+from manet_cli.jobs.explore.html import explore_page
+from manet_cli.jobs.models import ModelOptions, OpenModel
+from manet_cli.jobs.outputs import check_outputs, path_beside
+from manet_cli.jobs.record import Record
+from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.upscale.canvas import Canvas, PhotoRows
+from manet_cli.jobs.upscale.job import Progress
+
+__all__ = ["ExploreJob", "plan_explore"]
+
+MOST_PIXELS = 8_000_000
+"""Pixels of the result that a page holds: above, its pictures outgrow what all browsers take."""
+
+_LONGEST_SIDE = 16383  # of a WebP picture
+_COLOURS = 17  # between which the page interpolates
+_SUFFIXES = (".html", ".htm")
+
+
+@dataclass(frozen=True, eq=False)
+class ExploreJob:
+    """One picture's page, ready to be made.
+
+    Attributes:
+        name: the picture's file name, as the page shows it.
+        photo: the picture, or as much of it as the part that is shown depends on.
+        size: width and height of the whole picture.
+        corner: column and row of that excerpt in the whole picture.
+        region: what is shown, counted from the excerpt's corner.
+        output: the file to write.
+        record: as `manet upscale` would write it for the whole picture.
+    """
+
+    name: str
+    photo: Photo
+    size: tuple[int, int]
+    corner: tuple[int, int]
+    region: Region
+    output: Path
+    record: Record
+
+    def run(self, model: OpenModel, progress: Progress) -> dict[str, object]:
+        """Make the page; it appears whole or not at all.
+
+        Returns:
+            What a script is told about it.
+
+        Raises:
+            ManetError: whatever is wrong; nothing is left behind.
+        """
+        scale = model.scale
+        prepare_folder(self.output.parent)
+        remove_leftovers(self.output.parent)
+        with memory_reported(self.name), atomic_path(self.output) as temporary:
+            gatherer = KernelGatherer(model.engine, scale, self.region)
+            after, lr = self._restored(model.engine, scale, gatherer, progress)
+            kernels = gatherer.finish(lr)
+            pictures = [_bicubic(self.photo, scale), _image(after)]
+            encoded = [_webp(self._shown(picture, scale), self.photo) for picture in pictures]
+            page = explore_page(
+                self.name, self._summary(scale), _note(kernels), self._fields(scale), kernels, encoded
+            )
+            try:
+                temporary.write_bytes(page)
+            except OSError as error:
+                raise OutputError(
+                    f"{self.output} cannot be written ({error.strerror}): free some space"
+                ) from error
+        return {
+            "width": self.region.width * scale,
+            "height": self.region.height * scale,
+            "crop": self._crop(),
+            "step": kernels.step,
+            "kernel_psnr": round(kernels.psnr, 2),
+            "largest_error": float(f"{kernels.largest_error:.3g}"),
+            "bytes": len(page),
+        }
+
+    def _restored(
+        self, engine: Engine, scale: int, gatherer: KernelGatherer, progress: Progress
+    ) -> tuple[Photo, PhotoRows]:
+        lr = PhotoRows(self.photo)
+        header = self.photo.header
+        rows = CollectedPhoto(replace(header, width=header.width * scale, height=header.height * scale))
+        canvas = Canvas(self.photo, lr, scale, rows)
+        done, total = 0, lr.height * lr.width * scale**2
+        progress(0.0)
+        for tile in engine.restore(lr, EstimatedCodes(engine, lr, gatherer.write)):
+            canvas.paint(tile)
+            done += tile.pixels.shape[2] * tile.pixels.shape[3]
+            progress(done / total)
+        return rows.photo(self.photo.metadata), lr
+
+    def _shown(self, picture: Image.Image, scale: int) -> Image.Image:
+        """Cut what is shown out of an enlarged excerpt."""
+        region = self.region
+        box = (region.left, region.top, region.left + region.width, region.top + region.height)
+        left, top, right, bottom = (side * scale for side in box)
+        return picture.crop((left, top, right, bottom))
+
+    def _crop(self) -> list[int]:
+        """The part that is shown, in pixels of the whole picture."""
+        region, (left, top) = self.region, self.corner
+        return [left + region.left, top + region.top, region.width, region.height]
+
+    def _summary(self, scale: int) -> str:
+        left, top, width, height = self._crop()
+        whole = (left, top, width, height) == (0, 0, *self.size)
+        part = "" if whole else f" from ({left}, {top}) of {self.size[0]}x{self.size[1]}"
+        return f"{width}x{height} pixels{part}, enlarged x{scale} to {width * scale}x{height * scale}"
+
+    def _fields(self, scale: int) -> dict[str, object]:
+        left, top, width, height = self._crop()
+        return {
+            "name": self.name,
+            "scale": scale,
+            "left": left,
+            "top": top,
+            "width": width,
+            "height": height,
+            "range": size_range(scale),
+            "colours": oklab_to_srgb(colour_map(_COLOURS)).tolist(),
+            "record": self.record.to_json(),
+        }
+
+
+def plan_explore(
+    name: str,
+    output: str | None,
+    model: OpenModel,
+    options: ModelOptions,
+    *,
+    crop: Crop | None,
+    overwrite: bool,
+    max_pixels: int = MAX_PIXELS,
+) -> ExploreJob:
+    """Check where a picture's page goes, and read the picture.
+
+    Args:
+        name: the picture's path, ``-`` for standard input.
+        output: the file to write; None for one named after the picture, beside it.
+        model: makes it.
+        options: what the model was opened with.
+        crop: the part to show; None for all.
+        overwrite: replace an output that exists.
+        max_pixels: larger pictures are refused.
+
+    Raises:
+        UsageError: the output's suffix is not .html.
+        OutputError: the output exists or is the input, or the page would be too large.
+        InputError: the picture cannot be read, or has no such part.
+    """
+    path = None if name == STDIN else Path(name)
+    target = Path(output) if output else path_beside(name, f"_x{model.scale}_explore.html")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"--output {target}: a page is written as .html")
+    check_outputs(path, {"--output": target}, overwrite=overwrite)
+    with memory_reported(name):
+        data = read_input(path, name)
+        photo = read_photo(data, "standard input" if path is None else name, max_pixels)
+    shown = Region(*crop) if crop else Region(0, 0, photo.width, photo.height)
+    if shown.left + shown.width > photo.width or shown.top + shown.height > photo.height:
+        part = ",".join(map(str, crop or ()))
+        raise InputError(f"--crop {part} reaches beyond {name}, which is {photo.width}x{photo.height} pixels")
+    _check_size(shown, model.scale)
+    excerpt = _excerpt(shown, photo, model.engine)
+    settings: dict[str, object] = {
+        "scale": model.scale,
+        "registration": "input",
+        "blur": "estimated",
+        "precision": options.precision,
+        "tile": "auto" if options.tile is None else options.tile,
+        "exact": options.exact,
+    }
+    shown_name = "stdin" if path is None else path.name
+    return ExploreJob(
+        os.fsencode(shown_name).decode("utf-8", "replace"),
+        _cut(photo, excerpt),
+        (photo.width, photo.height),
+        (excerpt.left, excerpt.top),
+        shown.within(excerpt),
+        target,
+        Record.of(shown_name, data, model.sha256, settings),
+    )
+
+
+def _check_size(shown: Region, scale: int) -> None:
+    width, height = shown.width * scale, shown.height * scale
+    if width * height <= MOST_PIXELS and max(width, height) <= _LONGEST_SIDE:
+        return
+    share = (MOST_PIXELS / (width * height)) ** 0.5
+    sides = [
+        max(1, min(side, int(side * share), _LONGEST_SIDE // scale)) for side in (shown.width, shown.height)
+    ]
+    left, top = shown.left + (shown.width - sides[0]) // 2, shown.top + (shown.height - sides[1]) // 2
+    part = ",".join(map(str, (left, top, *sides)))
+    raise OutputError(
+        f"the result is {width}x{height} pixels, and a page holds {MOST_PIXELS // 1_000_000} megapixels, "
+        f"at most {_LONGEST_SIDE} a side: show a part with --crop X,Y,W,H in input pixels, such as "
+        f"--crop {part}"
+    )
+
+
+def _excerpt(shown: Region, photo: Photo, engine: Engine) -> Region:
+    """Return what of a photo has to be computed, so that the part shown comes out as in the whole photo.
+
+    It reaches further by what the networks look at, and starts on a multiple of the estimator's.
+    """
+    estimator = engine.estimator.footprint
+    multiple = estimator.size_multiple
+    margin = estimator.radius + engine.restorer.footprint.practical_radius + 1
+
+    def span(start: int, size: int, whole: int) -> tuple[int, int]:
+        first = max(start - margin, 0) // multiple * multiple
+        last = min(-(-(start + size + margin) // multiple) * multiple, whole)
+        return first, last - first
+
+    left, width = span(shown.left, shown.width, photo.width)
+    top, height = span(shown.top, shown.height, photo.height)
+    return Region(left, top, width, height)
+
+
+def _cut(photo: Photo, region: Region) -> Photo:
+    rows, columns = region.rows, region.columns
+    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
+    return Photo(photo.pixels[rows, columns], alpha, photo.metadata)
+
+
+def _image(photo: Photo) -> Image.Image:
+    """Return a photo as an image of 8 bits."""
+    array = array_of(photo, 3)
+    if array.dtype != np.uint8:
+        array = to_integer(to_float(array), np.uint8)
+    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
+
+
+def _bicubic(photo: Photo, scale: int) -> Image.Image:
+    size = (photo.width * scale, photo.height * scale)
+    return _image(photo).resize(size, Image.Resampling.BICUBIC)
+
+
+def _webp(image: Image.Image, photo: Photo) -> bytes:
+    """Encode a picture without loss, with the colour profile of the photo that it was made from."""
+    options: dict[str, object] = {}
+    # WebP has no grey: a profile for it would no longer fit.
+    if photo.metadata.icc_profile and photo.pixels.shape[2] == 3:
+        options["icc_profile"] = photo.metadata.icc_profile
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=True, method=2, quality=20, **options)
+    return file.getvalue()
+
+
+def _note(kernels: KernelBytes) -> str:
+    square = f"{kernels.step}x{kernels.step}"
+    kept = f"To keep this file small, one kernel is kept for every {square} pixels, that of the upper left. "
+    return (kept if kernels.step > 1 else "") + (
+        f"Kernels are rebuilt from codes of 8 bits a number: they agree with the estimates to "
+        f"{kernels.psnr:.1f} dB on average, and no value differs by more than {kernels.largest_error:.2g} "
+        "(measured on this picture)."
+    )

@@ -1,0 +1,1 @@
+"""Kernels of every pixel: written, surveyed and drawn."""

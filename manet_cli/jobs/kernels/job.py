@@ -1,0 +1,257 @@
+"""Estimating the blur of one picture: into an array, a picture of it, and a few figures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from manet_cli import __version__
+from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
+from manet_cli.errors import OutputError, UsageError
+from manet_cli.evaluation.kernel_summary import KernelSummary
+from manet_cli.images import MAX_PIXELS, Photo, read_photo
+from manet_cli.inference import Engine, memory_reported
+from manet_cli.jobs.kernels.map_writer import (
+    MapWriter,
+    check_kernel_map,
+    check_map_size,
+    kernel_map_shape,
+    open_map,
+)
+from manet_cli.jobs.kernels.picture import draw_kernel_picture, survey_for_picture
+from manet_cli.jobs.kernels.shaped_tiles import ShapedTile, shaped_tiles
+from manet_cli.jobs.models import OpenModel
+from manet_cli.jobs.outputs import check_outputs, path_beside
+from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.upscale.canvas import PhotoRows
+from manet_cli.jobs.upscale.job import Progress
+
+__all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kernels"]
+
+CONTENTS = ("kernels", "codes", "params")
+"""What an array may hold for every pixel: the kernel, its PCA coefficients, or its shape."""
+
+_FLOAT16, _FLOAT32 = "float16", "float32"
+
+
+@dataclass(frozen=True)
+class KernelsRequest:
+    """What the user wants of a picture's kernels.
+
+    Attributes:
+        name: the picture's path, ``-`` for standard input.
+        array: whether an array is wanted.
+        output: the file of the array; None for one named after the picture, beside it.
+        content: of the array, one of `CONTENTS`.
+        picture: the ``.png`` file of a picture of the blur; None for none.
+        stride: take every ``stride``-th pixel of every ``stride``-th row into the array.
+        dtype: float16 or float32; None for float16, and float32 for params, which has no other.
+        large: allow an array of more than 2 GiB.
+        overwrite: replace outputs that exist.
+        max_pixels: larger pictures are refused.
+    """
+
+    name: str
+    array: bool = True
+    output: str | None = None
+    content: str = "kernels"
+    picture: str | None = None
+    stride: int = 1
+    dtype: str | None = None
+    large: bool = False
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class KernelArray:
+    """An array to be made.
+
+    Attributes:
+        path: the file, .npy or .npz.
+        content: one of `CONTENTS`.
+        shape: (rows, columns, ...).
+        stride: every ``stride``-th pixel of every ``stride``-th row is taken.
+        dtype: float16 or float32.
+        size: bytes of the array.
+    """
+
+    path: Path
+    content: str
+    shape: tuple[int, ...]
+    stride: int
+    dtype: str
+    size: int
+
+    def open(self, beside: Callable[[], dict[str, npt.NDArray[Any]]]) -> AbstractContextManager[MapWriter]:
+        """Open the file; it appears whole when the block ends. ``beside`` gives what a .npz holds besides."""
+        options: dict[str, Any] = {"stride": self.stride, "dtype": self.dtype, "name": self.content}
+        return open_map(self.path, self.shape, MapWriter, beside=beside, **options)
+
+    def values(self, shaped: ShapedTile) -> Tensor:
+        """Return what the array holds of a tile, (h, w, n)."""
+        if self.content == "codes":
+            return shaped.tile.code.permute(1, 2, 0)
+        if self.content == "params":
+            return torch.stack(tuple(shaped.shapes), dim=-1)
+        return shaped.kernels
+
+
+@dataclass(frozen=True, eq=False)
+class KernelsJob:
+    """One picture's kernels, ready to be estimated.
+
+    Attributes:
+        photo: the picture.
+        lr: the same as the engine sees it.
+        model: the weights, ready to run.
+        array: to be made, if any.
+        picture: to be drawn, if any.
+        about: what a .npz tells of where its array comes from.
+        title: what a picture calls the photo.
+    """
+
+    photo: Photo
+    lr: PhotoRows
+    model: OpenModel
+    array: KernelArray | None
+    picture: Path | None
+    about: dict[str, npt.NDArray[Any]]
+    title: str
+
+    def run(self, progress: Progress) -> KernelSummary:
+        """Estimate the kernels and write what is wanted; it appears whole or not at all.
+
+        Raises:
+            ManetError: whatever is wrong; nothing is left behind.
+        """
+        engine, scale, lr = self.model.engine, self.model.scale, self.lr
+        for folder in {path.parent for path in (self.array and self.array.path, self.picture) if path}:
+            prepare_folder(folder)
+            remove_leftovers(folder)
+        survey = survey_for_picture(lr.height, lr.width, scale, engine.kernel_size)
+        done, total = 0, lr.height * lr.width
+        kernel_sum = torch.zeros(engine.kernel_size, engine.kernel_size, dtype=torch.float64)
+
+        def beside() -> dict[str, npt.NDArray[Any]]:
+            codes = self.array is not None and self.array.content == "codes"
+            return {**self.about, **(self._rebuilding(kernel_sum / total) if codes else {})}
+
+        progress(0.0)
+        with ExitStack() as stack:
+            writer = stack.enter_context(self.array.open(beside)) if self.array else None
+            temporary = stack.enter_context(atomic_path(self.picture)) if self.picture else None
+            for shaped in shaped_tiles(engine, lr, scale):
+                survey.add(shaped)
+                if writer and self.array:
+                    writer.put(shaped.tile.row, shaped.tile.column, self.array.values(shaped))
+                kernel_sum += shaped.kernels.sum(dim=(0, 1)).cpu()
+                done += shaped.texture.numel()
+                progress(done / total)
+            if temporary and self.picture:
+                drawn = draw_kernel_picture(survey, self.photo, self.title)
+                try:
+                    temporary.write_bytes(drawn)
+                except OSError as error:
+                    reason = error.strerror or "the system gave no reason"
+                    raise OutputError(
+                        f"{self.picture} cannot be written ({reason}): free some space"
+                    ) from error
+        return survey.summary
+
+    def _rebuilding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
+        """Return what turns codes into kernels, given the mean of all kernels: codes @ basis.T + offset.
+
+        Codes are projections without the mean subtracted: what all kernels have in common outside the basis
+        is lost in them, and given back by the offset.
+        """
+        basis = self.model.engine.kernel_code.basis.double().cpu()
+        # The same again where it is orthonormal, as principal components are.
+        inverse = torch.linalg.pinv(basis).T
+        offset = mean.flatten() - inverse @ (basis.T @ mean.flatten())
+        return {"basis": inverse.float().numpy(), "offset": offset.float().numpy()}
+
+
+def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> KernelsJob:
+    """Check where everything goes, read the picture, and say how large the array will be.
+
+    Args:
+        request: what is wanted.
+        model: the weights, ready to run.
+        model_name: what the user called them; of a path, the file's name is kept.
+
+    Raises:
+        UsageError: options that do not go together.
+        OutputError: an output exists, would replace the input, or is too large.
+        InputError: the picture cannot be read.
+        WeightsError: the weights lack what is needed.
+    """
+    engine = model.engine
+    engine.require(estimator=True)
+    path = None if request.name == STDIN else Path(request.name)
+    target = _array_path(request, model.scale) if request.array else None
+    picture = Path(request.picture) if request.picture is not None else None
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UsageError(f"--picture {picture}: pictures of the blur are written as .png")
+    check_outputs(path, {"--out": target, "--picture": picture}, overwrite=request.overwrite)
+    if request.content == "codes":
+        _ = engine.kernel_code  # weights without a basis fail before any work
+    with memory_reported(request.name):
+        data = read_input(path, request.name)
+        shown = "standard input" if path is None else request.name
+        photo = read_photo(data, shown, request.max_pixels)
+    array = None
+    if target is not None:
+        array = _array(request, target, photo, engine)
+    about = {
+        "tool": np.array(f"manet_cli {__version__}"),
+        "input": np.array("stdin" if path is None else path.name),
+        "input_sha256": np.array(hashlib.sha256(data).hexdigest()),
+        "model": np.array(Path(model_name).name),
+        "weights_sha256": np.array(model.sha256),
+        "precision": np.array(model.precision),
+        "scale": np.array(model.scale),
+        "stride": np.array(request.stride),
+        "height": np.array(photo.height),
+        "width": np.array(photo.width),
+    }
+    title = "standard input" if path is None else path.name
+    return KernelsJob(photo, PhotoRows(photo), model, array, picture, about, title)
+
+
+def _array_path(request: KernelsRequest, scale: int) -> Path:
+    suffix = ".npz" if request.content == "codes" else ".npy"
+    if request.output is None:
+        return path_beside(request.name, f"_x{scale}_{request.content}{suffix}")
+    target = Path(request.output)
+    if target.suffix.lower() not in (".npy", ".npz"):
+        raise UsageError(f"--out {target}: arrays are written as .npy, or as .npz with where they come from")
+    if request.content == "codes" and target.suffix.lower() == ".npy":
+        raise UsageError(f"--out {target}: codes mean nothing without their basis; write them as .npz")
+    return target
+
+
+def _array(request: KernelsRequest, path: Path, photo: Photo, engine: Engine) -> KernelArray:
+    content, stride = request.content, request.stride
+    if content == "params" and request.dtype == _FLOAT16:
+        raise UsageError("--dtype float16: angles would be rough; --params are always float32")
+    dtype = request.dtype or (_FLOAT32 if content == "params" else _FLOAT16)
+    rows, columns, *sides = kernel_map_shape(photo.height, photo.width, stride, engine.kernel_size)
+    if content == "kernels":
+        values: tuple[int, ...] = tuple(sides)
+        size = check_kernel_map(photo.height, photo.width, stride=stride, dtype=dtype, large=request.large)
+    else:
+        values = (engine.kernel_code.basis.shape[1],) if content == "codes" else (3,)
+        size = check_map_size(
+            photo.height, photo.width, values, stride=stride, dtype=dtype, large=request.large
+        )
+    return KernelArray(path, content, (rows, columns, *values), stride, dtype, size)

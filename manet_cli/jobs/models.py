@@ -1,0 +1,196 @@
+"""From options to a model that is ready to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from manet_cli.errors import DeviceError, UsageError
+from manet_cli.evaluation.runs import TestedModel, check_models
+from manet_cli.images import MAX_PIXELS, ImageFormat
+from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_devices, choose_precision
+from manet_cli.jobs.blur.source import BlurOptions, open_blur
+from manet_cli.jobs.upscale.job import Upscaler
+from manet_cli.jobs.upscale.size import parse_size
+from manet_cli.weights import Downloads, load_weights
+from manet_cli.weights.resolve import is_weight_file
+
+__all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscaler"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What decides the model and how it is run, as the user gave it.
+
+    Attributes:
+        model: family, entry or file of weights.
+        scale: 2, 3 or 4; None for what the weights are for.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, fp32, bf16 or fp16.
+        tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
+        exact: give tiles the full receptive field.
+        downloads: shows downloads of weights that are not here; None to download nothing.
+    """
+
+    model: str
+    scale: int | None
+    device: str
+    precision: str
+    tile: int | None
+    exact: bool = False
+    downloads: Downloads | None = None
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model that is ready to run.
+
+    Attributes:
+        engine: runs it.
+        scale: it is used at.
+        sha256: digest of its weights.
+        device: cpu, cuda or mps.
+        precision: number format that is really used: fp32, bf16 or fp16.
+    """
+
+    engine: Engine
+    scale: int
+    sha256: str
+    device: str
+    precision: str
+
+
+def open_model(options: ModelOptions) -> OpenModel:
+    """Choose the device, load the weights and put them there.
+
+    Raises:
+        UsageError: an option has no meaning.
+        DeviceError: there is no such device.
+        WeightsError: the weights are missing or damaged.
+    """
+    device = choose_device(options.device)
+    precision = choose_precision(device, options.precision)
+    weights, scale = load_weights(options.model, options.scale, options.downloads)
+    try:
+        engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(f"{device} cannot hold the model ({reason}): choose another --device") from error
+    name = next(name for name, dtype in PRECISIONS.items() if dtype == precision)
+    return OpenModel(engine, scale, weights.sha256, device.type, name)
+
+
+def open_models(names: list[str], options: ModelOptions) -> list[tuple[TestedModel, OpenModel]]:
+    """Open models that are to be compared, each with a name that tells it from the others.
+
+    Args:
+        names: families, entries or files of weights.
+        options: how all are run; where no scale is asked for, the first decides it.
+
+    Raises:
+        UsageError: an option has no meaning, two names stand for the same weights, or one for another scale.
+        DeviceError: there is no such device.
+        WeightsError: weights are missing or damaged.
+    """
+    files = [Path(name).name for name in names]
+    models = []
+    for name, file in zip(names, files, strict=True):
+        opened = open_model(dataclasses.replace(options, model=name))
+        options = dataclasses.replace(options, scale=opened.scale)
+        label = file if files.count(file) == 1 else name
+        models.append((TestedModel(label, opened.engine, opened.sha256), opened))
+    check_models([model for model, _ in models])
+    return models
+
+
+def open_upscaler(
+    options: ModelOptions,
+    *,
+    format: ImageFormat,
+    quality: int | None,
+    registration: str,
+    blur: BlurOptions,
+    size: str | None = None,
+    check: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Upscaler:
+    """Make a run's upscaler.
+
+    Args:
+        options: the model and how it is run.
+        format: of the outputs.
+        quality: for formats that have one.
+        registration: ``input`` or ``protocol``.
+        blur: what the user says about it.
+        size: of the results, as for ``--size``; None for that of the scale.
+        check: compare each result with its input.
+        max_pixels: larger inputs are refused.
+
+    Raises:
+        UsageError: options that do not go together.
+        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+    """
+    if quality is not None and format.default_quality is None:
+        raise UsageError(
+            f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
+        )
+    result_size = None if size is None else parse_size(size)
+    if result_size is not None and options.scale is None and not is_weight_file(options.model):
+        options = dataclasses.replace(options, scale=result_size.scale)
+    first = str(choose_devices(options.device)[0])
+    opened = open_model(dataclasses.replace(options, device=first))
+    engine = opened.engine
+    opened_blur = open_blur(blur, engine, opened.scale)
+    settings: dict[str, object] = {
+        "scale": opened.scale,
+        "registration": registration,
+        **opened_blur.settings,
+        "precision": options.precision,
+        "tile": "auto" if options.tile is None else options.tile,
+        "exact": options.exact,
+    }
+    if format.default_quality is not None:
+        settings["quality"] = quality or format.default_quality
+    if result_size is not None:
+        settings["size"] = str(result_size)
+    registered = registration == "input"
+    return Upscaler(
+        engine,
+        format,
+        quality,
+        registered,
+        opened_blur,
+        opened.sha256,
+        settings,
+        result_size,
+        check,
+        max_pixels,
+    )
+
+
+def open_on_devices(upscaler: Upscaler, options: ModelOptions, pictures: int) -> list[Upscaler]:
+    """Return the upscaler, and one like it for each further device that ``options`` names.
+
+    Args:
+        upscaler: on the first device.
+        options: the model and how it is run.
+        pictures: that there are to do; no more devices than that are used.
+
+    Raises:
+        DeviceError: a device cannot hold the model.
+        WeightsError: the weights are missing or damaged.
+    """
+    devices = choose_devices(options.device)[: max(pictures, 1)]
+    if len(devices) == 1:
+        return [upscaler]
+    # All in the number format of the first, so that it does not matter which device a picture is done on.
+    dtype = choose_precision(devices[0], options.precision)
+    precision = next(name for name, known in PRECISIONS.items() if known == dtype)
+    others = (
+        open_model(
+            dataclasses.replace(options, scale=upscaler.scale, device=str(device), precision=precision)
+        )
+        for device in devices[1:]
+    )
+    return [upscaler, *(dataclasses.replace(upscaler, engine=other.engine) for other in others)]

@@ -1,0 +1,203 @@
+"""What a run will write: whose file each output is, and whether the disk has room for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from manet_cli.atomic import check_folder
+from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.images import Header, ImageFormat, format_for_suffix
+from manet_cli.jobs.names import existing_folder, folded, ignores_case
+from manet_cli.jobs.sources import STDIN, Source
+
+__all__ = ["Claims", "Room", "check_outputs", "least_bytes", "path_beside", "path_key"]
+
+
+def path_key(path: Path) -> str:
+    """Give what two paths of the same file have in common."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+class Claims:
+    """The inputs of a run and the files claimed so far; nothing is written.
+
+    Args:
+        sources: all inputs.
+        overwrite: files that exist may be replaced, but never an input.
+    """
+
+    def __init__(self, sources: list[Source], *, overwrite: bool) -> None:
+        self._overwrite = overwrite
+        paths = [source.path for source in sources if source.path is not None]
+        self._inputs = {path_key(path) for path in paths}
+        self._input_files = {identity for path in paths if (identity := _identity(path))}
+        self._claimed: dict[str, Source] = {}
+        self._folded: dict[str, tuple[Path, Source]] = {}
+        self._folders: dict[Path, ManetError | None] = {}
+
+    def keep(self, path: Path, source: Source) -> None:
+        """Claim a file that is there already and stays; whoever claimed it first has it."""
+        key = path_key(path)
+        self._claimed.setdefault(key, source)
+        self._folded.setdefault(folded(key), (path, source))
+
+    def claim(self, path: Path, source: Source) -> None:
+        """Claim a file that is to be written.
+
+        Raises:
+            OutputError: it is an input's or another output's, exists and may not be replaced, or its folder
+                cannot be written to.
+        """
+        key = path_key(path)
+        if key in self._inputs or _identity(path) in self._input_files:
+            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+        if key in self._claimed:
+            other = self._claimed[key].name
+            raise OutputError(f"{path} is planned for {other} too: choose another -o, --format or name")
+        alike, other_source = self._folded.get(folded(key), (None, None))
+        if alike is not None and other_source is not None and ignores_case(path.parent):
+            raise OutputError(
+                f"{path} and {alike} (for {other_source.name}) are one file on a disk that ignores case: "
+                "choose another -o or name"
+            )
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: choose another -o")
+        if os.path.lexists(path) and not self._overwrite:
+            raise OutputError(_why_kept(path))
+        self._check_folder(path.parent)
+        self.keep(path, source)
+
+    def _check_folder(self, folder: Path) -> None:
+        if folder not in self._folders:
+            self._folders[folder] = _folder_error(folder)
+        found = self._folders[folder]
+        if found is not None:
+            raise found
+
+
+def _folder_error(folder: Path) -> ManetError | None:
+    """Give why files cannot be made in a folder that may still have to be made itself; None if they can."""
+    try:
+        check_folder(existing_folder(folder))
+    except OutputError as error:
+        return error
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Give what tells a file from all others, whatever its names; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None
+
+
+def _why_kept(path: Path) -> str:
+    named = format_for_suffix(path)
+    if named is not None and not named.record:
+        return (
+            f"{path} exists, and {named.name.upper()} has no place for the record of what it was made from: "
+            "give --overwrite to make it again, or --format png"
+        )
+    return (
+        f"{path} exists and was not made from this input, weights and settings: "
+        "give --overwrite or choose another -o"
+    )
+
+
+def path_beside(name: str, ending: str) -> Path:
+    """Return the path of a result beside its input, ``-`` for standard input: the stem and an ending.
+
+    Raises:
+        InputError: the input's name is that of no file, such as "." or "".
+    """
+    source = Path("stdin" if name == STDIN else name)
+    if not source.name:
+        raise InputError(f"{name!r} is not a file: give a picture")
+    return source.with_name(f"{source.stem}{ending}")
+
+
+def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overwrite: bool) -> None:
+    """Check the outputs of one picture; nothing is written.
+
+    Args:
+        source: the picture; None for standard input.
+        outputs: the option that names each, and where it goes; None for one that is not wanted.
+        overwrite: files that exist may be replaced, but never the input.
+
+    Raises:
+        OutputError: an output exists, or is the input.
+        UsageError: two are one.
+    """
+    claimed: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if source is not None and (path_key(path) == path_key(source) or _same_file(path, source)):
+            raise OutputError(
+                f"{path} is the input, and inputs are never overwritten: choose another {option}"
+            )
+        other = claimed.setdefault(path_key(path), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} both name {path}: choose two names")
+        if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
+            raise OutputError(f"{path} is a folder: choose another {option}")
+        if os.path.lexists(path) and not overwrite:
+            raise OutputError(f"{path} exists: give --overwrite or choose another {option}")
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+# Bytes of a file per byte of its pixels, a low guess (of 8 photos the least were 0.28 as PNG, 0.07 as JPEG,
+# 0.02 as WebP): who has not even that much room would wait in vain.
+_LEAST = {"png": 0.25, "tiff": 0.25, "bmp": 1.0, "jpeg": 0.05}
+_LEAST_OTHERWISE = 0.01
+# As long as a run takes less than this, trying costs less than a wrong guess.
+_UNCHECKED = 16 << 20
+
+
+def least_bytes(fmt: ImageFormat, header: Header) -> int:
+    """Return the bytes below which the file of such a photo hardly ever stays."""
+    plain = header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
+    return int(plain * _LEAST.get(fmt.name, _LEAST_OTHERWISE))
+
+
+class Room:
+    """The free space of the disks that a run writes to, taken up picture by picture."""
+
+    def __init__(self) -> None:
+        self._left: dict[int, int] = {}
+        self._taken: dict[int, int] = {}
+
+    def take(self, path: Path, size: int, spare: int = 0) -> None:
+        """Take `size` bytes of the disk that `path` will be on, and see that `spare` more are left meanwhile.
+
+        Raises:
+            OutputError: there are not so many left.
+        """
+        folder = existing_folder(path.parent)
+        try:
+            device = folder.stat().st_dev
+            left = self._left.setdefault(device, shutil.disk_usage(folder).free)
+        except OSError:
+            return  # whatever is wrong there, writing will tell
+        taken = self._taken.get(device, 0) + size
+        if size + spare > left and taken + spare > _UNCHECKED:
+            raise OutputError(
+                f"{path.name} will take at least {_shown(size + spare)} of disk, and {folder} has "
+                f"{_shown(max(left, 0))} left for it: free some space or choose another folder"
+            )
+        self._left[device] = left - size
+        self._taken[device] = taken
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

@@ -1,0 +1,1 @@
+"""Enlarging pictures: from the plan to the file."""

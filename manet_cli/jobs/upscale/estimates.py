@@ -1,0 +1,136 @@
+"""How long pictures will take, estimated from a short measurement on the device that will be used."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from dataclasses import dataclass, replace
+
+from manet_cli.errors import ManetError
+from manet_cli.images import Header, Photo, read_photo, write_photo
+from manet_cli.inference import memory_reported
+from manet_cli.jobs.blur.source import Blur, sigma_kernel
+from manet_cli.jobs.durations import duration
+from manet_cli.jobs.sources import read_input
+from manet_cli.jobs.upscale.canvas import PhotoRows
+from manet_cli.jobs.upscale.job import Upscaler
+from manet_cli.jobs.upscale.plan import Item
+from manet_cli.stopping import end_if_stopped
+from manet_cli.weights import DEFAULT_FAMILY, FAST_FAMILY, list_weights
+
+__all__ = ["Pace", "faster_family", "measure_pace"]
+
+_SIDES = (32, 64, 128, 256, 512)  # pixels of the crops that are tried
+_ENOUGH = 0.2  # seconds that a measured run should take at least
+_SAMPLE_AREA = 512 * 512  # pixels that a sample has best: enough to crop from, quick to decode
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast pictures go.
+
+    Attributes:
+        network: seconds per pixel that the restorer computes, tiles' context included.
+        reading: seconds per pixel of an input.
+        writing: seconds per pixel of a result.
+        sample: what was measured, for people.
+    """
+
+    network: float
+    reading: float
+    writing: float
+    sample: str
+
+    def seconds(self, upscaler: Upscaler, header: Header) -> float:
+        """Estimate the seconds that a picture will take."""
+        result = upscaler.result_of(header)
+        return (
+            self.network * computed_pixels(upscaler, header)
+            + self.reading * header.width * header.height
+            + self.writing * result.width * result.height
+        )
+
+
+def computed_pixels(upscaler: Upscaler, header: Header) -> int:
+    """Give how many pixels the restorer computes for a picture: tiles overlap, transparency counts too."""
+    return upscaler.engine.computed_pixels(header.height, header.width, 1 + header.has_alpha)
+
+
+def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
+    """Read a picture of the run, enlarge a crop of it, and write that into memory; nothing else is touched.
+
+    Returns:
+        How fast that went; None if no picture is known that can be read.
+    """
+    if upscaler.blur.given is not None:
+        # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
+        kernel = sigma_kernel("1", upscaler.scale, upscaler.engine.kernel_size).kernel
+        upscaler = replace(upscaler, blur=Blur(upscaler.blur.settings, kernel=kernel))
+    for item in sorted(_to_do(items), key=_distance):
+        name = item.source.name
+        started = time.perf_counter()
+        try:
+            with memory_reported(name):
+                photo = read_photo(read_input(item.source.path, name), name, upscaler.max_pixels)
+                reading = (time.perf_counter() - started) / (photo.height * photo.width)
+                crop, seconds = _timed_crop(upscaler, photo)
+                result = upscaler.restored(crop)
+                moment = time.perf_counter()
+                write_photo(result, io.BytesIO(), upscaler.format, quality=upscaler.quality, name=name)
+                writing = (time.perf_counter() - moment) / (result.height * result.width)
+        except ManetError:
+            end_if_stopped()
+            continue
+        network = seconds / computed_pixels(upscaler, crop.header)
+        sample = (
+            f"{crop.width}x{crop.height} pixels of {name} measured for "
+            f"{duration(time.perf_counter() - started)} on {upscaler.engine.device.type}"
+        )
+        return Pace(network, reading, writing, sample)
+    return None
+
+
+def faster_family(model: str, scale: int) -> str | None:
+    """Give the family of weights that takes less time than the default, if that is used; else None."""
+    known = {row["family"]: row["sha256"] for row in list_weights() if row["scale"] == scale and row["path"]}
+    fast, default = known.get(FAST_FAMILY), known.get(DEFAULT_FAMILY)
+    return FAST_FAMILY if model == DEFAULT_FAMILY and fast not in (None, default) else None
+
+
+def _to_do(items: list[Item]) -> list[Item]:
+    return [item for item in items if item.header and item.source.path and not item.error and not item.done]
+
+
+def _distance(item: Item) -> float:
+    """Give how far a picture is from the best size of a sample."""
+    area = item.header.width * item.header.height if item.header else 1
+    return abs(math.log(area / _SAMPLE_AREA))
+
+
+def _timed_crop(upscaler: Upscaler, photo: Photo) -> tuple[Photo, float]:
+    """Run the networks over growing crops until one takes long enough to tell; give it and its seconds."""
+    _run_networks(upscaler, _centre(photo, _SIDES[0]))  # gets over what only the first run costs
+    for side in _SIDES:
+        crop = _centre(photo, side)
+        # The better of two: what other programs do at the moment says little about a long run.
+        seconds = min(_run_networks(upscaler, crop), _run_networks(upscaler, crop))
+        if seconds > _ENOUGH or side >= max(photo.height, photo.width):
+            break
+    return crop, seconds
+
+
+def _run_networks(upscaler: Upscaler, photo: Photo) -> float:
+    """Give the seconds that the networks take over a photo."""
+    started = time.perf_counter()
+    for _ in upscaler.tiles(PhotoRows(photo)):
+        pass
+    return time.perf_counter() - started
+
+
+def _centre(photo: Photo, side: int) -> Photo:
+    """Cut at most ``side`` pixels square out of the middle of a photo."""
+    top, left = max(photo.height - side, 0) // 2, max(photo.width - side, 0) // 2
+    rows, columns = slice(top, top + side), slice(left, left + side)
+    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
+    return Photo(photo.pixels[rows, columns], alpha, photo.metadata)

@@ -1,0 +1,284 @@
+"""What a run will write where, decided and checked before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.images import (
+    IMAGE_SUFFIXES,
+    Header,
+    ImageFormat,
+    check_writable_as,
+    format_by_name,
+    format_for_suffix,
+    read_header,
+    read_record,
+    room_beside,
+)
+from manet_cli.jobs.kernels.map_writer import check_kernel_map
+from manet_cli.jobs.names import result_stem
+from manet_cli.jobs.outputs import Claims, Room, least_bytes
+from manet_cli.jobs.record import is_made_from, parse_record
+from manet_cli.jobs.sources import STDIN, Source, names_several
+from manet_cli.stopping import end_if_stopped
+
+__all__ = [
+    "Destination",
+    "Item",
+    "MadeMeanwhileError",
+    "Planner",
+    "check_kernels_path",
+    "check_still_free",
+    "plan_destination",
+]
+
+# Suffixes of pictures that are not written: more likely meant as a file than as a folder.
+_UNWRITABLE = frozenset(
+    (".gif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".ico", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".exr")
+)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where outputs go.
+
+    Attributes:
+        folder: for all outputs, the tree below an input folder kept; None: each beside its input.
+        file: for the one output; None: named after the input.
+        stdout: write the one output to standard output.
+        format: of the outputs.
+    """
+
+    folder: Path | None
+    file: Path | None
+    stdout: bool
+    format: ImageFormat
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a run.
+
+    Attributes:
+        source: the input.
+        output: the file to write; None for standard output, or where there can be none.
+        kernels: the kernel map to write, if any.
+        header: what the input is; None if unknown (standard input, or unreadable).
+        error: why it cannot be done; None if nothing speaks against it.
+        done: the output is there already, made from the same input, weights and settings.
+        replaces: its files may be there when they are written.
+    """
+
+    source: Source
+    output: Path | None = None
+    kernels: Path | None = None
+    header: Header | None = None
+    error: ManetError | None = None
+    done: bool = False
+    replaces: bool = False
+
+
+class MadeMeanwhileError(ManetError):
+    """A picture is to be skipped: another process made the same of it since it was planned."""
+
+
+def plan_destination(inputs: list[str], output: str | None, format_name: str | None) -> Destination:
+    """Decide what ``-o`` names.
+
+    A folder, if it exists as one, ends in a separator, has no image suffix, or there are several inputs or a
+    folder; else a file. ``-``, or standard input without ``-o``, means standard output.
+
+    Raises:
+        UsageError: ``-o`` and ``--format`` contradict each other, or several inputs are to become one file.
+    """
+    if output == "":
+        raise UsageError("-o is empty: give a file or a folder")
+    format = format_by_name(format_name) if format_name is not None else format_by_name("png")
+    several = len(inputs) > 1 or any(map(names_several, inputs))
+    if output == STDIN or (output is None and inputs == [STDIN]):
+        if several:
+            raise UsageError("-o -: standard output holds one picture, but several inputs were given.")
+        return Destination(None, None, True, format)
+    if output is None:
+        return Destination(None, None, False, format)
+    path = Path(output)
+    if several or path.is_dir() or output.endswith(("/", os.sep)) or not _looks_like_picture(path):
+        return Destination(path, None, False, format)
+    named = format_for_suffix(path)
+    if named is None:
+        raise UsageError(
+            f"-o {output}: {path.suffix} is not written; use .png, .jpg, .webp, .tif, .bmp or .avif"
+        )
+    if format_name and named != format:
+        raise UsageError(f"-o {output} and --format {format_name} name different formats; give one of them.")
+    return Destination(None, path, False, named)
+
+
+def _looks_like_picture(path: Path) -> bool:
+    return format_for_suffix(path) is not None or path.suffix.lower() in _UNWRITABLE
+
+
+def check_kernels_path(path: str) -> None:
+    """Check what ``--save-kernels`` names: a folder or a .npy file.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if path in ("", STDIN) or (_looks_like_picture(Path(path)) and not Path(path).is_dir()):
+        raise UsageError(f"--save-kernels {path}: expected a folder or a .npy file")
+
+
+def check_still_free(item: Item, record: str) -> None:
+    """Check, while its files are claimed for writing, that nothing has come in their place since the plan.
+
+    Raises:
+        MadeMeanwhileError: the output has come, with this very record.
+        OutputError: another file has come.
+    """
+    for path in () if item.replaces else (item.output, item.kernels):
+        if path is None or not os.path.lexists(path):
+            continue
+        if path == item.output and item.kernels is None and read_record(path) == record:
+            raise MadeMeanwhileError(f"{path} was made by another process")
+        raise OutputError(
+            f"{path} was not there when the run was planned, and is now: "
+            "run it again, give --overwrite or choose another -o"
+        )
+
+
+class Planner:
+    """Plans pictures one after the other; what is wrong with one is noted in its item and costs no other.
+
+    Args:
+        sources: all inputs.
+        destination: where outputs go.
+        scale: output pixels per input pixel along a side.
+        kernels: what ``--save-kernels`` names: a folder for several inputs, else a .npy file or a folder.
+        overwrite: replace outputs that exist and were made otherwise.
+        max_pixels: larger inputs are refused.
+        result_of: says what the result of an input will be.
+        weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
+        settings: those that change pixels, likewise.
+
+    Attributes:
+        results: inputs that are left out, because this tool made them from others: else a second run over
+            ``*.png`` would enlarge the results of the first.
+    """
+
+    def __init__(
+        self,
+        sources: list[Source],
+        destination: Destination,
+        *,
+        scale: int,
+        kernels: str | None,
+        overwrite: bool,
+        max_pixels: int,
+        result_of: Callable[[Header], Header],
+        weights_sha256: str,
+        settings: Mapping[str, object],
+    ) -> None:
+        self._destination = destination
+        self._scale = scale
+        self._kernels = kernels
+        self._overwrite = overwrite
+        self._max_pixels = max_pixels
+        self._result_of = result_of
+        self._weights_sha256 = weights_sha256
+        self._settings = settings
+        self._single = len(sources) == 1
+        stems = {source.path.stem for source in sources if source.path}
+        self.results = [source for source in sources if source.path and _is_result(source.path, stems)]
+        results = set(self.results)
+        self._sources = [source for source in sources if source not in results]
+        self._room = Room()
+        self._claims = Claims(self._sources, overwrite=overwrite)
+
+    def plan(self) -> list[Item]:
+        """Plan all pictures."""
+        return [self._item(source) for source in self._sources]
+
+    def _item(self, source: Source) -> Item:
+        if source.error:
+            return Item(source, error=source.error)
+        output = self._output_path(source)
+        item = Item(source, output, self._kernels_path(source), replaces=self._overwrite)
+        try:
+            if source.path is not None:
+                item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
+                if output and self._is_made(source.path, source.name, output):
+                    if item.kernels is None or item.kernels.is_file():
+                        self._claims.keep(output, source)
+                        return replace(item, done=True)
+                    # Made again for the sake of its kernel map; the same bytes replace it.
+                    self._claims.claim(item.kernels, source)
+                    return replace(item, replaces=True)
+            for path in (item.output, item.kernels):
+                if path is not None:
+                    self._claims.claim(path, source)
+            self._take_room(item)
+            return item
+        except ManetError as error:
+            end_if_stopped()
+            return replace(item, error=error)
+
+    def _output_path(self, source: Source) -> Path | None:
+        to = self._destination
+        if to.stdout or to.file:
+            return to.file
+        name = f"{_stem(source)}_x{self._scale}{to.format.suffixes[0]}"
+        if to.folder:
+            return to.folder / source.below / name
+        return source.path.with_name(name) if source.path and source.path.name else Path(name)
+
+    def _kernels_path(self, source: Source) -> Path | None:
+        if self._kernels is None:
+            return None
+        path = Path(self._kernels)
+        if path.suffix.lower() == ".npy" and self._single and not path.is_dir():
+            return path
+        return path / source.below / f"{_stem(source)}_x{self._scale}_kernels.npy"
+
+    def _checked_header(self, path: Path, name: str, kernels: Path | None) -> Header:
+        header = read_header(path, name, self._max_pixels)
+        result = self._result_of(header)
+        check_writable_as(
+            self._destination.format, result.width, result.height, alpha=result.has_alpha, bits=result.bits
+        )
+        if kernels:
+            check_kernel_map(header.height, header.width, large=False)
+        return header
+
+    def _take_room(self, item: Item) -> None:
+        if item.header is None:
+            return
+        if item.output:
+            fmt, result = self._destination.format, self._result_of(item.header)
+            self._room.take(item.output, least_bytes(fmt, result), room_beside(fmt, result))
+        if item.kernels:
+            size = check_kernel_map(item.header.height, item.header.width, large=False)
+            self._room.take(item.kernels, size)
+
+    def _is_made(self, path: Path, name: str, output: Path) -> bool:
+        """Whether the output is there, made from the same input, weights and settings."""
+        try:
+            return is_made_from(output, path, self._weights_sha256, self._settings)
+        except OSError as error:
+            raise InputError(f"{name} cannot be read ({error.strerror})") from error
+
+
+def _is_result(path: Path, stems: set[str]) -> bool:
+    """Whether this tool made a picture from another with one of these stems: by its name and record."""
+    return (
+        path.suffix.lower() in IMAGE_SUFFIXES
+        and result_stem(path) in stems
+        and parse_record(read_record(path)) is not None
+    )
+
+
+def _stem(source: Source) -> str:
+    return source.path.stem if source.path else "stdin"

@@ -1,0 +1,117 @@
+"""How one picture of a run went, how much work it is, and how the run went in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from manet_cli.errors import ManetError, NotStartedError
+from manet_cli.jobs.durations import duration
+from manet_cli.jobs.upscale.checks import CheckReport
+from manet_cli.jobs.upscale.plan import Item
+
+__all__ = ["Result", "Tally", "work_of"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one picture went.
+
+    Attributes:
+        item: what was planned.
+        status: done, skipped, failed, or planned by a dry run.
+        width: of the output, pixels; None if unknown.
+        height: likewise.
+        seconds: from reading to renaming, with its share of a stack.
+        memory: about how many bytes the run will need; by a dry run only.
+        check: how well the result explains the input, where that was asked for.
+        error: why it failed.
+        estimate: about how many seconds the run will take; by a dry run only.
+    """
+
+    item: Item
+    status: str
+    scale: int
+    width: int | None = None
+    height: int | None = None
+    seconds: float = 0.0
+    memory: int | None = None
+    check: CheckReport | None = None
+    error: ManetError | None = None
+    estimate: float | None = None
+
+    def fields(self) -> dict[str, object]:
+        """Return the result for a script."""
+        item = self.item
+        fields: dict[str, object] = {
+            "input": item.source.name,
+            "output": str(item.output) if item.output and not self.error else None,
+            "status": self.status,
+            "scale": self.scale,
+            "width": self.width,
+            "height": self.height,
+            "seconds": round(self.seconds, 3),
+            "error": str(self.error) if self.error else None,
+        }
+        if item.kernels and self.error is None:
+            fields["kernels"] = str(item.kernels)
+        if self.memory is not None:
+            fields["memory"] = self.memory
+        if self.check is not None:
+            fields["check"] = self.check.fields()
+        if self.estimate is not None:
+            fields["estimated_seconds"] = round(self.estimate, 3)
+        return fields
+
+    def line(self) -> str | None:
+        """Return what stdout gets without ``--json``: the written path, or the plan; None for neither."""
+        if self.error or self.item.output is None or self.status == "skipped":
+            return None
+        if self.status == "done":
+            return str(self.item.output)
+        size = f" {self.width}x{self.height}" if self.width else ""
+        memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
+        time = f", about {duration(self.estimate)}" if self.estimate is not None else ""
+        return f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"
+
+
+def work_of(item: Item) -> float:
+    """Give about how much work a picture is, for the share of a run that is done; 0 for none."""
+    if item.error or item.done:
+        return 0.0
+    header = item.header
+    return float(header.width * header.height * (1 + header.has_alpha)) if header else 1.0
+
+
+class Tally:
+    """Counts how the pictures of a run went.
+
+    Args:
+        total: pictures of the run.
+
+    Attributes:
+        estimate: seconds that those planned will take, as far as that was estimated.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._counts: Counter[str] = Counter()
+        self.estimate = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether any picture failed or was not started."""
+        return bool(self._counts["failed"] or self._counts["not started"])
+
+    def add(self, result: Result) -> None:
+        """Count one picture."""
+        self._counts["not started" if isinstance(result.error, NotStartedError) else result.status] += 1
+        self.estimate += result.estimate or 0.0
+
+    def line(self) -> str:
+        """Say how the run went: ``12 done, 3 skipped, 1 failed``."""
+        counts = self._counts.copy()
+        counts["not started"] += self._total - counts.total()
+        kinds = ("done", "planned", "skipped", "failed", "not started")
+        parts = [f"{counts[kind]} {kind}" for kind in kinds if counts[kind]]
+        return ", ".join(parts) or "nothing to do"

@@ -1,0 +1,165 @@
+"""One plan for the processes of a ``torchrun``, on one machine or several that see the same folders.
+
+Every process makes the same plan. Which stack is next is a counter in the store that torchrun keeps for its
+processes, so that a fast one takes more; how each went is put there too, and the first process tells it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+
+from manet_cli import errors
+from manet_cli.errors import ManetError, UsageError
+from manet_cli.evaluation.self_check import Agreement
+from manet_cli.jobs.stacks import Stacks
+from manet_cli.jobs.upscale.checks import CheckReport
+from manet_cli.jobs.upscale.plan import Item
+from manet_cli.jobs.upscale.result import Result
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]
+
+__all__ = ["Fleet", "join_fleet"]
+
+_ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
+_POLL_SECONDS = 0.05
+_PATIENCE = timedelta(minutes=10)  # for others to start and to plan
+
+
+def join_fleet() -> Fleet | None:
+    """Join the processes that torchrun started this one with; None if it did not.
+
+    Raises:
+        UsageError: they cannot be reached.
+    """
+    if not all(name in os.environ for name in _ENVIRONMENT) or os.environ["WORLD_SIZE"] == "1":
+        return None
+    from torch.distributed.rendezvous import rendezvous
+
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"the other processes of this torchrun cannot be reached ({reason})") from error
+    return Fleet(store, rank, size, int(os.environ["LOCAL_RANK"]))
+
+
+class Fleet:
+    """The processes of a run, and what they know together (`pipeline.Work`).
+
+    Args:
+        store: that they share.
+        rank: of this process.
+        size: how many they are.
+        local_rank: of this process among those on its machine.
+    """
+
+    def __init__(self, store: Store, rank: int, size: int, local_rank: int) -> None:
+        self._store = store
+        self._size = size
+        self._local_rank = local_rank
+        self._stacks = 0
+        self.first = rank == 0
+
+    def device(self, name: str) -> str:
+        """Return what ``--device`` means for this process: one GPU each, where any will do."""
+        if name in ("auto", "cuda") and torch.cuda.is_available():
+            return f"cuda:{self._local_rank % torch.cuda.device_count()}"
+        return name
+
+    def agree(self, items: Sequence[Item], stacks: Stacks) -> Stacks:
+        """Wait until all have planned, and check that they planned the same.
+
+        Nobody writes a result before, so that all see the same ones as made already. Returns the first one's
+        stacks: one with another kind of device would have others.
+
+        Raises:
+            UsageError: they see other inputs, or do not come.
+        """
+        names = json.dumps([[item.source.name, str(item.output)] for item in items])
+        mine = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+        try:
+            if self.first:
+                self._store.set("stacks", json.dumps(stacks))
+            self._store.add(f"plan/{mine}", 1)
+            if self._store.add("plans", 1) == self._size:  # so all have counted their plan
+                same = self._store.add(f"plan/{mine}", 0) == self._size
+                self._store.set("planned", mine if same else "differently")
+            self._store.wait(["planned"], _PATIENCE)
+        except RuntimeError as error:
+            raise UsageError("the other processes of this torchrun did not come to a plan") from error
+        if self._store.get("planned").decode() != mine:
+            raise UsageError("the processes of this torchrun see different inputs: give all the same")
+        stacks = json.loads(self._store.get("stacks"))
+        self._stacks = len(stacks)
+        return stacks
+
+    def take(self) -> int | None:
+        """Return the number of the next stack that nobody has taken."""
+        number = self._store.add("next", 1) - 1
+        return number if number < self._stacks else None
+
+    def finished(self, place: int, result: Result) -> None:
+        """Tell the first process how a picture went."""
+        self._store.set(_key(place), _packed(result))
+
+    def stop(self) -> None:
+        """Tell all to start no more."""
+        self._store.set("stop", "")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more is to be started."""
+        return self._store.check(["stop"])
+
+    def results(self, items: Sequence[Item], check: Callable[[], None]) -> Iterator[Result]:
+        """Yield how all pictures went, whoever made them, in the order of the plan.
+
+        Args:
+            items: the plan.
+            check: is called while waiting.
+        """
+        for place, item in enumerate(items):
+            while not self._store.check([_key(place)]):
+                check()
+                time.sleep(_POLL_SECONDS)
+            yield _unpacked(item, self._store.get(_key(place)))
+
+
+def _key(place: int) -> str:
+    return f"result/{place}"
+
+
+def _packed(result: Result) -> str:
+    found = result.check.agreement if result.check else None
+    return json.dumps(
+        {
+            "status": result.status,
+            "scale": result.scale,
+            "width": result.width,
+            "height": result.height,
+            "seconds": result.seconds,
+            "check": found and [found.lr_psnr, found.worst_psnr, found.worst_box],
+            "error": result.error and [type(result.error).__name__, str(result.error)],
+        }
+    )
+
+
+def _unpacked(item: Item, text: bytes) -> Result:
+    values = json.loads(text)
+    check, error = values.pop("check"), values.pop("error")
+    if check is not None:
+        lr_psnr, worst_psnr, worst_box = check
+        check = CheckReport(Agreement(lr_psnr, worst_psnr, tuple(worst_box)))
+    if error is not None:
+        kind, message = error
+        error = getattr(errors, kind, ManetError)(message)
+    return Result(item, check=check, error=error, **values)

@@ -1,0 +1,53 @@
+"""What fits on a disk."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from manet_cli.errors import OutputError
+from manet_cli.images import Header, format_by_name
+from manet_cli.jobs.outputs import Room, least_bytes
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000_000))
+
+
+@pytest.mark.usefixtures("free")
+def test_pictures_take_room_one_after_the_other(tmp_path: Path) -> None:
+    room = Room()
+    room.take(tmp_path / "new" / "a.png", 600_000_000)
+    with pytest.raises(
+        OutputError, match=r"b\.png will take at least 500 MB of disk, and .* has 400 MB left"
+    ):
+        room.take(tmp_path / "b.png", 500_000_000)
+    room.take(tmp_path / "c.png", 400_000_000)
+
+
+@pytest.mark.usefixtures("free")
+def test_spare_room_is_given_back(tmp_path: Path) -> None:
+    room = Room()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        room.take(tmp_path / name, 100_000_000, spare=700_000_000)
+    with pytest.raises(OutputError, match=r"d\.jpg will take at least 800 MB"):
+        room.take(tmp_path / "d.jpg", 100_000_000, spare=700_000_000)
+
+
+def test_the_guess_is_below_what_a_picture_has() -> None:
+    header = Header(400, 300, 3, True, 16)
+    plain = 400 * 300 * 4 * 2
+    for name in ("png", "tiff", "bmp", "jpeg", "webp", "avif"):
+        assert 0 < least_bytes(format_by_name(name), header) <= plain
+
+
+def test_little_is_simply_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4000))
+    room = Room()
+    room.take(tmp_path / "a.png", 10_000_000)
+    with pytest.raises(OutputError, match=r"b\.png will take at least 10 MB"):
+        room.take(tmp_path / "b.png", 10_000_000)
