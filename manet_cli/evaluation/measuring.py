@@ -51,7 +51,7 @@ FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
 
 class _TrueCodes:
-    """The codes of an image's true kernels (`inference.engine.Codes`), one code per block kept."""
+    """The codes of an image's true kernels (`inference.streams.Codes`), one code per block kept."""
 
     def __init__(self, engine: Engine, kernels: BlockKernels) -> None:
         rows, columns, size = kernels.kernels.shape[:3]

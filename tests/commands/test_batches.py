@@ -112,9 +112,9 @@ def test_names_that_differ_in_case_only(three: Path, monkeypatch: pytest.MonkeyP
                 found.append("ignores case" in str(error))
         return found
 
-    monkeypatch.setattr(outputs, "ignores_case", lambda folder: True)
+    monkeypatch.setattr("manet_cli.jobs.outputs.ignores_case", lambda folder: True)
     assert failures() == [False, True, False, True]
-    monkeypatch.setattr(outputs, "ignores_case", lambda folder: False)
+    monkeypatch.setattr("manet_cli.jobs.outputs.ignores_case", lambda folder: False)
     assert failures() == [False] * 4
 
 

@@ -118,7 +118,7 @@ class _GivenUp(BaseException):
 
 
 class _Devices:
-    """Gives pictures a device that is free (`upscale.Turn`), each device in a thread of its own."""
+    """Gives pictures a device that is free (`job.Turn`), each device in a thread of its own."""
 
     held_rows = HELD_ROWS
 
