@@ -2,7 +2,6 @@
 
     python benchmarks/files.py metadata encoding
     python benchmarks/files.py memory                                # 24 megapixels; some minutes
-    python benchmarks/files.py thumbnails                            # 200 of 64x64; a minute or two
     python benchmarks/files.py memory --megapixels 24 100 --formats png tiff jpeg
 
 `metadata`: the bytes of EXIF, ICC profile, XMP and IPTC that are read from two photos, which exiftool
@@ -15,8 +14,6 @@ for the networks that cost next to nothing (one kernel everywhere; each pixel re
 reading, tiling, putting together and writing. With `--model` the networks are real. `peak` is the most memory
 that the process ever held, `private` the most without the pages of files, which the system may take away at
 any time (looked at every quarter of a second).
-
-`thumbnails`: see `benchmarks/thumbnails.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +33,6 @@ import torch
 from harness import machine
 from PIL import Image
 from safetensors.torch import save_file
-from thumbnails import show_thumbnails
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -212,9 +208,6 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "metadata": show_metadata,
     "encoding": show_encoding,
     "memory": show_memory,
-    "thumbnails": lambda options: show_thumbnails(
-        options.count, options.side, options.rounds, options.model or "default"
-    ),
 }
 
 
@@ -230,9 +223,6 @@ def main() -> None:
     parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="per channel; memory")
     parser.add_argument("--size", help="as for manet upscale; memory")
     parser.add_argument("--model", help="real weights in place of the stand-ins; other than the default")
-    parser.add_argument("--count", type=int, default=200, help="pictures; thumbnails")
-    parser.add_argument("--side", type=int, default=64, help="of a picture in pixels; thumbnails")
-    parser.add_argument("--rounds", type=int, default=5, help="in which the variants take turns; thumbnails")
     parser.add_argument(
         "--folder", type=Path, help="for the pictures; the system's temporary folder if left out"
     )

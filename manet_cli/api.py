@@ -20,12 +20,12 @@ from torch import Tensor
 from manet_cli.errors import InputError, OutOfMemoryError, UsageError
 from manet_cli.images import format_by_name
 from manet_cli.images.arrays import array_of, check_array, image_of, photo_of_array, photo_of_image
-from manet_cli.inference import SMALLEST_TILE, LowResolution, available_memory, memory_reported
+from manet_cli.inference import SMALLEST_TILE, Engine, LowResolution, available_memory, memory_reported
 from manet_cli.jobs import models
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape
 from manet_cli.jobs.upscale.canvas import PhotoRows
-from manet_cli.jobs.upscale.job import Upscaler
+from manet_cli.jobs.upscale.job import UpscaleOptions, result_tiles, upscaled
 
 __all__ = ["Model", "open_model"]
 
@@ -168,16 +168,16 @@ class Model:
             kernel, _text(sigma), kernel_map, float(strength), operator.index(smooth), _text(flat_sigma)
         )
         blur = open_blur(options, self._engine, self.scale)
-        upscaler = Upscaler(
-            self._engine, format_by_name("png"), None, registration == "input", blur, self.weights_sha256, {}
+        run = UpscaleOptions(
+            self.scale, format_by_name("png"), None, registration == "input", blur, self.weights_sha256, {}
         )
         with memory_reported("the picture"):
             if isinstance(image, Image.Image):
-                return image_of(upscaler.restored(photo_of_image(image)), image)
+                return image_of(upscaled(photo_of_image(image), self._engine, run), image)
             array = _array(image)
             if array.dtype.kind == "f":
-                return _restored_floats(upscaler, _FloatRows(array), array.ndim)
-            return array_of(upscaler.restored(photo_of_array(array)), array.ndim)
+                return _restored_floats(self._engine, run, _FloatRows(array), array.ndim)
+            return array_of(upscaled(photo_of_array(array), self._engine, run), array.ndim)
 
 
 def _text(sigma: Sigma | None) -> str | None:
@@ -221,11 +221,13 @@ def _rows_of(image: object) -> LowResolution:
     return _FloatRows(array) if array.dtype.kind == "f" else PhotoRows(photo_of_array(array))
 
 
-def _restored_floats(upscaler: Upscaler, lr: _FloatRows, ndim: int) -> npt.NDArray[np.float32]:
+def _restored_floats(
+    engine: Engine, options: UpscaleOptions, lr: _FloatRows, ndim: int
+) -> npt.NDArray[np.float32]:
     """Upscale an array of floats into one of float32: (s H, s W) if ``ndim`` is 2, else (s H, s W, C)."""
-    scale = upscaler.scale
+    scale = options.scale
     result = np.empty((scale * lr.height, scale * lr.width, lr.channels), np.float32)
-    for tile in upscaler.tiles(lr):
+    for tile in result_tiles(lr, engine, options):
         colours = tile.pixels[0].permute(1, 2, 0).numpy().clip(0, 1)
         if lr.channels == 1:
             colours = colours.mean(axis=2, keepdims=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from manet_cli.console import Reporter
+    from manet_cli.inference import Engine
     from manet_cli.jobs.sources import Source
     from manet_cli.jobs.upscale.estimates import Pace
-    from manet_cli.jobs.upscale.job import Upscaler
+    from manet_cli.jobs.upscale.job import UpscaleOptions
     from manet_cli.jobs.upscale.plan import Item
     from manet_cli.jobs.upscale.result import Result
     from manet_cli.jobs.upscale.sharing import Fleet
@@ -159,9 +159,9 @@ def upscale(
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
     from manet_cli.jobs.blur.source import BlurOptions
-    from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscaler
+    from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
     from manet_cli.jobs.sources import expand_sources
-    from manet_cli.jobs.upscale.estimates import faster_family, measure_pace
+    from manet_cli.jobs.upscale.estimates import faster_family, measure_pace, preview
     from manet_cli.jobs.upscale.plan import Planner, check_kernels_path, plan_destination
     from manet_cli.jobs.upscale.sharing import join_fleet
 
@@ -189,7 +189,7 @@ def upscale(
         exact,
         downloads=None if dry_run else reporter.progress,
     )
-    upscaler = open_upscaler(
+    engine, options = open_upscale(
         model_options,
         format=destination.format,
         quality=quality,
@@ -202,26 +202,27 @@ def upscale(
     planner = Planner(
         expand_sources(inputs, recursive=recursive),
         destination,
-        scale=upscaler.scale,
+        scale=options.scale,
         kernels=save_kernels,
         overwrite=overwrite,
-        result_of=upscaler.result_of,
+        result_of=options.result_of,
         max_pixels=max_pixels,
-        weights_sha256=upscaler.weights_sha256,
-        settings=upscaler.settings,
+        weights_sha256=options.weights_sha256,
+        settings=options.settings,
     )
     items = planner.plan()
     if planner.results:
         reporter.message(f"{_named(planner.results)} left out: made by this tool from other inputs")
-    faster = faster_family(model, upscaler.scale)
+    faster = faster_family(model, options.scale)
     advice = f"--model {faster} takes less time, see 'manet weights list'" if faster else None
     if dry_run:
-        pace = measure_pace(upscaler, items)
-        failed = _report(_preview(items, upscaler, pace), len(items), reporter, pace, advice)
+        pace = measure_pace(engine, options, items)
+        planned = (preview(item, engine, options, pace) for item in items)
+        failed = _report(planned, len(items), reporter, pace, advice)
     else:
         todo = sum(not item.error and not item.done for item in items)
-        upscalers = open_on_devices(upscaler, model_options, todo)
-        results = _run(items, upscalers, reporter, fleet=fleet, advice=advice, fail_fast=fail_fast)
+        engines = open_on_devices(engine, options.scale, model_options, todo)
+        results = _run(items, engines, options, reporter, fleet=fleet, advice=advice, fail_fast=fail_fast)
         failed = _report(results, len(items), reporter)
     raise typer.Exit(1 if failed else 0)
 
@@ -265,17 +266,10 @@ def _named(sources: list[Source]) -> str:
     return sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
 
 
-def _preview(items: list[Item], upscaler: Upscaler, pace: Pace | None) -> Generator[Result]:
-    for item in items:
-        result = upscaler.preview(item)
-        if pace is not None and item.header is not None and result.status == "planned":
-            result = replace(result, estimate=pace.seconds(upscaler, item.header))
-        yield result
-
-
 def _run(
     items: list[Item],
-    upscalers: list[Upscaler],
+    engines: list[Engine],
+    options: UpscaleOptions,
     reporter: Reporter,
     *,
     fleet: Fleet | None,
@@ -288,7 +282,8 @@ def _run(
     with reporter.batch([work_of(item) for item in items], advice) as batch:
         yield from run_plan(
             items,
-            upscalers,
+            engines,
+            options,
             lambda item: batch.picture(item.source.name, work_of(item)),
             fleet=fleet,
             fail_fast=fail_fast,

@@ -9,7 +9,6 @@ from manet_cli.inference.device import (
 )
 from manet_cli.inference.engine import SMALLEST_TILE, Engine
 from manet_cli.inference.memory import available_memory, memory_reported
-from manet_cli.inference.stack import restore_stack, stack_size
 from manet_cli.inference.streams import KernelTile, LowResolution, RestoredTile
 
 __all__ = [
@@ -25,6 +24,4 @@ __all__ = [
     "choose_precision",
     "explain_auto",
     "memory_reported",
-    "restore_stack",
-    "stack_size",
 ]

@@ -69,7 +69,6 @@ class Engine:
         # Read once: tiles of a run must not change with what other programs do.
         self._memory = available_memory(device)
         self._largest_tile = sys.maxsize
-        self._largest_stack = sys.maxsize
 
     @property
     def estimator(self) -> MANet:
@@ -105,11 +104,6 @@ class Engine:
         return self._device
 
     @property
-    def given_tile(self) -> int | None:
-        """The largest tile that was asked for in LR pixels; 0 for no tiling, None if it was left open."""
-        return self._tile
-
-    @property
     def kernel_size(self) -> int:
         """Side of the kernels in HR pixels."""
         return self._model.config.kernel_size
@@ -124,10 +118,6 @@ class Engine:
         tile = tile or max(height, width)
         outer = min(tile + 2 * halo, height) * min(tile + 2 * halo, width)
         return outer * _BYTES_PER_PIXEL * layers
-
-    def fits_together(self, pixels: int) -> bool:
-        """Whether small images of so many LR pixels in all, layers included, may be computed at once."""
-        return pixels * _BYTES_PER_PIXEL <= self._memory // 2 and pixels < self._largest_stack
 
     def computed_pixels(self, height: int, width: int, layers: int) -> int:
         """Return how many pixels the restorer computes for an image: those of its tiles, context included."""
@@ -269,15 +259,6 @@ class Engine:
             self._largest_tile = min(size, self._largest_tile)
             logger.warning("out of memory: going on with tiles of %d pixels", size)
             pending = deque((start, part) for start, whole in pending for part in grid.split(whole, size))
-
-    def attempt_together(self, compute: Callable[[], Tensors], pixels: int) -> Tensors | None:
-        """Compute small images of so many pixels at once; None if memory ran out, which is remembered."""
-        results = self.attempt(compute)
-        if results is None:
-            release_memory(self._device)
-            self._largest_stack = min(pixels, self._largest_stack)
-            logger.warning("out of memory for several small images at once: going on with one at a time")
-        return results
 
     def attempt(self, compute: Callable[[], Tensors]) -> Tensors | None:
         """Return what ``compute`` gives, None if memory ran out (and nothing of the attempt is held).

@@ -11,12 +11,12 @@ from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import MAX_PIXELS, ImageFormat
 from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_devices, choose_precision
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
-from manet_cli.jobs.upscale.job import Upscaler
+from manet_cli.jobs.upscale.job import UpscaleOptions
 from manet_cli.jobs.upscale.size import parse_size
 from manet_cli.weights import Downloads, load_weights
 from manet_cli.weights.resolve import is_weight_file
 
-__all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscaler"]
+__all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscale"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def open_models(names: list[str], options: ModelOptions) -> list[tuple[TestedMod
     return models
 
 
-def open_upscaler(
+def open_upscale(
     options: ModelOptions,
     *,
     format: ImageFormat,
@@ -114,8 +114,8 @@ def open_upscaler(
     size: str | None = None,
     check: bool = False,
     max_pixels: int = MAX_PIXELS,
-) -> Upscaler:
-    """Make a run's upscaler.
+) -> tuple[Engine, UpscaleOptions]:
+    """Open a run's engine on its first device, and settle its options.
 
     Args:
         options: the model and how it is run.
@@ -155,8 +155,8 @@ def open_upscaler(
     if result_size is not None:
         settings["size"] = str(result_size)
     registered = registration == "input"
-    return Upscaler(
-        engine,
+    settled = UpscaleOptions(
+        opened.scale,
         format,
         quality,
         registered,
@@ -167,13 +167,15 @@ def open_upscaler(
         check,
         max_pixels,
     )
+    return engine, settled
 
 
-def open_on_devices(upscaler: Upscaler, options: ModelOptions, pictures: int) -> list[Upscaler]:
-    """Return the upscaler, and one like it for each further device that ``options`` names.
+def open_on_devices(engine: Engine, scale: int, options: ModelOptions, pictures: int) -> list[Engine]:
+    """Return the engine, and one like it for each further device that ``options`` names.
 
     Args:
-        upscaler: on the first device.
+        engine: on the first device.
+        scale: of the run.
         options: the model and how it is run.
         pictures: that there are to do; no more devices than that are used.
 
@@ -183,14 +185,12 @@ def open_on_devices(upscaler: Upscaler, options: ModelOptions, pictures: int) ->
     """
     devices = choose_devices(options.device)[: max(pictures, 1)]
     if len(devices) == 1:
-        return [upscaler]
+        return [engine]
     # All in the number format of the first, so that it does not matter which device a picture is done on.
     dtype = choose_precision(devices[0], options.precision)
     precision = next(name for name, known in PRECISIONS.items() if known == dtype)
     others = (
-        open_model(
-            dataclasses.replace(options, scale=upscaler.scale, device=str(device), precision=precision)
-        )
+        open_model(dataclasses.replace(options, scale=scale, device=str(device), precision=precision))
         for device in devices[1:]
     )
-    return [upscaler, *(dataclasses.replace(upscaler, engine=other.engine) for other in others)]
+    return [engine, *(other.engine for other in others)]

@@ -58,7 +58,7 @@ def test_a_traceback_only_when_asked(photo: Path) -> None:
     script = (
         "import sys, manet_cli.cli as cli, manet_cli.jobs.models as models\n"
         "def fail(*a, **k): raise ZeroDivisionError('broken')\n"
-        "models.open_upscaler = fail\n"
+        "models.open_upscale = fail\n"
         f"sys.argv = ['manet', 'upscale', {str(photo)!r}]\n"
         "cli.main()\n"
     )
@@ -79,8 +79,8 @@ def test_a_traceback_only_when_asked(photo: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "interrupted", "error"),
     [
-        ("upscale", "manet_cli.jobs.models.open_upscaler", "ValueError('no shape')"),
-        ("upscale", "manet_cli.jobs.models.open_upscaler", "manet_cli.errors.WeightsError('damaged')"),
+        ("upscale", "manet_cli.jobs.models.open_upscale", "ValueError('no shape')"),
+        ("upscale", "manet_cli.jobs.models.open_upscale", "manet_cli.errors.WeightsError('damaged')"),
         ("upscale", "PIL.Image.open", "OSError('damaged')"),
         ("degrade -o out -s 4 --kernel 9,1,0", "PIL.Image.open", "OSError('damaged')"),
         ("weights verify", "safetensors.torch.load_file", "safetensors.SafetensorError('damaged')"),

@@ -14,7 +14,7 @@ from manet_cli.images import format_by_name
 from manet_cli.inference import choose_devices
 from manet_cli.jobs import models
 from manet_cli.jobs.blur.source import BlurOptions
-from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscaler
+from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
 from manet_cli.jobs.sources import Source
 from manet_cli.jobs.upscale.job import Progress
 from manet_cli.jobs.upscale.pipeline import run_plan
@@ -28,18 +28,18 @@ def test_pictures_are_the_same_on_whichever_device(
 ) -> None:
     options = ModelOptions(str(weights), None, "cpu", "auto", None)
     png = format_by_name("png")
-    upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
+    engine, run = open_upscale(options, format=png, quality=None, registration="input", blur=BlurOptions())
     monkeypatch.setattr(models, "choose_devices", lambda name: choose_devices("cpu") * 3)
-    assert open_on_devices(upscaler, options, pictures=1) == [upscaler]
-    upscalers = open_on_devices(upscaler, options, pictures=2)
-    assert len({id(one.engine) for one in upscalers}) == 2
+    assert open_on_devices(engine, run.scale, options, pictures=1) == [engine]
+    engines = open_on_devices(engine, run.scale, options, pictures=2)
+    assert len({id(one) for one in engines}) == 2
 
     sources = [tmp_path / f"{i}.png" for i in range(8)]
     for i, path in enumerate(sources):
         Image.fromarray(np.roll(texture(40, 50), i, axis=0)).save(path)
-    for name, used in (("one", [upscaler]), ("two", upscalers)):
+    for name, used in (("one", [engine]), ("two", engines)):
         items = [Item(Source(str(path), path), tmp_path / name / path.name) for path in sources]
-        results = list(run_plan(items, used, unwatched))
+        results = list(run_plan(items, used, run, unwatched))
         assert [(result.item, result.status) for result in results] == [(item, "done") for item in items]
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
@@ -48,13 +48,13 @@ def test_a_picture_that_is_stopped_leaves_nothing(tmp_path: Path, weights: Path)
     """Also of its kernel map, and of those that are decoded already."""
     options = ModelOptions(str(weights), None, "cpu", "auto", 16)
     png = format_by_name("png")
-    upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
+    engine, run = open_upscale(options, format=png, quality=None, registration="input", blur=BlurOptions())
     source = tmp_path / "a.png"
     Image.fromarray(texture(80, 90)).save(source)
     out = tmp_path / "out"
     item = Item(Source(str(source), source))
     items = [replace(item, output=out / f"{i}.png", kernels=out / f"{i}.npy") for i in range(5)]
-    running = run_plan(items, [upscaler], unwatched)
+    running = run_plan(items, [engine], run, unwatched)
     assert next(running).status == "done"
     running.close()
     left = set(contents(out))
@@ -69,7 +69,7 @@ def test_what_has_come_since_the_plan_is_not_replaced(tmp_path: Path, weights: P
     """Two runs at once over a folder: the later one skips what the earlier one made, and keeps all else."""
     options = ModelOptions(str(weights), None, "cpu", "auto", None)
     png = format_by_name("png")
-    upscaler = open_upscaler(options, format=png, quality=None, registration="input", blur=BlurOptions())
+    engine, run = open_upscale(options, format=png, quality=None, registration="input", blur=BlurOptions())
     sources = [tmp_path / "a.png", tmp_path / "b.png"]
     for i, path in enumerate(sources):
         Image.fromarray(np.roll(texture(10, 12), i, axis=0)).save(path)
@@ -77,7 +77,7 @@ def test_what_has_come_since_the_plan_is_not_replaced(tmp_path: Path, weights: P
     item, other = (Item(Source(str(path), path), out) for path in sources)
 
     def status(item: Item) -> tuple[str, str]:
-        (result,) = run_plan([item], [upscaler], unwatched)
+        (result,) = run_plan([item], [engine], run, unwatched)
         return result.status, str(result.error or "")
 
     assert status(item)[0] == "done"

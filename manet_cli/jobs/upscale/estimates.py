@@ -7,19 +7,21 @@ import math
 import time
 from dataclasses import dataclass, replace
 
-from manet_cli.errors import ManetError
+from manet_cli.errors import InputError, ManetError
 from manet_cli.images import Header, Photo, read_photo, write_photo
-from manet_cli.inference import memory_reported
+from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.blur.source import Blur, sigma_kernel
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.sources import read_input
 from manet_cli.jobs.upscale.canvas import PhotoRows
-from manet_cli.jobs.upscale.job import Upscaler
+from manet_cli.jobs.upscale.job import UpscaleOptions, result_tiles, upscaled
+from manet_cli.jobs.upscale.memory import needed_memory
 from manet_cli.jobs.upscale.plan import Item
+from manet_cli.jobs.upscale.result import Result
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import DEFAULT_FAMILY, FAST_FAMILY, list_weights
 
-__all__ = ["Pace", "faster_family", "measure_pace"]
+__all__ = ["Pace", "faster_family", "measure_pace", "preview"]
 
 _SIDES = (32, 64, 128, 256, 512)  # pixels of the crops that are tried
 _ENOUGH = 0.2  # seconds that a measured run should take at least
@@ -42,53 +44,73 @@ class Pace:
     writing: float
     sample: str
 
-    def seconds(self, upscaler: Upscaler, header: Header) -> float:
+    def seconds(self, engine: Engine, options: UpscaleOptions, header: Header) -> float:
         """Estimate the seconds that a picture will take."""
-        result = upscaler.result_of(header)
+        result = options.result_of(header)
         return (
-            self.network * computed_pixels(upscaler, header)
+            self.network * computed_pixels(engine, header)
             + self.reading * header.width * header.height
             + self.writing * result.width * result.height
         )
 
 
-def computed_pixels(upscaler: Upscaler, header: Header) -> int:
+def computed_pixels(engine: Engine, header: Header) -> int:
     """Give how many pixels the restorer computes for a picture: tiles overlap, transparency counts too."""
-    return upscaler.engine.computed_pixels(header.height, header.width, 1 + header.has_alpha)
+    return engine.computed_pixels(header.height, header.width, 1 + header.has_alpha)
 
 
-def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
+def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> Pace | None:
     """Read a picture of the run, enlarge a crop of it, and write that into memory; nothing else is touched.
 
     Returns:
         How fast that went; None if no picture is known that can be read.
     """
-    if upscaler.blur.given is not None:
+    if options.blur.given is not None:
         # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
-        kernel = sigma_kernel("1", upscaler.scale, upscaler.engine.kernel_size).kernel
-        upscaler = replace(upscaler, blur=Blur(upscaler.blur.settings, kernel=kernel))
+        kernel = sigma_kernel("1", options.scale, engine.kernel_size).kernel
+        options = replace(options, blur=Blur(options.blur.settings, kernel=kernel))
     for item in sorted(_to_do(items), key=_distance):
         name = item.source.name
         started = time.perf_counter()
         try:
             with memory_reported(name):
-                photo = read_photo(read_input(item.source.path, name), name, upscaler.max_pixels)
+                photo = read_photo(read_input(item.source.path, name), name, options.max_pixels)
                 reading = (time.perf_counter() - started) / (photo.height * photo.width)
-                crop, seconds = _timed_crop(upscaler, photo)
-                result = upscaler.restored(crop)
+                crop, seconds = _timed_crop(engine, options, photo)
+                result = upscaled(crop, engine, options)
                 moment = time.perf_counter()
-                write_photo(result, io.BytesIO(), upscaler.format, quality=upscaler.quality, name=name)
+                write_photo(result, io.BytesIO(), options.format, quality=options.quality, name=name)
                 writing = (time.perf_counter() - moment) / (result.height * result.width)
         except ManetError:
             end_if_stopped()
             continue
-        network = seconds / computed_pixels(upscaler, crop.header)
+        network = seconds / computed_pixels(engine, crop.header)
         sample = (
             f"{crop.width}x{crop.height} pixels of {name} measured for "
-            f"{duration(time.perf_counter() - started)} on {upscaler.engine.device.type}"
+            f"{duration(time.perf_counter() - started)} on {engine.device.type}"
         )
         return Pace(network, reading, writing, sample)
     return None
+
+
+def preview(item: Item, engine: Engine, options: UpscaleOptions, pace: Pace | None) -> Result:
+    """Say what a run will do with one picture, without doing any of it."""
+    result = Result(item, "planned", options.scale)
+    if item.error:
+        return replace(result, status="failed", error=item.error)
+    header = item.header and options.result_of(item.header)
+    if item.header is None or header is None:
+        return replace(result, status="skipped") if item.done else result
+    sized = replace(result, width=header.width, height=header.height)
+    if item.done:
+        return replace(sized, status="skipped")
+    try:
+        options.blur.check(item.header.height, item.header.width)
+    except InputError as error:
+        return replace(result, status="failed", error=error)
+    memory = needed_memory(engine, item.header, header, options.format)
+    seconds = pace.seconds(engine, options, item.header) if pace else None
+    return replace(sized, memory=memory, estimate=seconds)
 
 
 def faster_family(model: str, scale: int) -> str | None:
@@ -108,22 +130,22 @@ def _distance(item: Item) -> float:
     return abs(math.log(area / _SAMPLE_AREA))
 
 
-def _timed_crop(upscaler: Upscaler, photo: Photo) -> tuple[Photo, float]:
+def _timed_crop(engine: Engine, options: UpscaleOptions, photo: Photo) -> tuple[Photo, float]:
     """Run the networks over growing crops until one takes long enough to tell; give it and its seconds."""
-    _run_networks(upscaler, _centre(photo, _SIDES[0]))  # gets over what only the first run costs
+    _run_networks(engine, options, _centre(photo, _SIDES[0]))  # gets over what only the first run costs
     for side in _SIDES:
         crop = _centre(photo, side)
         # The better of two: what other programs do at the moment says little about a long run.
-        seconds = min(_run_networks(upscaler, crop), _run_networks(upscaler, crop))
+        seconds = min(_run_networks(engine, options, crop), _run_networks(engine, options, crop))
         if seconds > _ENOUGH or side >= max(photo.height, photo.width):
             break
     return crop, seconds
 
 
-def _run_networks(upscaler: Upscaler, photo: Photo) -> float:
+def _run_networks(engine: Engine, options: UpscaleOptions, photo: Photo) -> float:
     """Give the seconds that the networks take over a photo."""
     started = time.perf_counter()
-    for _ in upscaler.tiles(PhotoRows(photo)):
+    for _ in result_tiles(PhotoRows(photo), engine, options):
         pass
     return time.perf_counter() - started
 

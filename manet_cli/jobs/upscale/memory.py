@@ -15,7 +15,7 @@ _WRITING = {"jpeg": 1.5, "webp": 5.0, "avif": 15.0, "bmp": 3.0}
 _LARGEST_JPEG = 400_000_000  # beyond it the result lies on the disk, and JPEG takes no copy of its own
 
 
-def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageFormat, together: int = 1) -> int:
+def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageFormat) -> int:
     """Return about how many bytes a run will take at most.
 
     It holds the input whole and of all else a row of tiles; but JPEG, WebP, AVIF and BMP are encoded from the
@@ -26,7 +26,6 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
         header: of the input.
         result: what it becomes.
         fmt: of the output.
-        together: how many pictures like this one go through the networks at once.
     """
     pixels = header.width * header.height
     channels = header.channels + header.has_alpha
@@ -40,7 +39,7 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
     tiles = (
         rows * header.width * (_CODE + 3 * _FLOATS * layers)
         + min(tile or header.height, header.height) * header.width * scale**2 * channels * header.bits // 8
-        + engine.working_memory(header.height, header.width, layers) * together
+        + engine.working_memory(header.height, header.width, layers)
     )
     writing = int(result.width * result.height * channels * _WRITING.get(fmt.name, 0.0))
     if fmt.name == "jpeg":

@@ -1,8 +1,8 @@
 """Many pictures at once: while one is on a device, the next is decoded and the last one encoded.
 
-A few threads take pictures from one queue, each from reading to renaming. In between they wait for a device,
-which runs one picture at a time, or a stack of small ones. Pictures begin in the order of the plan, but for
-those that a stack takes along, as many as fit in memory; their results are given back in that order.
+A few threads take pictures in the order of the plan, as many as fit in memory, each from reading to
+renaming. In between a thread waits for a device, which runs one picture at a time. Results are given back in
+the order of the plan.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from queue import Queue
 from typing import Protocol
 
 import torch
 
 from manet_cli.atomic import remove_leftovers
-from manet_cli.inference import available_memory
-from manet_cli.jobs.stacks import Stacks, plan_stacks, run_ahead
-from manet_cli.jobs.upscale.job import HELD_ROWS, Made, Progress, Upscaler
+from manet_cli.inference import Engine, available_memory
+from manet_cli.jobs.upscale.devices import Devices
+from manet_cli.jobs.upscale.files import PictureMaker
+from manet_cli.jobs.upscale.job import Progress, UpscaleOptions
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.jobs.upscale.result import Result
 from manet_cli.jobs.upscale.sharing import Fleet
@@ -37,7 +35,8 @@ Watch = Callable[[Item], AbstractContextManager[Progress]]
 
 def run_plan(
     items: Sequence[Item],
-    upscalers: Sequence[Upscaler],
+    engines: Sequence[Engine],
+    options: UpscaleOptions,
     watch: Watch,
     *,
     fleet: Fleet | None = None,
@@ -47,7 +46,8 @@ def run_plan(
 
     Args:
         items: the plan.
-        upscalers: one for each device.
+        engines: one for each device.
+        options: of the run.
         watch: follows each picture.
         fleet: shares the work with other processes, of which the first yields all results, the others none.
         fail_fast: start no more when one fails, and nothing at all if there is anything wrong with the plan.
@@ -55,16 +55,15 @@ def run_plan(
     Raises:
         UsageError: the processes of a fleet have different plans.
     """
-    # Stacks would begin pictures ahead of their turn.
-    stacks = plan_stacks(items, (lambda item: 1) if fail_fast else upscalers[0].stack_size)
     if fleet is not None:
-        stacks = fleet.agree(items, stacks)
+        fleet.agree(items)
     for folder in {path.parent for item in items for path in (item.output, item.kernels) if path}:
         remove_leftovers(folder)
-    work: Work = fleet or LocalWork(len(stacks))
+    work: Work = fleet or LocalWork(len(items))
     if fail_fast and any(item.error for item in items):
         work.stop()
-    with Pipeline(items, stacks, work, upscalers, watch, fail_fast=fail_fast) as pipeline:
+    maker = PictureMaker(Devices(engines), options)
+    with Pipeline(items, work, maker, watch, fail_fast=fail_fast) as pipeline:
         if fleet is None:
             yield from pipeline.results()
         elif fleet.first:
@@ -74,10 +73,10 @@ def run_plan(
 
 
 class Work(Protocol):
-    """Which stacks are still to be taken, by the threads of this process and perhaps by other processes."""
+    """Which pictures are still to be taken, by the threads of this process and perhaps by other processes."""
 
     def take(self) -> int | None:
-        """Return the number of the next stack; None if there is none left."""
+        """Return the place of the next picture in the plan; None if there is none left."""
         ...
 
     def finished(self, place: int, result: Result) -> None:
@@ -85,7 +84,7 @@ class Work(Protocol):
         ...
 
     def stop(self) -> None:
-        """Tell all who take pictures that no more is to be started."""
+        """Stop all workers: no more pictures are started."""
         ...
 
     @property
@@ -95,15 +94,15 @@ class Work(Protocol):
 
 
 class LocalWork:
-    """All the stacks of a plan, for this process alone."""
+    """All the pictures of a plan, for this process alone."""
 
-    def __init__(self, stacks: int) -> None:
-        self._numbers = iter(range(stacks))
+    def __init__(self, pictures: int) -> None:
+        self._places = iter(range(pictures))
         self.stopped = False
 
     def take(self) -> int | None:
-        """Return the number of the next stack."""
-        return next(self._numbers, None)
+        """Return the place of the next picture."""
+        return next(self._places, None)
 
     def finished(self, place: int, result: Result) -> None:
         """Do nothing: the pipeline has it."""
@@ -117,39 +116,13 @@ class _GivenUp(BaseException):
     """Unwinds a picture in the middle, because the run ends; nothing of it is left behind."""
 
 
-class _Devices:
-    """Gives pictures a device that is free (`job.Turn`), each device in a thread of its own."""
-
-    held_rows = HELD_ROWS
-
-    def __init__(self, upscalers: Sequence[Upscaler]) -> None:
-        self._free: Queue[tuple[Upscaler, ThreadPoolExecutor]] = Queue()
-        self._threads = [ThreadPoolExecutor(1) for _ in upscalers]
-        for device in zip(upscalers, self._threads, strict=True):
-            self._free.put(device)
-
-    def run(self, upscaler: Upscaler, networks: Callable[[Upscaler], Made]) -> Made:
-        """Return what ``networks`` gives on the first device that is free."""
-        device = on_device, thread = self._free.get()
-        try:
-            return thread.submit(networks, on_device).result()
-        finally:
-            self._free.put(device)
-
-    def close(self) -> None:
-        """End the threads."""
-        for thread in self._threads:
-            thread.shutdown()
-
-
 class Pipeline:
     """Runs a plan, in threads that end with the block; what they were at is given up without a trace.
 
     Args:
         items: the plan.
-        stacks: which of them go through the networks together.
-        work: which stacks are still to be taken.
-        upscalers: one for each device.
+        work: which of them are still to be taken.
+        maker: makes a picture.
         watch: follows each picture.
         fail_fast: start no more when one fails, and none ahead of its turn.
     """
@@ -157,15 +130,13 @@ class Pipeline:
     def __init__(
         self,
         items: Sequence[Item],
-        stacks: Stacks,
         work: Work,
-        upscalers: Sequence[Upscaler],
+        maker: PictureMaker,
         watch: Watch,
         *,
         fail_fast: bool = False,
     ) -> None:
         self._items = items
-        self._stacks = stacks
         self._work = work
         self._watch = watch
         self._fail_fast = fail_fast
@@ -176,13 +147,12 @@ class Pipeline:
         self._stopping = False
         self._next = threading.Lock()
         self._changed = threading.Condition()
-        self._devices = _Devices(upscalers)
-        self._upscaler = replace(upscalers[0], turn=self._devices)
+        self._maker = maker
         # For each device a picture that is on it and one that is decoded or encoded, and one more.
-        pictures = len(upscalers) if fail_fast else 2 * len(upscalers) + 1
+        pictures = maker.devices.count if fail_fast else 2 * maker.devices.count + 1
         self._threads = [
             threading.Thread(target=self._take_pictures, daemon=True)
-            for _ in range(min(pictures, len(stacks)))
+            for _ in range(min(pictures, len(items)))
         ]
         self._working = len(self._threads)
 
@@ -195,7 +165,6 @@ class Pipeline:
     def __exit__(self, *error: object) -> None:
         """Give up what is not finished, and wait until all is put away."""
         self._end()
-        self._devices.close()
 
     def _end(self) -> None:
         with self._changed:
@@ -236,17 +205,15 @@ class Pipeline:
 
     def _take_pictures(self) -> None:
         try:
-            while (stack := self._take()) is not None:
-                upscalers = run_ahead(self._upscaler, [self._items[place] for place in stack], self._go_on)
-                for place in stack:
-                    result = self._result(upscalers.pop(0), self._items[place])
-                    if self._fail_fast and result.error is not None:
-                        self._work.stop()
-                    self._work.finished(place, result)
-                    with self._changed:
-                        self._finished[place] = result
-                        self._taken_room -= self._needed(place)
-                        self._changed.notify_all()
+            while (place := self._take()) is not None:
+                result = self._result(self._items[place])
+                if self._fail_fast and result.error is not None:
+                    self._work.stop()
+                self._work.finished(place, result)
+                with self._changed:
+                    self._finished[place] = result
+                    self._taken_room -= self._needed(place)
+                    self._changed.notify_all()
         except _GivenUp:
             pass
         except BaseException as error:  # noqa: BLE001 - raised again by `results`
@@ -256,21 +223,20 @@ class Pipeline:
                 self._working -= 1
                 self._changed.notify_all()
 
-    def _take(self) -> Sequence[int] | None:
-        """Return the places of the next stack as soon as there is room for it."""
+    def _take(self) -> int | None:
+        """Return the place of the next picture as soon as there is room for it."""
         with self._next:  # those who come later wait behind a large one
             if self._stopping:
                 return None
-            number = self._work.take()
-            if number is None:
+            place = self._work.take()
+            if place is None:
                 return None
-            stack = self._stacks[number]
-            needed = sum(map(self._needed, stack))
+            needed = self._needed(place)
             with self._changed:
                 while self._taken_room and self._taken_room + needed > self._room and not self._stopping:
                     self._changed.wait()
                 self._taken_room += needed
-            return None if self._stopping else stack
+            return None if self._stopping else place
 
     def _go_on(self) -> None:
         if self._stopping:
@@ -278,17 +244,17 @@ class Pipeline:
 
     def _needed(self, place: int) -> int:
         item = self._items[place]
-        return 0 if item.error or item.done else self._upscaler.host_memory(item)
+        return 0 if item.error or item.done else self._maker.host_memory(item)
 
-    def _result(self, upscaler: Upscaler, item: Item) -> Result:
+    def _result(self, item: Item) -> Result:
         if item.error:
-            return upscaler.finish(item, lambda share: None)
+            return self._maker.make(item, lambda share: None)
         if self._work.stopped and not item.done:
-            return upscaler.not_started(item)
+            return self._maker.not_started(item)
         with self._watch(item) as progress:
 
             def advance(share: float) -> None:
                 self._go_on()
                 progress(share)
 
-            return upscaler.finish(item, advance)
+            return self._maker.make(item, advance)

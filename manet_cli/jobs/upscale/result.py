@@ -22,7 +22,7 @@ class Result:
         status: done, skipped, failed, or planned by a dry run.
         width: of the output, pixels; None if unknown.
         height: likewise.
-        seconds: from reading to renaming, with its share of a stack.
+        seconds: from reading to renaming.
         memory: about how many bytes the run will need; by a dry run only.
         check: how well the result explains the input, where that was asked for.
         error: why it failed.

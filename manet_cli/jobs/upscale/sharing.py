@@ -1,7 +1,7 @@
 """One plan for the processes of a ``torchrun``, on one machine or several that see the same folders.
 
-Every process makes the same plan. Which stack is next is a counter in the store that torchrun keeps for its
-processes, so that a fast one takes more; how each went is put there too, and the first process tells it all.
+Every process makes the same plan. A counter in the store that torchrun keeps for its processes says which
+picture is next, so a fast process takes more. Results go through the store too; the first process prints all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import torch
 from manet_cli import errors
 from manet_cli.errors import ManetError, UsageError
 from manet_cli.evaluation.self_check import Agreement
-from manet_cli.jobs.stacks import Stacks
 from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.jobs.upscale.result import Result
@@ -66,7 +65,7 @@ class Fleet:
         self._store = store
         self._size = size
         self._local_rank = local_rank
-        self._stacks = 0
+        self._pictures = 0
         self.first = rank == 0
 
     def device(self, name: str) -> str:
@@ -75,11 +74,10 @@ class Fleet:
             return f"cuda:{self._local_rank % torch.cuda.device_count()}"
         return name
 
-    def agree(self, items: Sequence[Item], stacks: Stacks) -> Stacks:
+    def agree(self, items: Sequence[Item]) -> None:
         """Wait until all have planned, and check that they planned the same.
 
-        Nobody writes a result before, so that all see the same ones as made already. Returns the first one's
-        stacks: one with another kind of device would have others.
+        Nobody writes a result before, so that all see the same ones as made already.
 
         Raises:
             UsageError: they see other inputs, or do not come.
@@ -87,8 +85,6 @@ class Fleet:
         names = json.dumps([[item.source.name, str(item.output)] for item in items])
         mine = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
         try:
-            if self.first:
-                self._store.set("stacks", json.dumps(stacks))
             self._store.add(f"plan/{mine}", 1)
             if self._store.add("plans", 1) == self._size:  # so all have counted their plan
                 same = self._store.add(f"plan/{mine}", 0) == self._size
@@ -98,14 +94,12 @@ class Fleet:
             raise UsageError("the other processes of this torchrun did not come to a plan") from error
         if self._store.get("planned").decode() != mine:
             raise UsageError("the processes of this torchrun see different inputs: give all the same")
-        stacks = json.loads(self._store.get("stacks"))
-        self._stacks = len(stacks)
-        return stacks
+        self._pictures = len(items)
 
     def take(self) -> int | None:
-        """Return the number of the next stack that nobody has taken."""
-        number = self._store.add("next", 1) - 1
-        return number if number < self._stacks else None
+        """Return the place of the next picture that nobody has taken."""
+        place = int(self._store.add("next", 1)) - 1
+        return place if place < self._pictures else None
 
     def finished(self, place: int, result: Result) -> None:
         """Tell the first process how a picture went."""

@@ -9,7 +9,6 @@ from torch.distributed import HashStore  # type: ignore[attr-defined]
 from manet_cli.errors import InputError, NotStartedError, UsageError
 from manet_cli.evaluation.self_check import Agreement
 from manet_cli.jobs.sources import Source
-from manet_cli.jobs.stacks import Stacks
 from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.jobs.upscale.result import Result
@@ -36,21 +35,14 @@ class Overtaking(HashStore):
         return count
 
 
-def agreed(
-    *plans: list[Item], stacks: Stacks | None = None, store: HashStore | None = None
-) -> tuple[list[Fleet], list[str]]:
-    """A fleet of one process for each plan, and what those said that do not agree.
-
-    The first one has these stacks, by default none of more than one picture; the others have none.
-    """
+def agreed(*plans: list[Item], store: HashStore | None = None) -> tuple[list[Fleet], list[str]]:
+    """A fleet of one process for each plan, and what those said that do not agree."""
     store, wrong = store or HashStore(), list[str]()
     fleets = [Fleet(store, rank, len(plans), rank) for rank in range(len(plans))]
 
     def agree(fleet: Fleet, items: list[Item]) -> None:
         try:
-            alone = [[place] for place in range(len(items))]
-            mine = stacks if stacks and fleet.first else alone
-            assert fleet.agree(items, mine) == (stacks or alone)
+            fleet.agree(items)
         except UsageError as error:
             wrong.append(str(error))
 
@@ -99,13 +91,6 @@ def test_processes_agree_whoever_is_last() -> None:
 def test_processes_that_see_different_inputs_say_so_all() -> None:
     _, wrong = agreed(plan("a", "b"), plan("a", "b"), plan("a", "c"))
     assert wrong == ["the processes of this torchrun see different inputs: give all the same."] * 3
-
-
-def test_the_first_ones_stacks_are_taken_whole() -> None:
-    items = plan("a", "b", "c")
-    (first, second), wrong = agreed(items, items, stacks=[[0, 2], [1]])
-    assert not wrong
-    assert (second.take(), first.take(), second.take()) == (0, 1, None)
 
 
 def test_one_stops_all() -> None:

@@ -1,0 +1,151 @@
+"""One picture of a run, from its file to the file of its result: read, run, write whole."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manet_cli.atomic import atomic_path, prepare_folder
+from manet_cli.errors import ManetError, NotStartedError, OutputError
+from manet_cli.images import Header, HeldRows, Metadata, Photo, RowSink, open_output, read_photo
+from manet_cli.inference import memory_reported
+from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape, open_kernel_map
+from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.upscale.devices import Devices
+from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, check_result, upscale
+from manet_cli.jobs.upscale.plan import Item, MadeMeanwhileError, check_still_free
+from manet_cli.jobs.upscale.result import Result
+from manet_cli.stopping import end_if_stopped
+
+__all__ = ["PictureMaker"]
+
+_HELD_ROWS = 64 << 20
+"""Bytes of a result that may wait for the encoder until the device is free for the next picture."""
+
+_COLLECTED = 256 << 20  # bytes of a result that the encoder itself may hold
+
+
+@dataclass(frozen=True)
+class PictureMaker:
+    """Makes one picture of a run after the other.
+
+    Attributes:
+        devices: where the networks run.
+        options: of the run.
+    """
+
+    devices: Devices
+    options: UpscaleOptions
+
+    def host_memory(self, item: Item) -> int:
+        """Return about how many bytes of the host a picture takes from reading to renaming."""
+        if item.header is None:
+            return 0
+        taken, made = (
+            header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
+            for header in (item.header, self.options.result_of(item.header))
+        )
+        return 2 * taken + min(made, _HELD_ROWS + _COLLECTED)
+
+    def make(self, item: Item, progress: Progress) -> Result:
+        """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
+        if item.error:
+            return self._failed(item, item.error)
+        try:
+            with memory_reported(item.source.name):
+                try:
+                    return self._skip(item) if item.done else self._run(item, progress)
+                except MadeMeanwhileError:
+                    return self._skip(item)
+        except ManetError as error:
+            end_if_stopped()
+            return self._failed(item, error)
+
+    def not_started(self, item: Item) -> Result:
+        """Say that a picture was left alone because another one failed."""
+        name = item.source.name
+        return self._failed(
+            item, NotStartedError(f"{name} was not started, because another input failed (--fail-fast)")
+        )
+
+    def _failed(self, item: Item, error: ManetError) -> Result:
+        return Result(item, "failed", self.options.scale, error=error)
+
+    def _skip(self, item: Item) -> Result:
+        """Leave one picture's output as it is, and check that where a check is asked for.
+
+        A result that was brought to another size afterwards cannot be checked any more.
+
+        Raises:
+            InputError: the input or the output cannot be read for the check.
+        """
+        options, report = self.options, None
+        if options.check and options.size is None and item.source.path and item.output:
+            photo = read_photo(item.source.path, item.source.name, options.max_pixels)
+            made = read_photo(item.output, str(item.output), options.max_pixels)
+            with self.devices.take() as engine:
+                report = check_result(photo, made, engine, options)
+        header = item.header and options.result_of(item.header)
+        width, height = (header.width, header.height) if header else (None, None)
+        return Result(item, "skipped", options.scale, width, height, check=report)
+
+    def _run(self, item: Item, progress: Progress) -> Result:
+        """Make one picture; its seconds are those from reading to renaming.
+
+        Raises:
+            MadeMeanwhileError: another process made it since it was planned.
+            ManetError: whatever is wrong with this picture; nothing is left behind.
+        """
+        started = time.perf_counter()
+        options, name = self.options, item.source.name
+        data = read_input(item.source.path, name)
+        photo = read_photo(data, "standard input" if name == STDIN else name, options.max_pixels)
+        options.blur.check(photo.height, photo.width)
+        header = options.result_of(photo.header)
+        record = options.record_of(name, data).to_json()
+        del data
+        if item.output:
+            prepare_folder(item.output.parent)
+        with (
+            self._kernel_map(item, photo) as kernel_map,
+            self._output(item.output, header, photo.metadata, record) as rows,
+        ):
+            check_still_free(item, record)  # from here on no other process writes these files
+            # Rows wait in memory while the picture has a device, so that encoding does not keep it.
+            held = HeldRows(rows, _HELD_ROWS)
+            with self.devices.take() as engine:
+                report = upscale(photo, engine, options, held, progress, kernel_map)
+            held.let_go()
+        seconds = time.perf_counter() - started
+        return Result(item, "done", options.scale, header.width, header.height, seconds, check=report)
+
+    def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
+        if item.kernels is None:
+            return nullcontext()
+        shape = kernel_map_shape(photo.height, photo.width, kernel_size=self.devices.kernel_size)
+        return open_kernel_map(item.kernels, shape)
+
+    @contextmanager
+    def _output(
+        self, output: Path | None, header: Header, metadata: Metadata, record: str
+    ) -> Iterator[RowSink]:
+        """Open the output, standard output for no path; it is there, whole, when the block ends."""
+        file_format = self.options.format
+        settings: dict[str, Any] = {"quality": self.options.quality, "record": record}
+        if output is not None:
+            with (
+                atomic_path(output) as temporary,
+                open_output(temporary, file_format, header, metadata, name=output.name, **settings) as rows,
+            ):
+                yield rows
+            return
+        try:
+            with open_output(sys.stdout.buffer, file_format, header, metadata, **settings) as rows:
+                yield rows
+        except BrokenPipeError as error:
+            raise OutputError("standard output was closed before the picture was written") from error
