@@ -112,7 +112,7 @@ def plain_restorer(module: RRDBSFT, lr: Tensor, code: Tensor) -> Tensor:
 def plain_blind(model: BlindModel, lr: Tensor) -> Tensor:
     """SR image (1, 3, s*H, s*W), the HR-size kernel map and the 441x15 product per pixel included."""
     assert model.estimator is not None
-    assert model.restorer is not None
+    assert isinstance(model.restorer, RRDBSFT)
     assert model.kernel_code is not None
     scale = model.restorer.config.scale
     kernel_map = F.interpolate(plain_estimator(model.estimator, lr), scale_factor=scale, mode="nearest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,13 @@ def test_only_the_top_prints_or_exits(path: Path) -> None:
             assert called not in {"print", "exit", "sys.exit", "os._exit"}, f"line {node.lineno}"
         if isinstance(node, ast.Attribute):
             assert ast.unparse(node) not in {"sys.argv", "sys.stderr"}, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_models_name_a_restorers_architecture(path: Path) -> None:
+    if room_of(path) != "models":
+        code = ast.unparse(ast.parse(path.read_text(encoding="utf-8")))
+        assert not re.search(r"\bRRDB|\brrdb", re.sub(r'""".*?"""', "", code, flags=re.DOTALL))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
 from manet_cli.inference.streams import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.tiles import Tile, TileGrid
-from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
+from manet_cli.models import BlindModel, KernelCode, MANet, Restorer
 
 __all__ = [
     "SMALLEST_TILE",
@@ -81,7 +81,7 @@ class Engine:
         return self._model.estimator
 
     @property
-    def restorer(self) -> RRDBSFT:
+    def restorer(self) -> Restorer:
         """The restorer; WeightsError if the weights hold none."""
         if self._model.restorer is None:
             raise WeightsError("these weights hold no restorer: give weights that do with --model.")

@@ -27,7 +27,7 @@ from manet_cli.inference import (
     explain_auto,
 )
 from manet_cli.jobs.probe import Probe, probe, speed
-from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+from manet_cli.models import RESTORERS, BlindConfig, BlindModel, MANetConfig
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import (
     DEFAULT_FAMILY,
@@ -43,7 +43,7 @@ __all__ = ["PHOTO", "Device", "Estimate", "Examination", "examine"]
 PHOTO = (4000, 3000)  # width and height of a typical photo: 12 megapixels
 
 _PACKAGES = ("torch", "numpy", "pillow", "typer", "rich", "huggingface-hub", "safetensors")
-_FULL_SIZE = BlindConfig(MANetConfig(), RRDBSFTConfig())
+_FULL_SIZE = BlindConfig(MANetConfig(), RESTORERS[0].config())
 _ESTIMATED_FAMILIES = (DEFAULT_FAMILY, FAST_FAMILY)
 _SETTINGS = re.compile(
     r"MANET_.+|HF_.+|XDG_CACHE_HOME|SSL_CERT_FILE|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|.+_PROXY",

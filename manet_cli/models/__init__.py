@@ -3,10 +3,13 @@
 from manet_cli.models.blind import BlindConfig, BlindModel
 from manet_cli.models.kernel_code import KernelCode
 from manet_cli.models.manet import MANet, MANetConfig
+from manet_cli.models.restorer import Restorer, RestorerConfig, RestorerKind
+from manet_cli.models.restorers import RESTORERS, kind_of_config, kind_of_names, restorer_kind
 from manet_cli.models.rrdb_sft import RRDBSFT, RRDBSFTConfig
 from manet_cli.models.tiling_facts import Footprint
 
 __all__ = [
+    "RESTORERS",
     "RRDBSFT",
     "BlindConfig",
     "BlindModel",
@@ -15,4 +18,10 @@ __all__ = [
     "MANet",
     "MANetConfig",
     "RRDBSFTConfig",
+    "Restorer",
+    "RestorerConfig",
+    "RestorerKind",
+    "kind_of_config",
+    "kind_of_names",
+    "restorer_kind",
 ]

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from manet_cli.models.kernel_code import KernelCode
 from manet_cli.models.manet import MANet, MANetConfig
-from manet_cli.models.rrdb_sft import RRDBSFT, RRDBSFTConfig
+from manet_cli.models.restorer import Restorer, RestorerConfig
+from manet_cli.models.restorers import build_restorer
 
 __all__ = ["BlindConfig", "BlindModel"]
 
@@ -24,7 +25,7 @@ class BlindConfig:
     """
 
     estimator: MANetConfig | None
-    restorer: RRDBSFTConfig | None
+    restorer: RestorerConfig | None
 
     @property
     def kernel_size(self) -> int:
@@ -40,13 +41,13 @@ class BlindModel(nn.Module):
 
     estimator: MANet | None
     kernel_code: KernelCode | None
-    restorer: RRDBSFT | None
+    restorer: Restorer | None
 
     def __init__(self, config: BlindConfig) -> None:
         super().__init__()
         self.config = config
         self.estimator = MANet(config.estimator) if config.estimator else None
-        self.restorer = RRDBSFT(config.restorer) if config.restorer else None
+        self.restorer = build_restorer(config.restorer) if config.restorer else None
         self.kernel_code = (
             KernelCode(config.kernel_size, config.restorer.code_length) if config.restorer else None
         )

@@ -6,40 +6,50 @@ feature transforms, arXiv 1804.02815), in the setting of the published weights.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manet_cli.errors import WeightsError
 from manet_cli.models.precision import autocast_dtype
+from manet_cli.models.restorer import Restorer, RestorerConfig
 from manet_cli.models.tiling_facts import Footprint
 
-__all__ = ["RRDBSFT", "DenseBlock", "FeatureTransform", "RRDBSFTConfig"]
+__all__ = [
+    "RRDBSFT",
+    "DenseBlock",
+    "FeatureTransform",
+    "RRDBSFTConfig",
+    "initialize",
+    "published_layers",
+    "rrdb_sft_config",
+]
 
 _SLOPE = 0.2
 _RESIDUAL = 0.2
+_MOST_BLOCKS = 64
+_DENSE_FACTOR = 0.1
 
 
 @dataclass(frozen=True)
-class RRDBSFTConfig:
+class RRDBSFTConfig(RestorerConfig):
     """Shape of a restorer; the defaults are the published setting (8,086,256 parameters at x4).
 
     Attributes:
-        scale: HR pixels per LR pixel along a side.
         features: channels of the residual stream.
         blocks: number of residual-in-residual blocks.
         growth: channels that each dense convolution adds.
         transform_width: hidden channels of the feature transforms.
-        code_length: kernel code coefficients per pixel.
     """
 
-    scale: int = 4
     features: int = 64
     blocks: int = 10
     growth: int = 32
     transform_width: int = 32
-    code_length: int = 15
 
 
 class FeatureTransform(nn.Module):
@@ -99,12 +109,10 @@ class SteeredBlock(nn.Module):
         return torch.add(features, inner, alpha=_RESIDUAL)
 
 
-class RRDBSFT(nn.Module):
-    """The restorer: LR image (B, 3, H, W) and kernel codes (B, L, H, W) -> SR image (B, 3, s*H, s*W).
+class RRDBSFT(Restorer):
+    """The published restorer; see `Restorer` for what goes in and comes out."""
 
-    Images are RGB in [0, 1]; the output is not clamped. It is painted (s - 1) HR pixels up and to the left of
-    where plain upscaling puts the same content, because the published kernels are placed so.
-    """
+    config: RRDBSFTConfig
 
     def __init__(self, config: RRDBSFTConfig | None = None) -> None:
         super().__init__()
@@ -144,3 +152,54 @@ class RRDBSFT(nn.Module):
         features = self.trunk(features.to(code.dtype)) + shallow
         with torch.autocast(lr.device.type, enabled=False):
             return F.pixel_shuffle(self.tail(features), self.config.scale)
+
+
+def rrdb_sft_config(tensors: Mapping[str, Tensor], code_length: int) -> RRDBSFTConfig:
+    """Find the shape of a network in its tensors; errors as in `RestorerKind`."""
+    blocks = 0
+    while f"blocks.{blocks}.transform.scale.weight" in tensors:
+        blocks += 1
+    if blocks > _MOST_BLOCKS:
+        raise WeightsError(f"its restorer has {blocks} blocks; at most {_MOST_BLOCKS} are supported.")
+    transform = tensors["blocks.0.transform.scale.weight"]
+    return RRDBSFTConfig(
+        scale=math.isqrt(tensors["tail.weight"].shape[0] // 3),
+        features=tensors["head.weight"].shape[0],
+        blocks=blocks,
+        growth=tensors["blocks.0.dense.0.convs.0.weight"].shape[0],
+        transform_width=transform.shape[1],
+        code_length=code_length,
+    )
+
+
+def published_layers() -> Iterator[tuple[str, str]]:
+    """Yield our name and the published name of each layer of the largest network."""
+    yield from (("head", "conv_first"), ("trunk", "trunk_conv"), ("tail", "upsampler.0"))
+    transform = (
+        ("scale_hidden", "mul_conv1"),
+        ("scale", "mul_conv2"),
+        ("shift_hidden", "add_conv1"),
+        ("shift", "add_conv2"),
+    )
+    for block in range(_MOST_BLOCKS):
+        for ours, published in transform:
+            yield f"blocks.{block}.transform.{ours}", f"RRDB_trunk.{block}.SFT.{published}"
+        for dense in range(3):
+            for conv in range(5):
+                yield (
+                    f"blocks.{block}.dense.{dense}.convs.{conv}",
+                    f"RRDB_trunk.{block}.RDB{dense + 1}.conv{conv + 1}",
+                )
+
+
+def initialize(restorer: RRDBSFT) -> None:
+    """Begin the dense blocks as the published code does: Kaiming normal times 0.1, biases zero."""
+    for block in restorer.modules():
+        if isinstance(block, DenseBlock):
+            for conv in block.convs:
+                assert isinstance(conv, nn.Conv2d)
+                nn.init.kaiming_normal_(conv.weight)
+                with torch.no_grad():
+                    conv.weight.mul_(_DENSE_FACTOR)
+                if conv.bias is not None:
+                    nn.init.zeros_(conv.bias)

@@ -1,4 +1,4 @@
-"""How networks begin."""
+"""Initialisation of a new estimator; a restorer's stands in its entry of `RESTORERS`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from manet_cli.models import MANet
-from manet_cli.models.rrdb_sft import RRDBSFT, DenseBlock
 
-__all__ = ["initialize_estimator", "initialize_restorer"]
+__all__ = ["initialize_estimator"]
 
 _AFFINE_DEVIATION, _TAIL_DEVIATION = 0.3, 0.5
-_DENSE_FACTOR = 0.1
 
 
 def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
@@ -50,16 +48,3 @@ def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
         finally:
             for hook in hooks:
                 hook.remove()
-
-
-def initialize_restorer(restorer: RRDBSFT) -> None:
-    """Begin the dense blocks as the published code does: Kaiming normal times 0.1, biases zero."""
-    for block in restorer.modules():
-        if isinstance(block, DenseBlock):
-            for conv in block.convs:
-                assert isinstance(conv, nn.Conv2d)
-                nn.init.kaiming_normal_(conv.weight)
-                with torch.no_grad():
-                    conv.weight.mul_(_DENSE_FACTOR)
-                if conv.bias is not None:
-                    nn.init.zeros_(conv.bias)

@@ -11,6 +11,7 @@ from typing import Any
 from manet_cli.degradations.gaussian import KERNEL_SIZE, KernelRange
 from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import UsageError
+from manet_cli.models import RESTORERS, RestorerConfig, restorer_kind
 
 __all__ = [
     "STAGES",
@@ -54,15 +55,28 @@ class BlurRecipe:
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """Shape of a restorer that is begun anew; the defaults are the published one.
+    """A new restorer; in a file the settings stand beside the architecture.
 
-    Attributes: as in `models.RRDBSFTConfig`.
+    Attributes:
+        architecture: id of its entry in `models.RESTORERS`.
+        settings: its shape, but for the scale and the code length; what is left out has its default.
     """
 
-    features: int = 64
-    blocks: int = 10
-    growth: int = 32
-    transform_width: int = 32
+    architecture: str = RESTORERS[0].id
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind = restorer_kind(self.architecture)
+        if kind is None:
+            names = ", ".join(kind.id for kind in RESTORERS)
+            raise UsageError(f"architecture = {self.architecture!r}, expected {names}")
+        known = {field.name for field in dataclasses.fields(kind.config)}
+        own = sorted(known - {field.name for field in dataclasses.fields(RestorerConfig)})
+        if unknown := sorted(self.settings.keys() - set(own)):
+            raise UsageError(f"[network]: there is no key {unknown[0]!r}; expected {', '.join(own)}")
+        for name, number in self.settings.items():
+            if type(number) is not int or number < 1:
+                raise UsageError(f"{name} = {number!r}, expected a whole number, 1 or more")
 
 
 @dataclass(frozen=True)
@@ -232,6 +246,12 @@ class Recipe:
         )
 
     @property
+    def restorer(self) -> RestorerConfig:
+        """The shape of a new restorer."""
+        kind = restorer_kind(self.network.architecture) or RESTORERS[0]
+        return kind.config(scale=self.scale, **self.network.settings)
+
+    @property
     def lr_patch(self) -> int:
         """Side of a patch in LR pixels."""
         return self.patch_size // self.scale
@@ -243,7 +263,10 @@ class Recipe:
 
     def to_toml(self) -> str:
         """Return the recipe as a file that gives it again."""
-        return _toml(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        network = values["network"]
+        values["network"] = {"architecture": network["architecture"], **network["settings"]}
+        return _toml(values)
 
 
 def _toml(values: Mapping[str, Any], table: str = "") -> str:
@@ -274,10 +297,6 @@ def _check(recipe: Recipe) -> None:
         "iterations": recipe.iterations,
         "batch_size": recipe.batch_size,
         "texture_choices": recipe.blur.texture_choices,
-        "features": recipe.network.features,
-        "blocks": recipe.network.blocks,
-        "growth": recipe.network.growth,
-        "transform_width": recipe.network.transform_width,
         "halve_every": recipe.schedule.halve_every,
         "log_every": recipe.report.log_every,
         "keep": recipe.report.keep,

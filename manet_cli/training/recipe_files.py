@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from manet_cli.degradations.registry import DEGRADATIONS, degradation_named
 from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import InputError, UsageError
-from manet_cli.training.recipe import STAGES, Recipe
+from manet_cli.training.recipe import STAGES, NetworkRecipe, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,7 +128,10 @@ def _build(kind: type[_Table], table: Mapping[str, Any], where: str) -> _Table:
     values: dict[str, Any] = {}
     for key, value in table.items():
         expected = hints[key]
-        if dataclasses.is_dataclass(expected):
+        if expected is NetworkRecipe and isinstance(value, dict):
+            settings = {name: setting for name, setting in value.items() if name != "architecture"}
+            values[key] = NetworkRecipe(value.get("architecture", NetworkRecipe.architecture), settings)
+        elif dataclasses.is_dataclass(expected):
             if not isinstance(value, dict):
                 raise UsageError(f"{where}: {key} = {value!r}, expected a table")
             values[key] = _build(typing.cast(type[Any], expected), value, f"{where}, [{key}]")

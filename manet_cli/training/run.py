@@ -15,12 +15,12 @@ from torch import Tensor
 from manet_cli.degradations.gaussian import KERNEL_SIZE
 from manet_cli.errors import UsageError, WeightsError
 from manet_cli.inference import choose_device
-from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RestorerConfig, kind_of_config
 from manet_cli.training.batches import BatchMaker, Shard
 from manet_cli.training.checkpoints import Checkpoint, RunFolder, check_same_run
 from manet_cli.training.code_basis import compute_code_basis
 from manet_cli.training.distribution import World, join_world
-from manet_cli.training.initialization import initialize_estimator, initialize_restorer
+from manet_cli.training.initialization import initialize_estimator
 from manet_cli.training.loading import fits_on
 from manet_cli.training.loop import Outcome, StepReport, Trainer, explained
 from manet_cli.training.photos import PhotoCache, open_cache
@@ -171,7 +171,7 @@ def _new_model(recipe: Recipe, start: Start, maker: BatchMaker) -> BlindModel:
         torch.manual_seed(recipe.seed)
         model = BlindModel(config)
         if model.restorer is not None:
-            initialize_restorer(model.restorer)
+            kind_of_config(model.restorer.config).initialize(model.restorer)
     if estimator is not None:
         _take(model, estimator, "estimator")
     elif model.estimator is not None and recipe.initialization.unit_variance:
@@ -215,12 +215,11 @@ def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MA
     return given.config.estimator
 
 
-def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> RRDBSFTConfig | None:
+def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> RestorerConfig | None:
     if given is None:
         if recipe.stage == "finetune":
             raise UsageError("stage finetune goes on from a trained restorer: give --restorer")
-        network = dataclasses.asdict(recipe.network)
-        return RRDBSFTConfig(scale=recipe.scale, **network) if recipe.stage == "sr" else None
+        return recipe.restorer if recipe.stage == "sr" else None
     if given.config.restorer is None:
         raise WeightsError(f"{start.restorer} holds no restorer: give other weights with --restorer")
     if given.scale != recipe.scale and recipe.stage != "sr":

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from manet_cli.degradations.blur import apply_kernels
 from manet_cli.degradations.gaussian import KERNEL_SIZE
-from manet_cli.models import RRDBSFT, BlindModel, KernelCode, MANet
+from manet_cli.models import BlindModel, KernelCode, MANet, Restorer
 from manet_cli.training.batches import Batch
 from manet_cli.training.recipe import Recipe
 
@@ -84,7 +84,7 @@ class EstimatorStage(nn.Module):
 class RestorerStage(nn.Module):
     """Stages `sr` and `finetune`: images against the sharp images, with true or with estimated kernels."""
 
-    def __init__(self, restorer: RRDBSFT, code: KernelCode, estimator: MANet | None) -> None:
+    def __init__(self, restorer: Restorer, code: KernelCode, estimator: MANet | None) -> None:
         super().__init__()
         self.network = restorer
         self.code = code

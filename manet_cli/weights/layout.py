@@ -2,7 +2,7 @@
 
 Our layout is the state dict of `BlindModel`. The published one is a flat state dict in which the estimator's
 keys begin with ``kernel_estimation.``, the restorer's stand at the root, and the kernel code basis is
-``pca_matrix`` of shape (1, k*k, L, 1, 1). This is the only module that knows the published names.
+``pca_matrix`` of shape (1, k*k, L, 1, 1). The names of a restorer's layers stand in its module.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from manet_cli.errors import WeightsError
-from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
+from manet_cli.models import RESTORERS, BlindConfig, BlindModel, MANetConfig, RestorerConfig, kind_of_names
 
 __all__ = ["check_layout", "from_published", "infer_config", "is_published", "to_published"]
 
 _SCALES = (2, 3, 4)
 _FORMATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_SPLITS = 8
-_MOST_BLOCKS = 64
 _BASIS = ("kernel_code.basis", "pca_matrix")
 
 
@@ -43,34 +42,15 @@ def _estimator_layers() -> Iterator[tuple[str, str]]:
                 yield f"{ours}.convs.{i}", f"{published}.conv{i}"
 
 
-def _restorer_layers() -> Iterator[tuple[str, str]]:
-    for ours, published in (("head", "conv_first"), ("trunk", "trunk_conv"), ("tail", "upsampler.0")):
-        yield ours, published
-    transform = (
-        ("scale_hidden", "mul_conv1"),
-        ("scale", "mul_conv2"),
-        ("shift_hidden", "add_conv1"),
-        ("shift", "add_conv2"),
-    )
-    for block in range(_MOST_BLOCKS):
-        for ours, published in transform:
-            yield f"blocks.{block}.transform.{ours}", f"RRDB_trunk.{block}.SFT.{published}"
-        for dense in range(3):
-            for conv in range(5):
-                yield (
-                    f"blocks.{block}.dense.{dense}.convs.{conv}",
-                    f"RRDB_trunk.{block}.RDB{dense + 1}.conv{conv + 1}",
-                )
-
-
 @functools.cache
 def _published_names() -> dict[str, str]:
     """Our name -> published name, for every tensor that a file of any size we read can hold."""
     names = dict([_BASIS])
+    restorer_layers = [layer for kind in RESTORERS for layer in kind.published()]
     for kind in ("weight", "bias"):
         for ours, published in _estimator_layers():
             names[f"estimator.{ours}.{kind}"] = f"kernel_estimation.{published}.{kind}"
-        for ours, published in _restorer_layers():
+        for ours, published in restorer_layers:
             names[f"restorer.{ours}.{kind}"] = f"{published}.{kind}"
     return names
 
@@ -95,7 +75,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         ours = _our_names().get(name.removeprefix("module."))
         if ours is None:
-            raise WeightsError(f"it holds a tensor {name!r}, which neither MANet nor RRDB-SFT has.")
+            raise WeightsError(f"it holds a tensor {name!r}, which no network here has.")
         if ours == _BASIS[0]:
             if tensor.ndim != 5 or tensor.shape[0] != 1 or tensor.shape[3:] != (1, 1):
                 raise WeightsError(f"its pca_matrix has shape {tuple(tensor.shape)}, not (1, 441, 15, 1, 1).")
@@ -132,7 +112,7 @@ def infer_config(tensors: Mapping[str, Tensor]) -> BlindConfig:
     except (IndexError, ZeroDivisionError) as error:
         raise WeightsError("a tensor that decides the network's size has an impossible shape.") from error
     if config.estimator is None and config.restorer is None:
-        raise WeightsError("it holds neither a MANet nor an RRDB-SFT.")
+        raise WeightsError("it holds neither an estimator nor a restorer.")
     if config.restorer and config.restorer.scale not in _SCALES:
         raise WeightsError(f"its restorer is for x{config.restorer.scale}; x2, x3 and x4 are supported.")
     return config
@@ -155,20 +135,14 @@ def _estimator_config(tensors: Mapping[str, Tensor]) -> MANetConfig:
     )
 
 
-def _restorer_config(tensors: Mapping[str, Tensor]) -> RRDBSFTConfig:
-    blocks = _count(tensors, "restorer.blocks.{}.transform.scale.weight")
-    if blocks == 0:
-        raise KeyError("restorer.blocks.0.transform.scale.weight")
-    if blocks > _MOST_BLOCKS:
-        raise WeightsError(f"its restorer has {blocks} blocks; at most {_MOST_BLOCKS} are supported.")
-    return RRDBSFTConfig(
-        scale=math.isqrt(tensors["restorer.tail.weight"].shape[0] // 3),
-        features=tensors["restorer.head.weight"].shape[0],
-        blocks=blocks,
-        growth=tensors["restorer.blocks.0.dense.0.convs.0.weight"].shape[0],
-        transform_width=tensors["restorer.blocks.0.transform.scale.weight"].shape[1],
-        code_length=tensors["kernel_code.basis"].shape[1],
-    )
+def _restorer_config(tensors: Mapping[str, Tensor]) -> RestorerConfig:
+    prefix = "restorer."
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    code_length = tensors["kernel_code.basis"].shape[1]
+    try:
+        return kind_of_names(own).config_of(own, code_length)
+    except KeyError as error:
+        raise KeyError(prefix + error.args[0]) from error
 
 
 def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:

@@ -102,7 +102,8 @@ def test_a_format_that_computes_nonsense(manet: Manet, monkeypatch: pytest.Monke
 
     def wrong(engine: Engine, side: int) -> tuple[torch.Tensor, float]:
         pixels, seconds = real(engine, side)
-        return pixels + (0.5 if engine.restorer.trunk.weight.dtype == torch.bfloat16 else 0.0), seconds
+        half = engine.restorer.get_parameter("trunk.weight").dtype == torch.bfloat16
+        return pixels + (0.5 if half else 0.0), seconds
 
     monkeypatch.setattr(probe, "_run", wrong)
     monkeypatch.setattr(doctor, "choose_precision", lambda device, name="auto": torch.bfloat16)

@@ -5,7 +5,7 @@ import functools
 import pytest
 from torch import Tensor
 
-from manet_cli.models import BlindModel
+from manet_cli.models import BlindModel, RRDBSFTConfig
 from manet_cli.weights.layout import check_layout, from_published, infer_config
 
 from .published import golden, published_weights
@@ -70,7 +70,7 @@ def test_non_blind_image(scale: int) -> None:
 def test_configuration_is_the_published_one(scale: int) -> None:
     config = model(scale).config
     assert config.estimator is not None
-    assert config.restorer is not None
+    assert isinstance(config.restorer, RRDBSFTConfig)
     assert (config.estimator.kernel_size, config.estimator.channels) == (21, (128, 256))
     assert (config.estimator.split, config.estimator.reduction) == (2, 2)
     assert (config.restorer.scale, config.restorer.features, config.restorer.blocks) == (scale, 64, 10)

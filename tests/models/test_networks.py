@@ -186,6 +186,7 @@ def test_outputs_and_residual_stream_stay_in_float32_in_half_precision() -> None
     model.kernel_code.basis.normal_()
     model.set_precision(torch.bfloat16)
     seen: list[torch.dtype] = []
+    assert isinstance(model.restorer, RRDBSFT)
     for block in model.restorer.blocks:
         block.register_forward_hook(lambda *hooked: seen.append(hooked[2].dtype))
     kernels, sr = model(torch.rand(1, 3, 11, 9))

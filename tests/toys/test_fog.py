@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.commands.conftest import texture
+from tests.toys.running import manet_with
 from tests.training.conftest import TINY_NETWORK, draw_photo
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -26,22 +23,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def manet_with_fog(folder: Path, *arguments: str) -> str:
-    """Run the command line with the toy in the list; return what it prints."""
-    script = (
-        "from manet_cli.degradations.registry import DEGRADATIONS\n"
-        "from tests.toys.fog import FOG\n"
-        "DEGRADATIONS.append(FOG)\n"
-        "from manet_cli.cli import run\n"
-        "run()\n"
-    )
-    command = [sys.executable, "-c", script, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+manet_with_fog = functools.partial(
+    manet_with,
+    "from manet_cli.degradations.registry import DEGRADATIONS\n"
+    "from tests.toys.fog import FOG\n"
+    "DEGRADATIONS.append(FOG)",
+)
 
 
 def test_a_toy_step_is_an_option_a_protocol_setting_and_a_recipe(folder: Path) -> None:

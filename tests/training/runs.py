@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 
-from manet_cli.models import BlindConfig, BlindModel, KernelCode, MANetConfig, RRDBSFTConfig
+from manet_cli.models import BlindConfig, BlindModel, KernelCode, MANetConfig, RRDBSFTConfig, kind_of_config
 from manet_cli.training.batches import BatchMaker, Shard
 from manet_cli.training.checkpoints import Checkpoint, RunFolder
 from manet_cli.training.code_basis import compute_code_basis
 from manet_cli.training.distribution import World
-from manet_cli.training.initialization import initialize_restorer
 from manet_cli.training.loop import StepReport, Trainer
 from manet_cli.training.photos import PhotoCache
 from manet_cli.training.recipe import Recipe
@@ -28,7 +27,7 @@ def small_model(seed: int = 0, config: BlindConfig = SMALL) -> BlindModel:
     torch.manual_seed(seed)
     model = BlindModel(config)
     if model.restorer is not None:
-        initialize_restorer(model.restorer)
+        kind_of_config(model.restorer.config).initialize(model.restorer)
     if isinstance(model.kernel_code, KernelCode):
         model.kernel_code.basis.copy_(compute_code_basis(4, kernels=2000).basis)
     return model

@@ -118,7 +118,7 @@ def test_the_average_is_what_is_written(
     assert trainer.model.restorer is not None
     names = [name for name, _ in trainer.network.named_parameters()]
     assert torch.equal(written, trainer.average.averages[names.index("trunk.weight")])
-    assert not torch.equal(written, trainer.model.restorer.trunk.weight)
+    assert not torch.equal(written, trainer.model.restorer.get_parameter("trunk.weight"))
 
 
 def test_the_moving_average_forgets_the_first_weights_soon() -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from manet_cli.errors import UsageError, WeightsError
-from manet_cli.models import BlindConfig
+from manet_cli.models import RRDBSFT, BlindConfig
 from manet_cli.weights import read_weights, write_weights
 
 from .conftest import SMALL
@@ -78,7 +78,7 @@ def test_published_layout(
         assert model.estimator is not None
         assert torch.equal(model.estimator.head.weight, tensors["kernel_estimation.m_head.weight"])
     if stage != 1:
-        assert model.restorer is not None
+        assert isinstance(model.restorer, RRDBSFT)
         assert model.kernel_code is not None
         assert torch.equal(model.restorer.head.weight, tensors["conv_first.weight"])
         assert torch.equal(model.kernel_code.basis, tensors["pca_matrix"][0, :, :, 0, 0])
@@ -325,9 +325,12 @@ def changed(name: str, change: Callable[[Tensor], Tensor]) -> Change:
 
 
 WRONG: dict[str, tuple[Change, str]] = {
-    "foreign": (lambda _: {"layer.weight": torch.zeros(3)}, "neither a MANet nor an RRDB-SFT"),
-    "no tensors": (lambda _: {"restorer": torch.zeros(1)}, "neither a MANet"),
-    "basis alone": (lambda tensors: {"kernel_code.basis": tensors["kernel_code.basis"]}, "neither a MANet"),
+    "foreign": (lambda _: {"layer.weight": torch.zeros(3)}, "neither an estimator nor a restorer"),
+    "no tensors": (lambda _: {"restorer": torch.zeros(1)}, "neither an estimator"),
+    "basis alone": (
+        lambda tensors: {"kernel_code.basis": tensors["kernel_code.basis"]},
+        "neither an estimator",
+    ),
     "extra": (with_tensor("restorer.more.weight", torch.zeros(2)), "'restorer.more.weight'"),
     "block missing": (without("restorer.blocks.0.transform.scale.weight"), "blocks.0.transform.scale.weight"),
     "basis missing": (without("kernel_code.basis"), "kernel_code.basis"),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import manet_cli.weights.resolve
 from manet_cli.errors import UsageError, WeightsError
+from manet_cli.models import RRDBSFTConfig
 from manet_cli.weights import Entry, file_sha256, find_entry, load_manifest, load_weights, locate_weights
 from manet_cli.weights.layout import to_published
 from manet_cli.weights.manifest import parse_manifest
@@ -77,7 +78,7 @@ def test_a_second_family_of_the_same_weights() -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_fast_family_is_the_small_networks(scale: int) -> None:
     weights, _ = load_weights("fast", scale)
-    assert weights.config.restorer is not None
+    assert isinstance(weights.config.restorer, RRDBSFTConfig)
     assert weights.config.restorer.features <= 32
     assert weights.config.restorer.blocks <= 5
 

@@ -148,7 +148,7 @@ def test_what_is_no_network_leaves_nothing(server: Server, cache: Path, tmp_path
     server.files["/page.pth"] = Remote(b"<html>")
     server.files["/page.safetensors"] = Remote(b"<html>")
     for name, reason in (
-        ("other.pth", "neither a MANet nor"),
+        ("other.pth", "neither an estimator nor"),
         ("page.pth", "damaged or is not a PyTorch file"),
         ("page.safetensors", "damaged or is not in the safetensors format"),
         ("gone.pth", "answered 404"),
