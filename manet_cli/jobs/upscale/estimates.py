@@ -17,9 +17,8 @@ from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Upscaler
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.stopping import end_if_stopped
-from manet_cli.weights import DEFAULT_FAMILY, FAST_FAMILY, list_weights
 
-__all__ = ["Pace", "faster_family", "measure_pace"]
+__all__ = ["Pace", "measure_pace"]
 
 _SIDES = (32, 64, 128, 256, 512)  # pixels of the crops that are tried
 _ENOUGH = 0.2  # seconds that a measured run should take at least
@@ -89,13 +88,6 @@ def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
         )
         return Pace(network, reading, writing, sample)
     return None
-
-
-def faster_family(model: str, scale: int) -> str | None:
-    """Give the family of weights that takes less time than the default, if that is used; else None."""
-    known = {row["family"]: row["sha256"] for row in list_weights() if row["scale"] == scale and row["path"]}
-    fast, default = known.get(FAST_FAMILY), known.get(DEFAULT_FAMILY)
-    return FAST_FAMILY if model == DEFAULT_FAMILY and fast not in (None, default) else None
 
 
 def _to_do(items: list[Item]) -> list[Item]:
