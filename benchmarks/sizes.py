@@ -31,7 +31,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "chelsea_small.png"
 
 def write_full(path: Path) -> None:
     """Write the shipped estimator and basis with a full restorer of random weights."""
-    small, _ = load_weights("fast", 4)
+    small, _ = load_weights("default", 4)
     torch.manual_seed(0)
     config = replace(small.config, restorer=RRDBSFTConfig())
     tensors = BlindModel(config).state_dict()
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="of the input, pixels")
     parser.add_argument("--rounds", type=int, default=3, help="in which the two take turns")
     options = parser.parse_args()
-    seconds: dict[str, list[float]] = {"fast": [], "full": []}
+    seconds: dict[str, list[float]] = {"small": [], "full": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo, full = folder / "photo.png", folder / "full.safetensors"
@@ -53,7 +53,7 @@ def main() -> None:
             image.resize((options.side, options.side), Image.Resampling.BICUBIC).save(photo)
         write_full(full)
         for _ in range(options.rounds):
-            for kind, model in (("fast", "fast"), ("full", str(full))):
+            for kind, model in (("small", "default"), ("full", str(full))):
                 command = [
                     sys.executable,
                     "-m",
@@ -76,7 +76,7 @@ def main() -> None:
     print(f"{machine()}\n\n{options.side}x{options.side}, x4, medians of {options.rounds}")
     for kind, median in medians.items():
         print(f"{kind}: {median:.1f} s")
-    print(f"full / fast: {medians['full'] / medians['fast']:.2f}")
+    print(f"full / small: {medians['full'] / medians['small']:.2f}")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,6 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 _LINE_SECONDS = 60.0
-_LONG_SECONDS = 600.0
 
 
 class BatchProgress:
@@ -198,33 +197,22 @@ class Reporter:
             yield advance
 
     @contextmanager
-    def batch(self, works: Sequence[float], advice: str | None = None) -> Iterator[BatchProgress]:
+    def batch(self, works: Sequence[float]) -> Iterator[BatchProgress]:
         """Show how far a run is while the block runs: a bar on a terminal, else a line every minute.
 
         Args:
             works: the work of each picture, in any unit; 0 for those with nothing to do.
-            advice: told once if the run turns out to take long.
         """
         told = 0.0
-        advised = advice is None
 
         def tell(batch: BatchProgress) -> None:
-            nonlocal told, advised
-            if not advised and batch.elapsed > _LINE_SECONDS / 4:
-                advised = self.advise(batch.remaining() or 0.0, advice)
+            nonlocal told
             if not self._console.is_terminal and batch.elapsed - told > _LINE_SECONDS:
                 told = batch.elapsed
                 self.message(batch.line())
 
         with self._shown(works, tell) as batch:
             yield batch
-
-    def advise(self, seconds: float, advice: str | None) -> bool:
-        """Tell advice if something takes more than ten minutes; False if it does not."""
-        if advice is None or seconds <= _LONG_SECONDS:
-            return False
-        self.message(f"this takes about {duration(seconds)}: {advice}")
-        return True
 
     @contextmanager
     def _shown(

@@ -63,7 +63,6 @@ def degrade(
     'manet upscale --kernel' takes. Files that are there already with the
     same content are skipped.
     """
-    from manet_cli.atomic import remove_leftovers
     from manet_cli.console import Reporter
     from manet_cli.jobs.degrade import Degrader, choose_protocol
     from manet_cli.jobs.sources import expand_sources
@@ -72,15 +71,11 @@ def degrade(
     test = choose_protocol(kernel, mode, grid, protocol, scale=scale or 4, steps=steps, seed=seed)
     sources = expand_sources(inputs, recursive=recursive)
     degrader = Degrader(test, output, sources, overwrite=overwrite)
-    for folder in {folder for source in sources for folder in degrader.folders(source)}:
-        remove_leftovers(folder)
+    degrader.remove_leftovers()
     failed = False
     for source in sources:
         with reporter.progress(source.name) as progress:
-            results = []
-            for result in degrader.run(source):
-                results.append(result)
-                progress(len(results) / len(test.degradations))
+            results = list(degrader.run(source, progress))
         for result in results:
             reporter.result(result.fields(), result.line())
             if result.error is not None:

@@ -102,22 +102,15 @@ def kernels(
     try:
         job = plan_kernels(request, opened, model)
         if job.array:
-            shape = "x".join(map(str, job.array.shape))
-            size = f"{job.array.size / 1e6:.1f} MB"
-            reporter.message(f"{job.array.path}: {shape} {job.array.dtype}, {size}")
+            reporter.message(job.array.line())
         with reporter.progress(input) as progress:
             found = job.run(progress)
     except ManetError as error:
         reporter.result({**fields, "seconds": 0.0, "error": str(error)}, None)
         raise
-    fields["status"] = "done"
-    if job.array:
-        fields |= {"output": str(job.array.path), "content": job.array.content, "shape": job.array.shape}
-        fields |= {"dtype": job.array.dtype, "bytes": job.array.size}
-    if job.picture:
-        fields["picture"] = str(job.picture)
-    fields |= {"summary": found.fields(), "seconds": round(time.perf_counter() - started, 3), "error": None}
-    lines = [str(path) for path in (job.array and job.array.path, job.picture) if path]
+    seconds = round(time.perf_counter() - started, 3)
+    fields |= {"status": "done", **job.fields(found), "seconds": seconds, "error": None}
+    lines = [str(path) for path in job.paths]
     for words in found.words():
         if summary:
             lines.append(words)

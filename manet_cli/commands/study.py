@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -9,23 +10,15 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.errors import InputError, ManetError, UsageError
-from manet_cli.stopping import end_if_stopped
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from manet_cli.console import Reporter
-    from manet_cli.evaluation.studies.compare import Compared, Crop
-    from manet_cli.evaluation.studies.estimates import Subject
-    from manet_cli.evaluation.studies.files import Study, StudyFiles
-    from manet_cli.jobs.sources import Source
+    from manet_cli.evaluation.studies.files import StudyFiles
+    from manet_cli.jobs.models import ModelOptions
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Study what the estimates go by: a figure and its numbers.")
-
-_MOST_PICTURES = 32
 
 Folder: TypeAlias = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the figure and its numbers.")
@@ -71,16 +64,17 @@ def tsne(
     from manet_cli.evaluation.studies.files import StudyFiles
     from manet_cli.evaluation.studies.tsne import tsne_study
     from manet_cli.inference import memory_reported
+    from manet_cli.jobs.study import finish_study, open_subjects, read_sharp_picture
 
     reporter = Reporter(quiet=quiet)
     require_extra("matplotlib", "sklearn")
     true = parse_kernel(kernel)
     files = StudyFiles.plan(output, f"{Path(hr).stem}_tsne", [hr], overwrite=overwrite)
-    (subject,) = _open_subjects(reporter, [model], scale, device, precision, tile)
-    picture, about = _read_hr(hr)
+    (subject,) = open_subjects([model], _options(reporter, model, scale, device, precision, tile))
+    picture = read_sharp_picture(hr)
     with reporter.progress(hr) as progress, memory_reported(hr):
-        study = tsne_study(subject, picture, true, samples=samples, seed=seed, progress=progress)
-    _finish(study, about, files, as_json)
+        study = tsne_study(subject, picture.pixels, true, samples=samples, seed=seed, progress=progress)
+    _print_study(finish_study(study, picture.about, files), files, as_json)
 
 
 @app.command()
@@ -120,16 +114,17 @@ def consecutive(
     from manet_cli.evaluation.studies.extra import require_extra
     from manet_cli.evaluation.studies.files import StudyFiles
     from manet_cli.inference import memory_reported
+    from manet_cli.jobs.study import finish_study, open_subjects, read_sharp_picture
 
     reporter = Reporter(quiet=quiet)
     require_extra("matplotlib")
     kernels = (parse_kernel(first), parse_kernel(second))
     files = StudyFiles.plan(output, f"{Path(hr).stem}_consecutive", [hr], overwrite=overwrite)
-    (subject,) = _open_subjects(reporter, [model], scale, device, precision, tile)
-    picture, about = _read_hr(hr)
+    (subject,) = open_subjects([model], _options(reporter, model, scale, device, precision, tile))
+    picture = read_sharp_picture(hr)
     with reporter.progress(hr) as progress, memory_reported(hr):
-        study = consecutive_study(subject, picture, *kernels, seed=seed, progress=progress)
-    _finish(study, about, files, as_json)
+        study = consecutive_study(subject, picture.pixels, *kernels, seed=seed, progress=progress)
+    _print_study(finish_study(study, picture.about, files), files, as_json)
 
 
 @app.command()
@@ -153,14 +148,15 @@ def quantization(
     from manet_cli.evaluation.studies.extra import require_extra
     from manet_cli.evaluation.studies.files import StudyFiles
     from manet_cli.evaluation.studies.quantization import quantization_study
+    from manet_cli.jobs.study import finish_study, open_subjects
 
     reporter = Reporter(quiet=quiet)
     require_extra("matplotlib")
     files = StudyFiles.plan(output, "quantization", [], overwrite=overwrite)
-    (subject,) = _open_subjects(reporter, [model], scale, device, precision, tile)
+    (subject,) = open_subjects([model], _options(reporter, model, scale, device, precision, tile))
     with reporter.progress("quantization") as progress:
         study = quantization_study(subject, progress=progress)
-    _finish(study, {}, files, as_json)
+    _print_study(finish_study(study, {}, files), files, as_json)
 
 
 @app.command()
@@ -192,99 +188,47 @@ def compare(
     Writes compare.png and compare.json.
     """
     from manet_cli.console import Reporter
-    from manet_cli.evaluation.studies.compare import compare_study, parse_crop
+    from manet_cli.evaluation.studies.compare import Compared, compare_study, parse_crop
     from manet_cli.evaluation.studies.extra import require_extra
     from manet_cli.evaluation.studies.files import StudyFiles
-    from manet_cli.jobs.sources import expand_sources
+    from manet_cli.jobs.study import compare_pictures, find_pictures, finish_study, open_subjects
 
     reporter = Reporter(quiet=quiet)
     require_extra("matplotlib")
     detail = parse_crop(crop) if crop else None
-    sources = expand_sources(images)
-    if len(sources) > _MOST_PICTURES:
-        raise UsageError(f"{len(sources)} pictures are given; a sheet holds {_MOST_PICTURES}: give fewer")
+    sources = find_pictures(images)
     files = StudyFiles.plan(output, "compare", [source.name for source in sources], overwrite=overwrite)
     names = models or [os.environ.get("MANET_MODEL") or "default"]
-    subjects = _open_subjects(reporter, names, scale, device, precision, tile, restorer=True)
-    compared, failed = _compare(subjects, sources, detail, reporter)
+    options = _options(reporter, names[0], scale, device, precision, tile)
+    subjects = open_subjects(names, options, restorer=True)
+    compared: list[Compared] = []
+    failed: dict[str, str] = {}
+    for outcome in compare_pictures(subjects, sources, detail, reporter.progress):
+        if isinstance(outcome, Compared):
+            compared.append(outcome)
+        else:
+            reporter.failure(outcome.error)
+            failed[outcome.name] = str(outcome.error)
     if compared:
-        _finish(compare_study(subjects, compared, failed), {}, files, as_json)
+        study = compare_study(subjects, compared, failed)
+        _print_study(finish_study(study, {}, files), files, as_json)
     raise typer.Exit(1 if failed else 0)
 
 
-def _compare(
-    subjects: list[Subject], sources: list[Source], crop: Crop | None, reporter: Reporter
-) -> tuple[list[Compared], dict[str, str]]:
-    """Enlarge all photos; what is wrong with one is reported and costs no other."""
-    from manet_cli.evaluation.studies.compare import compare_picture
-    from manet_cli.jobs.sources import read_input
-
-    compared: list[Compared] = []
-    failed: dict[str, str] = {}
-    for source in sources:
-        try:
-            if source.error:
-                raise source.error
-            if source.path is None:
-                raise InputError("standard input is not compared: give a picture")
-            with reporter.progress(source.name) as progress:
-                data = read_input(source.path, source.name)
-                compared.append(compare_picture(subjects, source.path.name, data, crop, progress))
-        except ManetError as error:
-            end_if_stopped()
-            reporter.failure(error)
-            failed[source.name] = str(error)
-    return compared, failed
-
-
-def _open_subjects(
-    reporter: Reporter,
-    names: list[str],
-    scale: int | None,
-    device: str,
-    precision: str,
-    tile: str,
-    *,
-    restorer: bool = False,
-) -> list[Subject]:
-    """Open the models; the first decides the scale for all where none was asked for."""
-    from manet_cli.evaluation.studies.estimates import Subject
+def _options(
+    reporter: Reporter, model: str, scale: int | None, device: str, precision: str, tile: str
+) -> ModelOptions:
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.models import ModelOptions, open_models
+    from manet_cli.jobs.models import ModelOptions
 
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    models = open_models(
-        names, ModelOptions(names[0], scale, device, precision, side, downloads=reporter.progress)
-    )
-    for _, opened in models:
-        opened.engine.require(estimator=True, restorer=restorer)
-    return [Subject(model, opened.scale, opened.device, opened.precision, tile) for model, opened in models]
+    return ModelOptions(model, scale, device, precision, side, downloads=reporter.progress)
 
 
-def _read_hr(name: str) -> tuple[Tensor, dict[str, object]]:
-    """Return a sharp picture, and what the numbers say about its file."""
-    import hashlib
-
-    from manet_cli.evaluation.pictures import hr_tensor
-    from manet_cli.images import read_photo
-    from manet_cli.inference import memory_reported
-    from manet_cli.jobs.sources import read_input
-
-    data = read_input(Path(name), name)
-    with memory_reported(name):
-        picture = hr_tensor(read_photo(data, name), name)
-    return picture, {"image": Path(name).name, "image_sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _finish(study: Study, about: dict[str, object], files: StudyFiles, as_json: bool) -> None:
-    """Write both files, and print the numbers or the paths."""
-    import dataclasses
-    import json
-
+def _print_study(numbers: dict[str, object], files: StudyFiles, as_json: bool) -> None:
+    """Print the numbers, or the paths."""
     from manet_cli.console import print_lines
 
-    numbers = {"study": study.numbers["study"], **about, **study.numbers}
-    files.write(dataclasses.replace(study, numbers=numbers))
     print_lines(
         [json.dumps(numbers, allow_nan=False)] if as_json else [str(files.figure), str(files.numbers)]
     )

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from manet_cli.commands import options as shared
-
-if TYPE_CHECKING:
-    from manet_cli.training import Photos
 
 __all__ = ["train"]
 
@@ -85,69 +82,38 @@ def train(
     GPUs: torchrun --nproc-per-node N -m manet_cli train ...
     """
     from manet_cli.console import Reporter
-    from manet_cli.training import RunFolder, Start, load_recipe
-    from manet_cli.training import train as run
+    from manet_cli.jobs.train import TrainRequest, plan_training
+    from manet_cli.training import Start
 
     first = os.environ.get("RANK", "0") == "0"
     reporter = Reporter(as_json=as_json, quiet=quiet or not first)
-    chosen = load_recipe(
-        stage,
-        scale,
-        name=recipe,
-        config=config,
-        options={
-            "iterations": iterations,
-            "max_minutes": max_minutes,
-            "batch_size": batch_size,
-            "patch_size": patch_size,
-            "precision": precision,
-            "compile": compile_step,
-            "seed": seed,
-        },
-    )
-    validation = _photos(val) if val else None
-    photos = _photos(data, validation)
-    folder = RunFolder(output)
-    with reporter.training(chosen.iterations) as (decoding, report):
-        outcome = run(
-            chosen,
-            photos,
-            folder,
-            Start(estimator, restorer, resume),
-            validation=validation,
+    job = plan_training(
+        TrainRequest(
+            stage,
+            data,
+            output,
+            scale,
+            recipe=recipe,
+            config=config,
+            options={
+                "iterations": iterations,
+                "max_minutes": max_minutes,
+                "batch_size": batch_size,
+                "patch_size": patch_size,
+                "precision": precision,
+                "compile": compile_step,
+                "seed": seed,
+            },
+            start=Start(estimator, restorer, resume),
+            validation=val,
             cache=cache,
             device=device,
-            report=report,
-            progress=decoding,
         )
+    )
+    with reporter.training(job.recipe.iterations) as (decoding, report):
+        result = job.run(decoding=decoding, report=report)
     if first:
-        fields = {
-            "weights": str(folder.weights),
-            "step": outcome.step,
-            "seconds": round(outcome.seconds, 1),
-            "validation": outcome.figures,
-            "status": "interrupted" if outcome.signal else "done",
-        }
-        reporter.result(fields, str(folder.weights))
-    if outcome.signal:
-        reporter.message(f"interrupted at step {outcome.step}; all is saved, go on with --resume")
-        raise typer.Exit(128 + outcome.signal)
-
-
-def _photos(folder: Path, besides: Photos | None = None) -> Photos:
-    """Return the pictures in a folder and below it, but for those that are validated on."""
-    from manet_cli.errors import InputError
-    from manet_cli.jobs.sources import expand_sources
-    from manet_cli.training import Photos
-
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give a folder of photos")
-    sources = expand_sources([str(folder)], recursive=True)
-    paths = [source.path for source in sources if source.path is not None and source.error is None]
-    if not paths:
-        raise InputError(f"{folder} holds no pictures: give a folder of photos")
-    held_back = {path.resolve() for path in besides.paths} if besides else set()
-    kept = [path for path in paths if path.resolve() not in held_back]
-    if not kept:
-        raise InputError(f"{folder} holds no pictures but those of --val: give --val other photos")
-    return Photos(kept, folder)
+        reporter.result(result.fields(), str(result.weights))
+    if result.outcome.signal:
+        reporter.message(f"interrupted at step {result.outcome.step}; all is saved, go on with --resume")
+        raise typer.Exit(128 + result.outcome.signal)

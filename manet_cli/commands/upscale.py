@@ -161,7 +161,7 @@ def upscale(
     from manet_cli.jobs.blur.source import BlurOptions
     from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
     from manet_cli.jobs.sources import expand_sources
-    from manet_cli.jobs.upscale.estimates import faster_family, measure_pace, preview
+    from manet_cli.jobs.upscale.estimates import measure_pace, preview
     from manet_cli.jobs.upscale.plan import Planner, check_kernels_path, plan_destination
     from manet_cli.jobs.upscale.sharing import join_fleet
 
@@ -213,16 +213,14 @@ def upscale(
     items = planner.plan()
     if planner.results:
         reporter.message(f"{_named(planner.results)} left out: made by this tool from other inputs")
-    faster = faster_family(model, options.scale)
-    advice = f"--model {faster} takes less time, see 'manet weights list'" if faster else None
     if dry_run:
         pace = measure_pace(engine, options, items)
         planned = (preview(item, engine, options, pace) for item in items)
-        failed = _report(planned, len(items), reporter, pace, advice)
+        failed = _report(planned, len(items), reporter, pace)
     else:
         todo = sum(not item.error and not item.done for item in items)
         engines = open_on_devices(engine, options.scale, model_options, todo)
-        results = _run(items, engines, options, reporter, fleet=fleet, advice=advice, fail_fast=fail_fast)
+        results = _run(items, engines, options, reporter, fleet=fleet, fail_fast=fail_fast)
         failed = _report(results, len(items), reporter)
     raise typer.Exit(1 if failed else 0)
 
@@ -232,7 +230,6 @@ def _report(
     total: int,
     reporter: Reporter,
     pace: Pace | None = None,
-    advice: str | None = None,
 ) -> bool:
     """Tell how each picture goes and, at the end, all of them; give whether any failed."""
     from manet_cli.jobs.durations import duration
@@ -258,7 +255,6 @@ def _report(
             reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
     if pace is not None:
         reporter.message(f"{tally.line()}; about {duration(tally.estimate)}, an estimate from {pace.sample}")
-        reporter.advise(tally.estimate, advice)
     return tally.failed
 
 
@@ -273,13 +269,12 @@ def _run(
     reporter: Reporter,
     *,
     fleet: Fleet | None,
-    advice: str | None,
     fail_fast: bool,
 ) -> Generator[Result]:
     from manet_cli.jobs.upscale.pipeline import run_plan
     from manet_cli.jobs.upscale.result import work_of
 
-    with reporter.batch([work_of(item) for item in items], advice) as batch:
+    with reporter.batch([work_of(item) for item in items]) as batch:
         yield from run_plan(
             items,
             engines,

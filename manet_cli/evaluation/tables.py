@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from manet_cli.evaluation.measuring import FIGURES, Figures
 from manet_cli.evaluation.results import Measurement
 
-__all__ = ["mean_fields", "mean_figures", "tables"]
+__all__ = ["Table", "mean_fields", "mean_figures", "tables"]
 
 _OF_IMAGES = {"psnr_y": "PSNR-Y", "ssim_y": "SSIM-Y", "nonblind_psnr_y": "true kernel"}
 _OF_KERNELS = {"kernel_psnr": "kernel PSNR", "kernel_psnr_mean_kernel": "mean kernel", "lr_psnr": "LR-PSNR"}

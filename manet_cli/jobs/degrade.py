@@ -7,7 +7,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from manet_cli.atomic import atomic_path, prepare_folder
+from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.degradations.protocol import Degradation, DegradedImage
 from manet_cli.degradations.registry import DEGRADATIONS
 from manet_cli.degradations.spatially_variant import BlockKernels
@@ -134,19 +134,30 @@ class Degrader:
         self._protocol = protocol
         self._folder = folder
         self._overwrite = overwrite
+        self._sources = sources
         self._inputs = {_key(source.path) for source in sources if source.path is not None}
         self._claimed: dict[str, str] = {}
 
-    def folders(self, source: Source) -> set[Path]:
-        """Return the folders that a picture's files go to."""
-        return {
-            path.parent for one in self._protocol.degradations for path in self._paths(source, one).values()
-        }
+    def remove_leftovers(self) -> None:
+        """Remove what dead processes left in the folders of the results."""
+        for folder in {
+            path.parent
+            for source in self._sources
+            for one in self._protocol.degradations
+            for path in self._paths(source, one).values()
+        }:
+            remove_leftovers(folder)
 
-    def run(self, source: Source) -> Iterator[DegradedFiles]:
-        """Degrade one picture by every kernel; what goes wrong is in the results, never raised.
+    def run(
+        self, source: Source, progress: Callable[[float], None] = lambda share: None
+    ) -> Iterator[DegradedFiles]:
+        """Degrade one picture by every kernel; errors are in the results, never raised.
 
         A picture that cannot be read gives one result.
+
+        Args:
+            source: the picture.
+            progress: is told the share done, in [0, 1].
         """
         first = self._protocol.degradations[0]
         try:
@@ -157,13 +168,14 @@ class Degrader:
             end_if_stopped()
             yield DegradedFiles(source, self._protocol.name, first.scale, "failed", error=error)
             return
-        for degradation in self._protocol.degradations:
+        for number, degradation in enumerate(self._protocol.degradations, 1):
             kernel = self._protocol.case(degradation)
             try:
                 yield self._degraded(source, photo.metadata, hr, degradation)
             except ManetError as error:
                 end_if_stopped()
                 yield DegradedFiles(source, kernel, degradation.scale, "failed", error=error)
+            progress(number / len(self._protocol.degradations))
 
     def _read(self, source: Source) -> tuple[Photo, Tensor]:
         with memory_reported(source.name):

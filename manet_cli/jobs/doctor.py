@@ -31,7 +31,6 @@ from manet_cli.models import RESTORERS, BlindConfig, BlindModel, MANetConfig
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import (
     DEFAULT_FAMILY,
-    FAST_FAMILY,
     cache_folder,
     list_weights,
     load_manifest,
@@ -44,7 +43,6 @@ PHOTO = (4000, 3000)  # width and height of a typical photo: 12 megapixels
 
 _PACKAGES = ("torch", "numpy", "pillow", "typer", "rich", "huggingface-hub", "safetensors")
 _FULL_SIZE = BlindConfig(MANetConfig(), RESTORERS[0].config())
-_ESTIMATED_FAMILIES = (DEFAULT_FAMILY, FAST_FAMILY)
 _SETTINGS = re.compile(
     r"MANET_.+|HF_.+|XDG_CACHE_HOME|SSL_CERT_FILE|CUDA_VISIBLE_DEVICES|OMP_NUM_THREADS|.+_PROXY",
     re.IGNORECASE,
@@ -295,19 +293,14 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
         )
         return
     found.auto["tile"], _ = Engine(build(), device, dtype).restorer_tiles()
-    tried = set[str]()
-    for family in _ESTIMATED_FAMILIES:
-        for scale in (4, 2, 3):
-            try:
-                weights, _ = load_weights(family, scale)
-                if weights.sha256 in tried:
-                    break
-                tried.add(weights.sha256)
-                rate = speed(Engine(weights.build(), device, dtype, tile=0))
-                tile, halo = Engine(weights.build(), device, dtype).restorer_tiles()
-            except ManetError:  # not in the manifest, not at this scale, or not here
-                end_if_stopped()
-                continue
-            share = (1 + 2 * halo / tile) ** 2 if tile else 1.0
-            found.estimates.append(Estimate(family, scale, PHOTO[0] * PHOTO[1] * share / rate))
-            break
+    for scale in (4, 2, 3):
+        try:
+            weights, _ = load_weights(DEFAULT_FAMILY, scale)
+            rate = speed(Engine(weights.build(), device, dtype, tile=0))
+            tile, halo = Engine(weights.build(), device, dtype).restorer_tiles()
+        except ManetError:  # not in the manifest, not at this scale, or not here
+            end_if_stopped()
+            continue
+        share = (1 + 2 * halo / tile) ** 2 if tile else 1.0
+        found.estimates.append(Estimate(DEFAULT_FAMILY, scale, PHOTO[0] * PHOTO[1] * share / rate))
+        break

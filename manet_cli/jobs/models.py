@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class ModelOptions:
     tile: int | None
     exact: bool = False
     downloads: Downloads | None = None
+
+    @property
+    def tile_text(self) -> str:
+        """``auto``, or the largest side of a tile."""
+        return "auto" if self.tile is None else str(self.tile)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def open_model(options: ModelOptions) -> OpenModel:
     return OpenModel(engine, scale, weights.sha256, device.type, name)
 
 
-def open_models(names: list[str], options: ModelOptions) -> list[tuple[TestedModel, OpenModel]]:
+def open_models(names: Sequence[str], options: ModelOptions) -> list[tuple[TestedModel, OpenModel]]:
     """Open models that are to be compared, each with a name that tells it from the others.
 
     Args:

@@ -3,14 +3,13 @@
 from manet_cli.weights.cache import cache_folder
 from manet_cli.weights.files import Weights, file_sha256, read_weights, write_weights
 from manet_cli.weights.inventory import describe_weights, list_weights, names_here
-from manet_cli.weights.manifest import DEFAULT_FAMILY, FAST_FAMILY, Entry, load_manifest
+from manet_cli.weights.manifest import DEFAULT_FAMILY, Entry, load_manifest
 from manet_cli.weights.pull import Downloads
 from manet_cli.weights.resolve import DEFAULT_SCALE, Located, find_entry, load_weights, locate_weights
 
 __all__ = [
     "DEFAULT_FAMILY",
     "DEFAULT_SCALE",
-    "FAST_FAMILY",
     "Downloads",
     "Entry",
     "Located",

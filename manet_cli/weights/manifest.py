@@ -17,10 +17,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["DEFAULT_FAMILY", "FAST_FAMILY", "Entry", "load_manifest", "parse_manifest"]
+__all__ = ["DEFAULT_FAMILY", "RETIRED", "Entry", "load_manifest", "parse_manifest"]
 
 DEFAULT_FAMILY = "default"
-FAST_FAMILY = "fast"
+RETIRED = {"fast": "default", "fast_x2": "default_x2", "fast_x3": "default_x3", "fast_x4": "default_x4"}
+"""Families and entries of earlier versions, each with the name to use instead."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,6 @@ class Entry:
 def parse_manifest(text: str) -> tuple[Entry, ...]:
     """Read a manifest's text; every key must be known, every needed one present and of its type.
 
-    A table with ``same_as`` gives weights that another table describes a second family, and takes from that
-    table what it does not say itself.
-
     Raises:
         WeightsError: the first thing that is wrong.
     """
@@ -83,19 +81,7 @@ def parse_manifest(text: str) -> tuple[Entry, ...]:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise WeightsError(f"weights.toml is not valid TOML: {error}.") from error
-    return tuple(_entry(name, _completed(name, table, tables)) for name, table in tables.items())
-
-
-def _completed(name: str, table: Any, tables: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever a TOML file holds
-    if not isinstance(table, dict) or "same_as" not in table:
-        return table
-    own = {key: value for key, value in table.items() if key != "same_as"}
-    other = tables.get(table["same_as"]) if isinstance(table["same_as"], str) else None
-    if not isinstance(other, dict) or "same_as" in other:
-        raise WeightsError(
-            f"weights.toml: [{name}] same_as = {table['same_as']!r}, expected the name of another table."
-        )
-    return {**other, **own}
+    return tuple(_entry(name, table) for name, table in tables.items())
 
 
 def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - whatever a TOML file holds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manet_cli.errors import UsageError, WeightsError
 from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
-from manet_cli.weights.manifest import DEFAULT_FAMILY, Entry, load_manifest
+from manet_cli.weights.manifest import DEFAULT_FAMILY, RETIRED, Entry, load_manifest
 from manet_cli.weights.pull import Downloads, cached, pull
 from manet_cli.weights.sources import is_source, parse_source
 
@@ -69,7 +69,7 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
     """Find the manifest's entry for a family (at ``scale``, by default 4) or of that very name.
 
     Raises:
-        WeightsError: there is none.
+        WeightsError: there is none, or the name is one of an earlier version.
         UsageError: the name is that of an entry for another scale than an explicit ``scale``.
     """
     manifest = load_manifest()
@@ -80,6 +80,10 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
             return entry
     family = [entry for entry in manifest if entry.family == name]
     if not family:
+        if name in RETIRED:
+            raise WeightsError(
+                f"the weights {name!r} were the same as {RETIRED[name]!r} and are gone: use {RETIRED[name]!r}"
+            )
         known = ", ".join(dict.fromkeys(entry.family for entry in manifest))
         raise WeightsError(
             f"there are no weights called {name!r}; give one of {known}, "

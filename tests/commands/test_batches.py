@@ -18,7 +18,6 @@ from manet_cli.jobs import names
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import Claims
 from manet_cli.jobs.sources import Source
-from manet_cli.jobs.upscale import estimates
 from tests.commands.conftest import Manet, texture
 from tests.jobs.conftest import nobody
 
@@ -228,24 +227,12 @@ def test_a_dry_run_with_kernels_from_a_file(manet: Manet, three: Path) -> None:
 
 
 def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Off a terminal a line now and then; and, once, that there are faster weights."""
+    """Off a terminal a line now and then."""
     monkeypatch.setattr(console, "_LINE_SECONDS", 0.0)
-    monkeypatch.setattr(console, "_LONG_SECONDS", 0.0)
-    fast = {"family": "fast", "scale": 4, "path": "fast.safetensors", "sha256": "1"}
-    default = {"family": "default", "scale": 4, "path": "default.safetensors", "sha256": "2"}
-    monkeypatch.setattr(estimates, "list_weights", lambda: [fast, default])
     outcome = manet("upscale", "a.png", "b.png", "c.png", "-o", "out")
     assert outcome.lines == ["out/a_x4.png", "out/b_x4.png", "out/c_x4.png"]
     assert re.search(r"^[12] of 3 pictures, \d+%, about [\d.]+ s left$", outcome.stderr, re.MULTILINE)
-    assert outcome.stderr.count("--model fast") == 1
-    assert manet("upscale", "a.png", "-n", "--overwrite").stderr.count("--model fast") == 1
     assert manet("upscale", "a.png", "-q", "-o", "quiet.png").stderr == ""
-    assert estimates.faster_family("default", 2) is None
-    assert estimates.faster_family("mine.pth", 4) is None
-    default["sha256"] = "1"
-    assert estimates.faster_family("default", 4) is None, "the default is the fast one"
-    fast["path"] = default["sha256"] = ""
-    assert estimates.faster_family("default", 4) is None, "the fast one is not here"
 
 
 def test_a_bar_on_a_terminal(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,16 @@ def test_a_source_is_a_model(manet: Manet, server: Server, remote: str, photo: P
     assert len(server.requests) == 2
 
 
+def test_a_family_that_is_gone(manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "the weights 'fast' were the same as 'default' and are gone: use 'default'.\n"
+    for command in (["upscale", photo, "--model", "fast"], ["weights", "pull", "fast"]):
+        outcome = manet(*command)
+        assert (outcome.code, outcome.lines) == (3, [])
+        assert outcome.stderr.endswith(sentence)
+    monkeypatch.setenv("MANET_MODEL", "fast")
+    assert manet("evaluate", photo).stderr.endswith(sentence)
+
+
 def test_pull(manet: Manet, server: Server, remote: str) -> None:  # noqa: F811
     outcome = manet("weights", "pull", "default", remote, "--json")
     shipped, refused = outcome.json

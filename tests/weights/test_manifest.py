@@ -10,10 +10,9 @@ from torch import Tensor
 
 import manet_cli.weights.resolve
 from manet_cli.errors import UsageError, WeightsError
-from manet_cli.models import RRDBSFTConfig
 from manet_cli.weights import Entry, file_sha256, find_entry, load_manifest, load_weights, locate_weights
 from manet_cli.weights.layout import to_published
-from manet_cli.weights.manifest import parse_manifest
+from manet_cli.weights.manifest import RETIRED, parse_manifest
 
 GOOD = """
 [a_x2]
@@ -68,19 +67,14 @@ def test_a_table_becomes_an_entry() -> None:
     assert entry.path.name == "a.safetensors"
 
 
-def test_a_second_family_of_the_same_weights() -> None:
-    more = '[b_x2]\nsame_as = "a_x2"\nfamily = "b"\nsummary = "small"\n'
-    for text in (GOOD + more, more + GOOD):
-        first, second = sorted(parse_manifest(text), key=lambda entry: entry.name)
-        assert second == dataclasses.replace(first, name="b_x2", family="b", summary="small")
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_fast_family_is_the_small_networks(scale: int) -> None:
-    weights, _ = load_weights("fast", scale)
-    assert isinstance(weights.config.restorer, RRDBSFTConfig)
-    assert weights.config.restorer.features <= 32
-    assert weights.config.restorer.blocks <= 5
+@pytest.mark.parametrize("name", sorted(RETIRED))
+def test_a_name_of_an_earlier_version_says_which_to_use(name: str) -> None:
+    successor = RETIRED[name]
+    for find in (find_entry, load_weights, locate_weights):
+        with pytest.raises(WeightsError, match=rf"'{name}' .* are gone: use '{successor}'\.$") as caught:
+            find(name)
+        assert caught.value.exit_code == 3
+    assert find_entry(successor).file
 
 
 @pytest.mark.parametrize(
@@ -97,10 +91,7 @@ def test_the_fast_family_is_the_small_networks(scale: int) -> None:
         ("[a_x2]", "name = 1\n[a_x2]", "a value where a table"),
         ("[a_x2]", "[a_x2", "not valid TOML"),
         ("[a_x2]", '[a_x2]\nname = "b"', "unknown key 'name'"),
-        ("[a_x2]", '[b_x2]\nsame_as = "c_x2"\n[a_x2]', "same_as = 'c_x2', expected the name of another"),
-        ("[a_x2]", "[b_x2]\nsame_as = 3\n[a_x2]", "same_as = 3, expected the name of another"),
-        ("[a_x2]", '[a_x2]\nsame_as = "a_x2"', "expected the name of another"),
-        ("[a_x2]", '[b_x2]\nsame_as = "a_x2"\ncolour = 3\n[a_x2]', "\\[b_x2\\] has an unknown key 'colour'"),
+        ("[a_x2]", '[a_x2]\nsame_as = "b_x2"', "unknown key 'same_as'"),
     ],
 )
 def test_what_is_wrong_in_a_manifest_is_said(old: str, new: str, expected: str) -> None:
@@ -127,7 +118,7 @@ def test_weights_that_are_not_shipped_say_where_they_are() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match=r"'defualt'; give one of default, fast, published"):
+    with pytest.raises(WeightsError, match=r"'defualt'; give one of default, published"):
         load_weights("defualt")
 
 

@@ -92,6 +92,10 @@ class KernelArray:
     dtype: str
     size: int
 
+    def line(self) -> str:
+        """Say what will be written: path, shape, number format and size."""
+        return f"{self.path}: {'x'.join(map(str, self.shape))} {self.dtype}, {self.size / 1e6:.1f} MB"
+
     def open(self, beside: Callable[[], dict[str, npt.NDArray[Any]]]) -> AbstractContextManager[MapWriter]:
         """Open the file; it appears whole when the block ends. ``beside`` gives what a .npz holds besides."""
         options: dict[str, Any] = {"stride": self.stride, "dtype": self.dtype, "name": self.content}
@@ -128,6 +132,21 @@ class KernelsJob:
     about: dict[str, npt.NDArray[Any]]
     title: str
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files to be written."""
+        return [path for path in (self.array and self.array.path, self.picture) if path]
+
+    def fields(self, summary: KernelSummary) -> dict[str, object]:
+        """Return what was written and found, for a script."""
+        fields: dict[str, object] = {}
+        if self.array:
+            fields |= {"output": str(self.array.path), "content": self.array.content}
+            fields |= {"shape": self.array.shape, "dtype": self.array.dtype, "bytes": self.array.size}
+        if self.picture:
+            fields["picture"] = str(self.picture)
+        return fields | {"summary": summary.fields()}
+
     def run(self, progress: Progress) -> KernelSummary:
         """Estimate the kernels and write what is wanted; it appears whole or not at all.
 
@@ -135,7 +154,7 @@ class KernelsJob:
             ManetError: whatever is wrong; nothing is left behind.
         """
         engine, scale, lr = self.model.engine, self.model.scale, self.lr
-        for folder in {path.parent for path in (self.array and self.array.path, self.picture) if path}:
+        for folder in {path.parent for path in self.paths}:
             prepare_folder(folder)
             remove_leftovers(folder)
         survey = survey_for_picture(lr.height, lr.width, scale, engine.kernel_size)

@@ -19,9 +19,8 @@ from manet_cli.jobs.upscale.memory import needed_memory
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.jobs.upscale.result import Result
 from manet_cli.stopping import end_if_stopped
-from manet_cli.weights import DEFAULT_FAMILY, FAST_FAMILY, list_weights
 
-__all__ = ["Pace", "faster_family", "measure_pace", "preview"]
+__all__ = ["Pace", "measure_pace", "preview"]
 
 _SIDES = (32, 64, 128, 256, 512)  # pixels of the crops that are tried
 _ENOUGH = 0.2  # seconds that a measured run should take at least
@@ -111,13 +110,6 @@ def preview(item: Item, engine: Engine, options: UpscaleOptions, pace: Pace | No
     memory = needed_memory(engine, item.header, header, options.format)
     seconds = pace.seconds(engine, options, item.header) if pace else None
     return replace(sized, memory=memory, estimate=seconds)
-
-
-def faster_family(model: str, scale: int) -> str | None:
-    """Give the family of weights that takes less time than the default, if that is used; else None."""
-    known = {row["family"]: row["sha256"] for row in list_weights() if row["scale"] == scale and row["path"]}
-    fast, default = known.get(FAST_FAMILY), known.get(DEFAULT_FAMILY)
-    return FAST_FAMILY if model == DEFAULT_FAMILY and fast not in (None, default) else None
 
 
 def _to_do(items: list[Item]) -> list[Item]:

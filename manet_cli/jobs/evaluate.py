@@ -1,0 +1,171 @@
+"""Measuring models on a set of pictures: what ``manet evaluate`` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manet_cli.degradations.step import DegradationStep
+from manet_cli.errors import InputError, ManetError, OutputError
+from manet_cli.evaluation.protocols import GRID, parse_protocol
+from manet_cli.evaluation.results import Measurement, Settings, open_results
+from manet_cli.evaluation.runs import Evaluation
+from manet_cli.evaluation.tables import Table, mean_fields, tables
+from manet_cli.jobs.models import ModelOptions, open_models
+from manet_cli.jobs.sources import Source, expand_sources, read_input
+from manet_cli.stopping import end_if_stopped
+from manet_cli.weights import DEFAULT_SCALE, Downloads
+
+__all__ = ["EvaluateJob", "EvaluateRequest", "UnmeasuredPicture", "open_evaluation"]
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What the user wants to be measured, and how.
+
+    Attributes:
+        pictures: a folder of sharp pictures, a picture, or a pattern.
+        models: families, entries or files of weights, at least one.
+        options: how all models are run; its own model is not looked at.
+        protocol: as in `parse_protocol`.
+        steps: what follows the blur.
+        seed: random seed of noise, kernels and the mixture.
+        limit: number of pictures to take; None for all.
+        recursive: take the folders below a folder too.
+        output: file of the results, which an earlier run may have begun; None to keep none.
+    """
+
+    pictures: str
+    models: Sequence[str]
+    options: ModelOptions
+    protocol: str = GRID
+    steps: Sequence[DegradationStep] = ()
+    seed: int = 0
+    limit: int | None = None
+    recursive: bool = False
+    output: Path | None = None
+
+
+@dataclass(frozen=True)
+class UnmeasuredPicture:
+    """A picture that could not be measured.
+
+    Attributes:
+        image: its name, as in `Measurement`.
+        error: why.
+    """
+
+    image: str
+    error: ManetError
+
+    def fields(self) -> dict[str, object]:
+        """Return the failure for a script."""
+        return {"image": self.image, "error": str(self.error)}
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """A test over a set of pictures, ready to run.
+
+    Attributes:
+        evaluation: the protocol, the models, and the results so far.
+        sources: the pictures.
+        lines: of the pictures measured so far, those of an earlier run included.
+    """
+
+    evaluation: Evaluation
+    sources: Sequence[Source]
+    lines: list[Measurement] = field(default_factory=list)
+
+    def run(self, shown: Downloads) -> Iterator[Measurement | UnmeasuredPicture]:
+        """Measure all pictures. A bad picture does not stop the others.
+
+        Args:
+            shown: shows the progress of the picture with the name it is given.
+
+        Raises:
+            OutputError: no line can be kept any more.
+        """
+        for source in self.sources:
+            name = source.name if source.path is None else (source.below / source.path.name).as_posix()
+            try:
+                data = _content(source)
+                with shown(name) as progress:
+                    for line in self.evaluation.lines(name, data, progress):
+                        self.lines.append(line)
+                        yield line
+            except OutputError:
+                raise
+            except ManetError as error:
+                end_if_stopped()
+                yield UnmeasuredPicture(name, error)
+
+    def means(self) -> list[dict[str, object]]:
+        """Return each model's means for a script."""
+        models = self.evaluation.models
+        return [
+            mean_fields(model.name, model.sha256, group)
+            for model, group in zip(models, self._groups(), strict=True)
+        ]
+
+    def heading(self) -> list[str]:
+        """Return the lines above the tables: how the figures were made, and the models by their numbers."""
+        settings, models = self.evaluation.settings, self.evaluation.models
+        pictures = len({(line.image, line.image_sha256) for line in self.lines})
+        parts = [f"x{settings.scale}", f"protocol {settings.protocol}", f"pictures {pictures}"]
+        parts += [f"{name} {text}" for name, text in settings.steps.items()]
+        parts += [f"{settings.precision} on {settings.device}"]
+        names = [
+            f"{f'{number}: ' if len(models) > 1 else ''}{model.name}, sha256 {model.sha256}"
+            for number, model in enumerate(models, 1)
+        ]
+        return [", ".join(parts), *names]
+
+    def tables(self) -> list[Table]:
+        """Return the means as tables; none where nothing was measured."""
+        return tables(self._groups()) if self.lines else []
+
+    def _groups(self) -> list[list[Measurement]]:
+        """Return the lines of each model."""
+        return [
+            [line for line in self.lines if line.weights_sha256 == model.sha256]
+            for model in self.evaluation.models
+        ]
+
+
+@contextmanager
+def open_evaluation(request: EvaluateRequest) -> Iterator[EvaluateJob]:
+    """Open the models and the file of the results, and find the pictures.
+
+    Raises:
+        ManetError: anything that is wrong with what was asked for.
+    """
+    options = request.options
+    # Checked at any scale first: a protocol that means nothing is found before weights are loaded.
+    scale = options.scale or DEFAULT_SCALE
+    parse_protocol(request.protocol, scale, steps=request.steps, seed=request.seed)
+    models = open_models(request.models, options)
+    opened = models[0][1]
+    test = parse_protocol(request.protocol, opened.scale, steps=request.steps, seed=request.seed)
+    settings = Settings(
+        opened.scale,
+        test.name,
+        {step.name: step.text for step in request.steps},
+        request.seed,
+        opened.device,
+        opened.precision,
+        options.tile_text,
+    )
+    sources = expand_sources([request.pictures], recursive=request.recursive)[: request.limit]
+    with open_results(request.output, settings) as results:
+        yield EvaluateJob(Evaluation(test, [model for model, _ in models], settings, results), sources)
+
+
+def _content(source: Source) -> bytes:
+    if source.error:
+        raise source.error
+    if source.path is None:
+        raise InputError("standard input is not measured: give a folder or a picture")
+    return read_input(source.path, source.name)

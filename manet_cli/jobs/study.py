@@ -1,0 +1,150 @@
+"""What the studies of ``manet study`` have in common: their models, their pictures, their files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from manet_cli.errors import InputError, ManetError, UsageError
+from manet_cli.evaluation.pictures import hr_tensor
+from manet_cli.evaluation.studies.compare import Compared, Crop, compare_picture
+from manet_cli.evaluation.studies.estimates import Subject
+from manet_cli.evaluation.studies.files import Study, StudyFiles
+from manet_cli.images import read_photo
+from manet_cli.inference import memory_reported
+from manet_cli.jobs.models import ModelOptions, open_models
+from manet_cli.jobs.sources import Source, expand_sources, read_input
+from manet_cli.stopping import end_if_stopped
+from manet_cli.weights import Downloads
+
+__all__ = [
+    "SharpPicture",
+    "UncomparedPicture",
+    "compare_pictures",
+    "find_pictures",
+    "finish_study",
+    "open_subjects",
+    "read_sharp_picture",
+]
+
+_MOST_PICTURES = 32
+
+
+@dataclass(frozen=True)
+class SharpPicture:
+    """An HR picture that a study blurs.
+
+    Attributes:
+        pixels: (1, 3, H, W) in [0, 1].
+        about: what the numbers of the study say about its file.
+    """
+
+    pixels: Tensor
+    about: dict[str, object]
+
+
+@dataclass(frozen=True)
+class UncomparedPicture:
+    """A photo that could not be enlarged.
+
+    Attributes:
+        name: as the user gave it.
+        error: why.
+    """
+
+    name: str
+    error: ManetError
+
+
+def open_subjects(names: Sequence[str], options: ModelOptions, *, restorer: bool = False) -> list[Subject]:
+    """Open the models of a study.
+
+    Args:
+        names: families, entries or files of weights.
+        options: how all are run; where no scale is asked for, the first decides it.
+        restorer: whether a restorer is needed besides the estimator.
+
+    Raises:
+        UsageError, DeviceError: as `open_models`.
+        WeightsError: weights are missing or damaged, or lack a network that is needed.
+    """
+    models = open_models(names, options)
+    for _, opened in models:
+        opened.engine.require(estimator=True, restorer=restorer)
+    return [
+        Subject(model, opened.scale, opened.device, opened.precision, options.tile_text)
+        for model, opened in models
+    ]
+
+
+def read_sharp_picture(name: str) -> SharpPicture:
+    """Read the picture that a study blurs.
+
+    Raises:
+        InputError: it cannot be read.
+        OutOfMemoryError: it is too large.
+    """
+    data = read_input(Path(name), name)
+    with memory_reported(name):
+        pixels = hr_tensor(read_photo(data, name), name)
+    return SharpPicture(pixels, {"image": Path(name).name, "image_sha256": hashlib.sha256(data).hexdigest()})
+
+
+def find_pictures(inputs: list[str]) -> list[Source]:
+    """Return the photos that go on a sheet.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    sources = expand_sources(inputs)
+    if len(sources) > _MOST_PICTURES:
+        raise UsageError(f"{len(sources)} pictures are given; a sheet holds {_MOST_PICTURES}: give fewer")
+    return sources
+
+
+def compare_pictures(
+    subjects: Sequence[Subject], sources: Sequence[Source], crop: Crop | None, shown: Downloads
+) -> Iterator[Compared | UncomparedPicture]:
+    """Enlarge photos in every way. A bad photo does not stop the others.
+
+    Args:
+        subjects: the models.
+        sources: the photos.
+        crop: the detail; None for the square with most contrast.
+        shown: shows the progress of the photo with the name it is given.
+    """
+    for source in sources:
+        try:
+            if source.error:
+                raise source.error
+            if source.path is None:
+                raise InputError("standard input is not compared: give a picture")
+            with shown(source.name) as progress:
+                data = read_input(source.path, source.name)
+                compared = compare_picture(subjects, source.path.name, data, crop, progress)
+        except ManetError as error:
+            end_if_stopped()
+            yield UncomparedPicture(source.name, error)
+        else:
+            yield compared
+
+
+def finish_study(study: Study, about: dict[str, object], files: StudyFiles) -> dict[str, object]:
+    """Write a study's two files, and return its numbers.
+
+    Args:
+        study: the study.
+        about: what the numbers say about the picture.
+        files: where it goes.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    numbers = {"study": study.numbers["study"], **about, **study.numbers}
+    files.write(dataclasses.replace(study, numbers=numbers))
+    return numbers

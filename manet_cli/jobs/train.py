@@ -1,0 +1,137 @@
+"""A training run from its options: what ``manet train`` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manet_cli.errors import InputError
+from manet_cli.jobs.sources import expand_sources
+from manet_cli.training import Outcome, Photos, Recipe, RunFolder, Start, StepReport, load_recipe, train
+
+__all__ = ["TrainJob", "TrainRequest", "TrainResult", "plan_training"]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the user wants to be trained, and how.
+
+    Attributes:
+        stage: manet, sr or finetune.
+        data: folder of photos.
+        output: folder of the run.
+        scale: 2, 3 or 4; None for the recipe's.
+        recipe: name of a recipe.
+        config: TOML file of keys that are laid over it.
+        options: keys laid over both; None for a key that was not given.
+        start: what the run begins from.
+        validation: folder of photos to measure on; None for none.
+        cache: folder of the decoded photos; None for one in the run's folder.
+        device: auto, cpu, cuda, cuda:N or mps.
+    """
+
+    stage: str
+    data: Path
+    output: Path
+    scale: int | None = None
+    recipe: str = "robust"
+    config: Path | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    start: Start = field(default_factory=Start)
+    validation: Path | None = None
+    cache: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        weights: the file of its weights.
+        outcome: of the loop.
+    """
+
+    weights: Path
+    outcome: Outcome
+
+    def fields(self) -> dict[str, object]:
+        """Return the result for a script."""
+        return {
+            "weights": str(self.weights),
+            "step": self.outcome.step,
+            "seconds": round(self.outcome.seconds, 1),
+            "validation": self.outcome.figures,
+            "status": "interrupted" if self.outcome.signal else "done",
+        }
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """A run whose options are checked and whose photos are found.
+
+    Attributes:
+        request: what the user wants.
+        recipe: of the run, complete.
+        photos: to learn from.
+        validation: photos to measure on, if any.
+    """
+
+    request: TrainRequest
+    recipe: Recipe
+    photos: Photos
+    validation: Photos | None
+
+    def run(self, *, decoding: Callable[[float], None], report: Callable[[StepReport], None]) -> TrainResult:
+        """Train.
+
+        Args:
+            decoding: is told the share of the photos that are decoded, in [0, 1].
+            report: is told how it goes, on the first process alone.
+
+        Raises:
+            ManetError: as `training.train`.
+        """
+        request, folder = self.request, RunFolder(self.request.output)
+        outcome = train(
+            self.recipe,
+            self.photos,
+            folder,
+            request.start,
+            validation=self.validation,
+            cache=request.cache,
+            device=request.device,
+            report=report,
+            progress=decoding,
+        )
+        return TrainResult(folder.weights, outcome)
+
+
+def plan_training(request: TrainRequest) -> TrainJob:
+    """Check the options and find the photos.
+
+    Raises:
+        UsageError: an option has no meaning.
+        InputError: a folder holds no photos.
+    """
+    recipe = load_recipe(
+        request.stage, request.scale, name=request.recipe, config=request.config, options=request.options
+    )
+    validation = _photos(request.validation) if request.validation else None
+    return TrainJob(request, recipe, _photos(request.data, validation), validation)
+
+
+def _photos(folder: Path, besides: Photos | None = None) -> Photos:
+    """Return the pictures in a folder and below it, without those that are validated on."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: give a folder of photos")
+    sources = expand_sources([str(folder)], recursive=True)
+    paths = [source.path for source in sources if source.path is not None and source.error is None]
+    if not paths:
+        raise InputError(f"{folder} holds no pictures: give a folder of photos")
+    held_back = {path.resolve() for path in besides.paths} if besides else set()
+    kept = [path for path in paths if path.resolve() not in held_back]
+    if not kept:
+        raise InputError(f"{folder} holds no pictures but those of --val: give --val other photos")
+    return Photos(kept, folder)
