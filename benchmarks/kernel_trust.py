@@ -18,7 +18,7 @@ from harness import machine
 from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import ImageRows, hr_tensor
-from manet_cli.images import IMAGE_SUFFIXES, read_photo
+from manet_cli.images import has_readable_suffix, read_photo
 from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
 from manet_cli.jobs.models import ModelOptions, open_model
 
@@ -37,7 +37,7 @@ def main() -> None:
 
     opened = open_model(ModelOptions(options.model, None, "cpu", "fp32", None))
     errors, textures = [], []
-    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(path for path in options.folder.iterdir() if has_readable_suffix(path))
     for path in paths[: options.limit]:
         hr = hr_tensor(read_photo(path, path.name), path.name)
         for sig1, sig2, degrees in KERNELS:

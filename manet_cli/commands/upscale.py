@@ -11,6 +11,7 @@ import typer
 
 from manet_cli.commands import options as shared
 from manet_cli.errors import NotStartedError, UsageError
+from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,6 +35,12 @@ class Registration(str, Enum):
     protocol = "protocol"
 
 
+def _quality_help() -> str:
+    lossy = [entry for entry in FORMATS if entry.default_quality is not None]
+    defaults = ", ".join(str(entry.default_quality) for entry in lossy)
+    return f"Of {listed((entry.title for entry in lossy), 'and')}. (default: {defaults})"
+
+
 def upscale(
     inputs: Annotated[
         list[str],
@@ -51,11 +58,14 @@ def upscale(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", help="png, jpeg, webp, tiff, bmp or avif. (default: by -o, else png)"),
+        typer.Option(
+            "--format",
+            help=f"{listed(entry.name for entry in FORMATS)}. (default: by -o, else {DEFAULT_FORMAT.name})",
+        ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP and AVIF. (default: 95, 90, 85)"),
+        typer.Option("--quality", min=1, max=100, help=_quality_help()),
     ] = None,
     size: Annotated[
         str | None,

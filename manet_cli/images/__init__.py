@@ -1,24 +1,37 @@
-"""Files <-> photos: pixels, alpha and metadata, and the formats."""
+"""Files <-> photos: pixels, alpha and metadata, and the formats.
 
-from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
+What needs NumPy and Pillow is imported when it is first asked for: the help reads the list of formats.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from manet_cli.images.formats import (
+    DEFAULT_FORMAT,
     FORMATS,
-    IMAGE_SUFFIXES,
     ImageFormat,
     check_writable_as,
     format_by_name,
     format_for_suffix,
+    has_picture_suffix,
+    has_readable_suffix,
+    listed,
 )
-from manet_cli.images.photo import Header, Metadata, Photo
-from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
-from manet_cli.images.resizing import Resizer
-from manet_cli.images.sinks import CollectedPhoto, HeldRows, RowSink
-from manet_cli.images.transfer import TransferCurves, transfer_curves
-from manet_cli.images.writing import open_output, read_record, room_beside, write_photo
+
+if TYPE_CHECKING:
+    from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
+    from manet_cli.images.photo import Header, Metadata, Photo
+    from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
+    from manet_cli.images.resizing import Resizer
+    from manet_cli.images.sinks import CollectedPhoto, HeldRows, RowSink
+    from manet_cli.images.transfer import TransferCurves, transfer_curves
+    from manet_cli.images.writing import open_output, read_record, room_beside, write_photo
 
 __all__ = [
+    "DEFAULT_FORMAT",
     "FORMATS",
-    "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "CollectedPhoto",
     "Header",
@@ -32,6 +45,9 @@ __all__ = [
     "check_writable_as",
     "format_by_name",
     "format_for_suffix",
+    "has_picture_suffix",
+    "has_readable_suffix",
+    "listed",
     "open_output",
     "premultiply",
     "read_header",
@@ -44,3 +60,15 @@ __all__ = [
     "unpremultiply",
     "write_photo",
 ]
+
+_IMPORTED_LATER = ("alpha", "photo", "reading", "resizing", "sinks", "transfer", "writing")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in _IMPORTED_LATER:
+            loaded = importlib.import_module(f"{__name__}.{module}")
+            if name in loaded.__all__:
+                value = globals()[name] = getattr(loaded, name)
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,79 +1,254 @@
-"""The file formats that are read and written, and what each of them can hold."""
+"""The list of file formats that are written: one row each, with all facts about it.
+
+To add a format: write its encoder (see `encoding.Encoder`) and add its row to `FORMATS`. Command help, plans,
+memory estimates, disk room, `manet doctor` and the tables in the docs (``python -m tests.format_tables``)
+follow from the row. Importing this module imports no NumPy and no Pillow, because the help reads the list.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from manet_cli.errors import OutputError, UsageError
 
+if TYPE_CHECKING:
+    from manet_cli.images.photo import Header
+
 __all__ = [
+    "DEFAULT_FORMAT",
     "FORMATS",
-    "IMAGE_SUFFIXES",
     "ImageFormat",
     "check_writable_as",
     "format_by_name",
     "format_for_suffix",
+    "has_picture_suffix",
+    "has_readable_suffix",
+    "listed",
+    "load_encoder",
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageFormat:
-    """One file format.
+    """One row: all facts about an output format.
 
-    `name` and `aliases`: what a user may type. `suffixes`: lower case with the dot, the usual one first.
-    `pillow_name`: the name Pillow knows it by. `largest_side` (pixels) and `largest_area` (pixels, None: no
-    limit but the sides'): what can be written and read back. `alpha`, `bits16`, `record`: whether it holds
-    transparency, 16 bits per channel, the record of a run. `default_quality`: 1..100, None if the format is
-    lossless and has no such setting.
+    Attributes:
+        name: what a user types, lower case.
+        title: what the docs call it.
+        suffixes: lower case with the dot, the usual one first.
+        aliases: other names that a user may type, lower case.
+        pillow_name: Pillow reads, and may write, the format under this name.
+        encoder: ``module:callable``, imported when the format is first written. Called with an open file and
+            an `encoding.OutputSpec`, it returns an `encoding.Encoder`.
+        extra: the extra of this package that the encoder needs; None for none.
+        pillow_feature: what Pillow must be built with to read and write it; None where it always is.
+        streamed: the encoder writes rows as they come; else it needs the whole picture, which lies on the
+            disk meanwhile if it is large.
+        encoder_memory: bytes that the encoder takes per byte of the result's pixels, at 8 bits.
+        encoder_memory_limit: bytes that it takes at most; None for no limit.
+        least_share: bytes of a file per byte of its pixels, a low guess.
+        largest_side: of a picture that can be written and read back, pixels.
+        largest_area: likewise, pixels; None for no limit but the side's.
+        bits16: 16 bits per channel stay 16; without, such a picture is refused.
+        grey: one channel stays one; without, it becomes RGB.
+        grey_with_alpha: likewise, where there is transparency too.
+        alpha: transparency is kept; without, such a picture is refused.
+        metadata: the fields of `Metadata` that are kept.
+        record: where the record of a run stands; None if there is no place for it.
+        default_quality: 1 to 100; None if the format is lossless and has no such setting.
     """
 
     name: str
+    title: str
     suffixes: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
     pillow_name: str
+    encoder: str
+    extra: str | None = None
+    pillow_feature: str | None = None
+    streamed: bool
+    encoder_memory: float
+    encoder_memory_limit: int | None = None
+    least_share: float
     largest_side: int
     largest_area: int | None = None
-    aliases: tuple[str, ...] = ()
-    alpha: bool = False
-    bits16: bool = False
-    default_quality: int | None = None
-    record: bool = True
+    bits16: bool
+    grey: bool
+    grey_with_alpha: bool
+    alpha: bool
+    metadata: frozenset[str]
+    record: str | None
+    default_quality: int | None
+
+    def keeps_grey(self, header: Header) -> bool:
+        """Whether such a picture is grey and stays it."""
+        return header.channels == 1 and (self.grey_with_alpha if header.has_alpha else self.grey)
 
 
 _INT32 = 2**31 - 1
+_ALL_METADATA = frozenset(("exif", "icc_profile", "xmp", "iptc", "dpi"))
+_EXIF_ICC_XMP = frozenset(("exif", "icc_profile", "xmp"))
 
-# The sides are those that Pillow both writes and reads back: libjpeg stops at 65500 and libavif's decoder at
-# 32768, below what the formats allow. A BMP file stays below 4 GiB, 3 bytes a pixel and up to 3 of padding a
-# row; libavif's decoder stops at 2^28 pixels.
-FORMATS = (
-    ImageFormat("png", (".png",), "PNG", _INT32, alpha=True, bits16=True),
+# Limits are those of what Pillow both writes and reads back: libjpeg stops at 65500 and libavif's decoder at
+# 32768 pixels a side and 2^28 pixels, below what the formats allow. A BMP file stays below 4 GiB, 3 bytes a
+# pixel and up to 3 of padding a row.
+# `encoder_memory` was measured on 12 megapixels. Above its limit the result lies on the disk, and JPEG makes
+# no copy of it.
+# `least_share`: of 8 photos the least were 0.28 as PNG, 0.07 as JPEG, 0.02 as WebP. A disk without even that
+# much room is refused before any work.
+FORMATS = [
     ImageFormat(
-        "jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG", 65500, aliases=("jpg",), default_quality=95
+        name="png",
+        title="PNG",
+        suffixes=(".png",),
+        pillow_name="PNG",
+        encoder="manet_cli.images.lossless:png_encoder",
+        streamed=True,
+        encoder_memory=0.0,
+        least_share=0.25,
+        largest_side=_INT32,
+        bits16=True,
+        grey=True,
+        grey_with_alpha=True,
+        alpha=True,
+        metadata=_ALL_METADATA,
+        record="text chunk",
+        default_quality=None,
     ),
-    ImageFormat("webp", (".webp",), "WEBP", 16383, alpha=True, default_quality=90),
-    ImageFormat("tiff", (".tif", ".tiff"), "TIFF", _INT32, aliases=("tif",), alpha=True, bits16=True),
-    ImageFormat("bmp", (".bmp",), "BMP", 2**30, 2**30, record=False),
-    ImageFormat("avif", (".avif",), "AVIF", 32768, 2**28, alpha=True, default_quality=85),
+    ImageFormat(
+        name="jpeg",
+        title="JPEG",
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        aliases=("jpg",),
+        pillow_name="JPEG",
+        encoder="manet_cli.images.pillow_encoders:jpeg_encoder",
+        streamed=False,
+        encoder_memory=1.5,
+        encoder_memory_limit=400_000_000,
+        least_share=0.05,
+        largest_side=65500,
+        bits16=False,
+        grey=True,
+        grey_with_alpha=False,
+        alpha=False,
+        metadata=_ALL_METADATA,
+        record="EXIF",
+        default_quality=95,
+    ),
+    ImageFormat(
+        name="webp",
+        title="WebP",
+        suffixes=(".webp",),
+        pillow_name="WEBP",
+        encoder="manet_cli.images.pillow_encoders:webp_encoder",
+        pillow_feature="webp",
+        streamed=False,
+        encoder_memory=5.0,
+        least_share=0.01,
+        largest_side=16383,
+        bits16=False,
+        grey=False,
+        grey_with_alpha=False,
+        alpha=True,
+        metadata=_EXIF_ICC_XMP,
+        record="EXIF",
+        default_quality=90,
+    ),
+    ImageFormat(
+        name="tiff",
+        title="TIFF",
+        suffixes=(".tif", ".tiff"),
+        aliases=("tif",),
+        pillow_name="TIFF",
+        encoder="manet_cli.images.lossless:tiff_encoder",
+        streamed=True,
+        encoder_memory=0.0,
+        least_share=0.25,
+        largest_side=_INT32,
+        bits16=True,
+        grey=True,
+        grey_with_alpha=True,
+        alpha=True,
+        metadata=_ALL_METADATA,
+        record="EXIF",
+        default_quality=None,
+    ),
+    ImageFormat(
+        name="bmp",
+        title="BMP",
+        suffixes=(".bmp",),
+        pillow_name="BMP",
+        encoder="manet_cli.images.pillow_encoders:bmp_encoder",
+        streamed=False,
+        encoder_memory=3.0,
+        least_share=1.0,
+        largest_side=2**30,
+        largest_area=2**30,
+        bits16=False,
+        grey=True,
+        grey_with_alpha=False,
+        alpha=False,
+        metadata=frozenset(("dpi",)),
+        record=None,
+        default_quality=None,
+    ),
+    ImageFormat(
+        name="avif",
+        title="AVIF",
+        suffixes=(".avif",),
+        pillow_name="AVIF",
+        encoder="manet_cli.images.pillow_encoders:avif_encoder",
+        pillow_feature="avif",
+        streamed=False,
+        encoder_memory=15.0,
+        least_share=0.01,
+        largest_side=32768,
+        largest_area=2**28,
+        bits16=False,
+        grey=True,
+        grey_with_alpha=False,
+        alpha=True,
+        metadata=_EXIF_ICC_XMP,
+        record="EXIF",
+        default_quality=85,
+    ),
+]
+"""One row per format that is written."""
+
+DEFAULT_FORMAT = FORMATS[0]
+"""The format of results for which the user names none. It holds every picture."""
+
+_READ_ONLY_SUFFIXES = frozenset((".gif", ".heic", ".heif", ".hif", ".jxl"))
+_OTHER_PICTURE_SUFFIXES = frozenset(
+    (".jp2", ".tga", ".ico", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".exr")  # neither read nor written
 )
 
-_READ_ONLY_SUFFIXES = (".gif", ".heic", ".heif", ".hif", ".jxl")
 
-IMAGE_SUFFIXES = frozenset(
-    (*(suffix for entry in FORMATS for suffix in entry.suffixes), *_READ_ONLY_SUFFIXES)
-)
-"""Suffixes, lower case with the dot, of the files that are taken from a folder."""
+def has_readable_suffix(path: Path) -> bool:
+    """Whether a path has the suffix of a readable picture, in any case; folders are searched for these."""
+    return format_for_suffix(path) is not None or path.suffix.lower() in _READ_ONLY_SUFFIXES
+
+
+def has_picture_suffix(path: Path) -> bool:
+    """Whether a path has the suffix of any picture, in any case; it then means a file, not a folder."""
+    return has_readable_suffix(path) or path.suffix.lower() in _OTHER_PICTURE_SUFFIXES
 
 
 def format_for_suffix(path: Path) -> ImageFormat | None:
-    """Give the format that the suffix of `path` stands for, whatever its case; None for any other suffix."""
+    """Return the format of a path's suffix, in any case; None for any other suffix."""
     suffix = path.suffix.lower()
     return next((entry for entry in FORMATS if suffix in entry.suffixes), None)
 
 
 def format_by_name(name: str) -> ImageFormat:
-    """Give the format a user calls `name` (`png`, `jpeg` or `jpg`, ...; any case).
+    """Return the format that a user calls `name` (`png`, `jpeg` or `jpg`, ...; any case).
 
-    Raises UsageError for an unknown name.
+    Raises:
+        UsageError: there is no such format.
     """
     wanted = name.lower()
     for entry in FORMATS:
@@ -83,23 +258,64 @@ def format_by_name(name: str) -> ImageFormat:
     raise UsageError(f"the format {name!r} is unknown: choose one of {known}")
 
 
-def check_writable_as(format: ImageFormat, width: int, height: int, *, alpha: bool, bits: int) -> None:
-    """Raise OutputError with the limit and what to choose instead if `format` cannot hold such a picture.
+def load_encoder(format: ImageFormat) -> Callable[..., Any]:
+    """Import the encoder of a format.
 
-    `width` and `height`: of the picture to be written, pixels. `bits`: per channel, 8 or 16.
+    Raises:
+        OutputError: it needs an extra that is not installed.
+    """
+    module, _, name = format.encoder.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except ImportError as error:
+        if format.extra is None:
+            raise
+        raise OutputError(
+            f"{format.title} is written by an extra: pip install 'manet-cli[{format.extra}]', "
+            f"or choose {DEFAULT_FORMAT.name}"
+        ) from error
+
+
+def check_writable_as(format: ImageFormat, width: int, height: int, *, alpha: bool, bits: int) -> None:
+    """Check that a format can hold a picture, and that its encoder is installed.
+
+    Args:
+        format: of the file.
+        width: of the picture to be written, pixels.
+        height: likewise.
+        alpha: it has transparency.
+        bits: per channel, 8 or 16.
+
+    Raises:
+        OutputError: it cannot; the message has the limit and what to choose instead.
     """
     shown = format.name.upper()
+    longest = max(entry.largest_side for entry in FORMATS)
+    roomy = _choice(entry for entry in FORMATS if entry.largest_side == longest)
     if max(width, height) > format.largest_side:
         raise OutputError(
             f"{shown} holds at most {format.largest_side} pixels a side, not {width}x{height}: "
-            "choose png or tiff, or a smaller scale or size"
+            f"choose {roomy}, or a smaller scale or size"
         )
     if format.largest_area is not None and width * height > format.largest_area:
         raise OutputError(
             f"{shown} holds at most {format.largest_area} pixels, not {width}x{height}: "
-            "choose png or tiff, or a smaller scale or size"
+            f"choose {roomy}, or a smaller scale or size"
         )
     if bits > 8 and not format.bits16:
-        raise OutputError(f"{shown} holds 8 bits per channel, not {bits}: choose png or tiff")
+        deep = _choice(entry for entry in FORMATS if entry.bits16)
+        raise OutputError(f"{shown} holds 8 bits per channel, not {bits}: choose {deep}")
     if alpha and not format.alpha:
-        raise OutputError(f"{shown} is not written with transparency: choose png, webp, tiff or avif")
+        transparent = _choice(entry for entry in FORMATS if entry.alpha)
+        raise OutputError(f"{shown} is not written with transparency: choose {transparent}")
+    load_encoder(format)
+
+
+def _choice(formats: Iterable[ImageFormat]) -> str:
+    return listed(entry.name for entry in formats)
+
+
+def listed(words: Iterable[str], last: str = "or") -> str:
+    """Return words as a sentence has them: ``a, b or c``."""
+    *first, final = words
+    return f"{', '.join(first)} {last} {final}" if first else final

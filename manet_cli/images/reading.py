@@ -31,7 +31,6 @@ MAX_PIXELS = 200_000_000
 millions. Decoding that many takes up to 2 GB."""
 
 _RAISE_LIMIT = "make it smaller, or raise --max-pixels of manet upscale, kernels or explore"
-_READ_BY_PILLOW = (*(entry.pillow_name for entry in FORMATS), "GIF")
 _KNOWN = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
 _COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK"))
@@ -97,7 +96,7 @@ def open_image(
     """
     with _opened_file(source, name) as file, logged_warnings(name), _pillow_limit(max_pixels):
         kind = headers.kind_of(file)
-        formats = _READ_BY_PILLOW + plugins.register(kind, name)
+        formats = (*(entry.pillow_name for entry in FORMATS), "GIF", *plugins.register(kind, name))
         if kind == "JPEG XL":
             _check_jxl(file, name, MAX_PIXELS if max_pixels is None else max_pixels)
         file.seek(0)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from manet_cli import __version__
 from manet_cli.errors import DeviceError, ManetError, WeightsError
+from manet_cli.images import FORMATS
 from manet_cli.inference import (
     PRECISIONS,
     Engine,
@@ -163,8 +164,9 @@ def _look_at_software(found: Examination) -> None:
             found.extras.setdefault(extra[1], {})[name[0]] = _version(name[0])
     from PIL import features
 
-    formats = {"webp": "webp", "avif": "avif", "jpeg 2000": "jpg_2000", "colour profiles": "littlecms2"}
-    found.formats = {name: bool(features.check(feature)) for name, feature in formats.items()}
+    needed = {fmt.name: fmt.pillow_feature for fmt in FORMATS if fmt.pillow_feature}
+    needed |= {"jpeg 2000": "jpg_2000", "colour profiles": "littlecms2"}
+    found.formats = {name: bool(features.check(feature)) for name, feature in needed.items()}
     found.settings = {
         name: "(set)" if _SECRET.fullmatch(name) else value
         for name, value in sorted(os.environ.items())

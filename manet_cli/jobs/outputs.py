@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manet_cli.atomic import check_folder
 from manet_cli.errors import InputError, ManetError, OutputError, UsageError
-from manet_cli.images import Header, ImageFormat, format_for_suffix
+from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix
 from manet_cli.jobs.names import existing_folder, folded, ignores_case
 from manet_cli.jobs.sources import STDIN, Source
 
@@ -100,7 +100,7 @@ def _why_kept(path: Path) -> str:
     if named is not None and not named.record:
         return (
             f"{path} exists, and {named.name.upper()} has no place for the record of what it was made from: "
-            "give --overwrite to make it again, or --format png"
+            f"give --overwrite to make it again, or --format {DEFAULT_FORMAT.name}"
         )
     return (
         f"{path} exists and was not made from this input, weights and settings: "
@@ -156,10 +156,6 @@ def _same_file(path: Path, other: Path) -> bool:
         return False
 
 
-# Bytes of a file per byte of its pixels, a low guess (of 8 photos the least were 0.28 as PNG, 0.07 as JPEG,
-# 0.02 as WebP): who has not even that much room would wait in vain.
-_LEAST = {"png": 0.25, "tiff": 0.25, "bmp": 1.0, "jpeg": 0.05}
-_LEAST_OTHERWISE = 0.01
 # As long as a run takes less than this, trying costs less than a wrong guess.
 _UNCHECKED = 16 << 20
 
@@ -167,7 +163,7 @@ _UNCHECKED = 16 << 20
 def least_bytes(fmt: ImageFormat, header: Header) -> int:
     """Return the bytes below which the file of such a photo hardly ever stays."""
     plain = header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
-    return int(plain * _LEAST.get(fmt.name, _LEAST_OTHERWISE))
+    return int(plain * fmt.least_share)
 
 
 class Room:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import InputError, UsageError
-from manet_cli.images import IMAGE_SUFFIXES, format_for_suffix, read_record
+from manet_cli.images import format_for_suffix, has_readable_suffix, read_record
 from manet_cli.jobs.blur.source import read_kernel
 from manet_cli.jobs.record import SETTINGS, Record, parse_record
 from manet_cli.weights import file_sha256, find_entry, list_weights, load_manifest, locate_weights
@@ -122,7 +122,7 @@ def _candidates(name: str, output: Path, sought: Path | None) -> Iterator[Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        return sorted(path for path in folder.iterdir() if has_readable_suffix(path))
     except OSError:
         return []
 

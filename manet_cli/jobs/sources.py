@@ -14,7 +14,7 @@ from pathlib import Path
 
 from manet_cli.atomic import is_temporary
 from manet_cli.errors import InputError, ManetError, UsageError
-from manet_cli.images import IMAGE_SUFFIXES, format_for_suffix, read_photo, read_record
+from manet_cli.images import format_for_suffix, has_readable_suffix, read_photo, read_record
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
 
@@ -161,7 +161,7 @@ def _listed(name: str, recursive: bool) -> list[Source]:
     def failed(reason: str) -> list[Source]:
         return [Source(name, Path(name), error=InputError(f"{name}: {reason}"))]
 
-    if Path(file).suffix.lower() in IMAGE_SUFFIXES:
+    if has_readable_suffix(Path(file)):
         return failed(f"there is no such file, and a list of names is a text file, not a picture like {file}")
     try:
         if file != STDIN:
@@ -210,7 +210,7 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
         for name in folders:
             _warn_of_link(Path(parent, name), folder)
         paths = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
-        pictures += (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+        pictures += (path for path in paths if has_readable_suffix(path))
     stems = {path.stem for path in pictures}
     kept = [path for path in pictures if not _is_result(path, stems)]
     if kept or errors:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ from PIL import Image
 
 from manet_cli.errors import OutputError, UsageError
 from manet_cli.images import (
+    DEFAULT_FORMAT,
     FORMATS,
-    IMAGE_SUFFIXES,
     ImageFormat,
     check_writable_as,
     format_by_name,
     format_for_suffix,
+    has_picture_suffix,
+    has_readable_suffix,
+    listed,
 )
+from tests.format_tables import ROOT, TABLES, documented_table
 
 
 @pytest.mark.parametrize(
@@ -46,9 +51,18 @@ def test_other_suffixes_have_no_format(file: str) -> None:
 
 
 def test_the_known_suffixes_are_those_of_the_formats() -> None:
-    assert {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"} <= IMAGE_SUFFIXES
-    read_only = {suffix for suffix in IMAGE_SUFFIXES if format_for_suffix(Path("a" + suffix)) is None}
-    assert read_only == {".gif", ".heic", ".heif", ".hif", ".jxl"}
+    written = [suffix for entry in FORMATS for suffix in entry.suffixes]
+    assert {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif"} <= set(written)
+    read_only = [".gif", ".heic", ".heif", ".hif", ".jxl"]
+    for suffix in (*written, *read_only):
+        assert has_readable_suffix(Path("a" + suffix.upper()))
+        assert has_picture_suffix(Path("a" + suffix))
+    for suffix in read_only:
+        assert format_for_suffix(Path("a" + suffix)) is None
+    assert has_picture_suffix(Path("a.PSD"))
+    for name in ("a.psd", "a.txt", "a", ".png"):
+        assert not has_readable_suffix(Path(name))
+    assert not has_picture_suffix(Path("a.v2"))
 
 
 def test_the_largest_side_is_writable_and_one_more_is_refused(fmt: ImageFormat) -> None:
@@ -100,6 +114,25 @@ def test_the_stated_side_of_avif_is_the_decoders() -> None:
         else:
             with pytest.raises(OSError, match="cannot identify"):
                 Image.open(file)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_docs_hold_the_tables_of_the_list(name: str) -> None:
+    page, table = TABLES[name]
+    assert documented_table(name) == table(), f"{page} is out of date: python -m tests.format_tables"
+
+
+def test_the_options_are_documented_as_the_list_has_them() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    lossy = listed((entry.title for entry in FORMATS if entry.default_quality is not None), "and")
+    formats = f"{listed(entry.name for entry in FORMATS)}; 1 to 100 for {lossy}"
+    assert f"| `--format`, `--quality` | {formats} |\n" in page
+
+
+def test_an_encoder_that_needs_a_missing_extra_is_named_before_any_work() -> None:
+    fmt = replace(DEFAULT_FORMAT, title="Odd", encoder="manet_cli.images.missing:encoder", extra="odd")
+    with pytest.raises(OutputError, match=r"Odd is written by an extra: pip install 'manet-cli\[odd\]'"):
+        check_writable_as(fmt, 8, 8, alpha=False, bits=8)
 
 
 def test_names_and_suffixes_are_unique() -> None:

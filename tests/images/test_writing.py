@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,7 @@ def test_a_photo_comes_back(fmt: ImageFormat, kind: str) -> None:
     assert (header.width, header.height) == (40, 24)
     assert back.pixels.dtype == what.pixels.dtype
     becomes_colour = fmt.name == "webp" or (fmt.name == "avif" and what.alpha is not None)
+    assert fmt.keeps_grey(what.header) == (what.header.channels == 1 and not becomes_colour)
     assert back.pixels.shape[2] == (3 if becomes_colour else what.pixels.shape[2])
     if fmt.default_quality is None:
         np.testing.assert_array_equal(back.pixels, what.pixels)
@@ -142,6 +143,17 @@ def test_big_endian_exif_goes_into_a_tiff() -> None:
     found, expected = facts(back), facts(block)
     del expected["first"][0x0100], expected["first"][0x0101]
     assert found == expected
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Metadata)])
+def test_a_row_says_which_metadata_is_kept(fmt: ImageFormat, field: str) -> None:
+    value = getattr(replace(CAMERA, iptc=b"\x1c\x02\x05\0\x05Title"), field)
+    back = read_photo(written(replace(photo(3), metadata=Metadata(**{field: value})), fmt.name), "a").metadata
+    found = getattr(back, field)
+    if field == "dpi" and found is not None:
+        assert (found == pytest.approx(value, abs=0.02)) == (field in fmt.metadata)
+    else:
+        assert (found is not None) == (field in fmt.metadata)
 
 
 def test_bmp_keeps_the_resolution() -> None:

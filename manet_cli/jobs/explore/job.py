@@ -14,7 +14,15 @@ from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, OutputError, UsageError
 from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.evaluation.studies.compare import Crop
-from manet_cli.images import MAX_PIXELS, CollectedPhoto, Photo, read_photo, to_float, to_integer
+from manet_cli.images import (
+    MAX_PIXELS,
+    CollectedPhoto,
+    Photo,
+    format_by_name,
+    read_photo,
+    to_float,
+    to_integer,
+)
 from manet_cli.images.arrays import array_of
 from manet_cli.images.colour_map import colour_map, oklab_to_srgb
 from manet_cli.inference import Engine, memory_reported
@@ -33,7 +41,7 @@ __all__ = ["ExploreJob", "plan_explore"]
 MOST_PIXELS = 8_000_000
 """Pixels of the result that a page holds: above, its pictures outgrow what all browsers take."""
 
-_LONGEST_SIDE = 16383  # of a WebP picture
+_LONGEST_SIDE = format_by_name("webp").largest_side  # the page's pictures are WebP
 _COLOURS = 17  # between which the page interpolates
 _SUFFIXES = (".html", ".htm")
 

@@ -10,16 +10,13 @@ __all__ = ["needed_memory"]
 _PROGRAM = 300_000_000  # Python, PyTorch and the weights
 _CODE = 15 * 4  # bytes of a pixel's kernel code
 _FLOATS = 3 * 4  # bytes of a pixel's colours as the networks take them
-# What writing takes, in bytes of the whole result (measured on 12 megapixels); PNG and TIFF take a few rows.
-_WRITING = {"jpeg": 1.5, "webp": 5.0, "avif": 15.0, "bmp": 3.0}
-_LARGEST_JPEG = 400_000_000  # beyond it the result lies on the disk, and JPEG takes no copy of its own
 
 
 def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageFormat) -> int:
     """Return about how many bytes a run will take at most.
 
-    It holds the input whole and of all else a row of tiles; but JPEG, WebP, AVIF and BMP are encoded from the
-    whole result.
+    It holds the input whole and of all else a row of tiles; but a format that is not streamed is encoded from
+    the whole result.
 
     Args:
         engine: runs it.
@@ -41,7 +38,7 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
         + min(tile or header.height, header.height) * header.width * scale**2 * channels * header.bits // 8
         + engine.working_memory(header.height, header.width, layers)
     )
-    writing = int(result.width * result.height * channels * _WRITING.get(fmt.name, 0.0))
-    if fmt.name == "jpeg":
-        writing = min(writing, _LARGEST_JPEG)
+    writing = int(result.width * result.height * channels * fmt.encoder_memory)
+    if fmt.encoder_memory_limit is not None:
+        writing = min(writing, fmt.encoder_memory_limit)
     return _PROGRAM + max(reading, photo + tiles + writing)

@@ -9,12 +9,16 @@ from pathlib import Path
 
 from manet_cli.errors import InputError, ManetError, OutputError, UsageError
 from manet_cli.images import (
-    IMAGE_SUFFIXES,
+    DEFAULT_FORMAT,
+    FORMATS,
     Header,
     ImageFormat,
     check_writable_as,
     format_by_name,
     format_for_suffix,
+    has_picture_suffix,
+    has_readable_suffix,
+    listed,
     read_header,
     read_record,
     room_beside,
@@ -35,11 +39,6 @@ __all__ = [
     "check_still_free",
     "plan_destination",
 ]
-
-# Suffixes of pictures that are not written: more likely meant as a file than as a folder.
-_UNWRITABLE = frozenset(
-    (".gif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".ico", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".exr")
-)
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     """
     if output == "":
         raise UsageError("-o is empty: give a file or a folder")
-    format = format_by_name(format_name) if format_name is not None else format_by_name("png")
+    format = format_by_name(format_name) if format_name is not None else DEFAULT_FORMAT
     several = len(inputs) > 1 or any(map(names_several, inputs))
     if output == STDIN or (output is None and inputs == [STDIN]):
         if several:
@@ -106,20 +105,15 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     if output is None:
         return Destination(None, None, False, format)
     path = Path(output)
-    if several or path.is_dir() or output.endswith(("/", os.sep)) or not _looks_like_picture(path):
+    if several or path.is_dir() or output.endswith(("/", os.sep)) or not has_picture_suffix(path):
         return Destination(path, None, False, format)
     named = format_for_suffix(path)
     if named is None:
-        raise UsageError(
-            f"-o {output}: {path.suffix} is not written; use .png, .jpg, .webp, .tif, .bmp or .avif"
-        )
+        usual = listed(entry.suffixes[0] for entry in FORMATS)
+        raise UsageError(f"-o {output}: {path.suffix} is not written; use {usual}")
     if format_name and named != format:
         raise UsageError(f"-o {output} and --format {format_name} name different formats; give one of them.")
     return Destination(None, path, False, named)
-
-
-def _looks_like_picture(path: Path) -> bool:
-    return format_for_suffix(path) is not None or path.suffix.lower() in _UNWRITABLE
 
 
 def check_kernels_path(path: str) -> None:
@@ -128,7 +122,7 @@ def check_kernels_path(path: str) -> None:
     Raises:
         UsageError: it is neither.
     """
-    if path in ("", STDIN) or (_looks_like_picture(Path(path)) and not Path(path).is_dir()):
+    if path in ("", STDIN) or (has_picture_suffix(Path(path)) and not Path(path).is_dir()):
         raise UsageError(f"--save-kernels {path}: expected a folder or a .npy file")
 
 
@@ -274,7 +268,7 @@ class Planner:
 def _is_result(path: Path, stems: set[str]) -> bool:
     """Whether this tool made a picture from another with one of these stems: by its name and record."""
     return (
-        path.suffix.lower() in IMAGE_SUFFIXES
+        has_readable_suffix(path)
         and result_stem(path) in stems
         and parse_record(read_record(path)) is not None
     )

@@ -1,0 +1,154 @@
+"""The encoders of JPEG, WebP, BMP and AVIF: Pillow's, which take the whole picture at once.
+
+- WebP has no grey, AVIF as Pillow writes it no grey with alpha: such a photo becomes RGB, and a profile for
+  grey, which would no longer fit, is left out.
+- WebP and AVIF have no field for IPTC, nor for DPI; the resolution tags of the EXIF stay.
+- JPEG: segments hold 64 KiB; EXIF, XMP or IPTC above that is left out, and logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO, cast
+
+import numpy.typing as npt
+
+from manet_cli.images import exif, iptc
+from manet_cli.images.encoding import OutputSpec
+from manet_cli.images.sinks import CollectedImage
+
+__all__ = ["avif_encoder", "bmp_encoder", "jpeg_encoder", "webp_encoder"]
+
+logger = logging.getLogger(__name__)
+
+_JPEG_SEGMENT = 65533
+_JPEG_XMP_PREFIX = 29
+_EXIF_PREFIX = b"Exif\0\0"
+# The bytes that libaom gives depend on the number of threads, which is the machine's unless it is fixed.
+_AVIF_THREADS = 8
+
+
+class _WholePicture:
+    """Collects the rows of a picture, then writes the file.
+
+    Args:
+        file: an open, empty file.
+        spec: what it is to hold.
+        options: returns Pillow's options.
+        takes_rgbx: the encoder reads RGB with an unused byte; else the picture is copied without it.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        spec: OutputSpec,
+        options: Callable[[OutputSpec], dict[str, Any]],
+        *,
+        takes_rgbx: bool = False,
+    ) -> None:
+        self._file = file
+        self._spec = spec
+        self._options = options
+        self._takes_rgbx = takes_rgbx
+        self._rows = CollectedImage(spec.header, spec.folder)
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        self._rows.write(pixels, alpha)
+
+    def finish(self) -> None:
+        """Write the whole file."""
+        image = self._rows.image()
+        if image.mode == "RGBX" and not self._takes_rgbx:
+            image = image.convert("RGB")
+        file = cast(BinaryIO, _PlainFile(self._file))
+        image.save(file, self._spec.format.pillow_name, **self._options(self._spec))
+
+
+class _PlainFile:
+    """A file of which Pillow sees no descriptor, so that a full disk is an error with its reason."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+        self.flush = file.flush
+
+
+def jpeg_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
+    """Start a JPEG file."""
+    return _WholePicture(file, spec, _jpeg_options, takes_rgbx=True)
+
+
+def webp_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
+    """Start a WebP file."""
+    return _WholePicture(file, spec, _webp_options, takes_rgbx=True)
+
+
+def bmp_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
+    """Start a BMP file."""
+    return _WholePicture(file, spec, _common_options)
+
+
+def avif_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
+    """Start an AVIF file."""
+    return _WholePicture(file, spec, _avif_options)
+
+
+def _common_options(spec: OutputSpec) -> dict[str, Any]:
+    """Return quality, resolution and profile, as far as there are such."""
+    options: dict[str, Any] = {}
+    if spec.quality is not None:
+        options["quality"] = spec.quality
+    if spec.metadata.dpi is not None:
+        options["dpi"] = spec.metadata.dpi
+    profile = spec.metadata.icc_profile
+    if profile is not None and (spec.format.keeps_grey(spec.header) or profile[16:20] != b"GRAY"):
+        options["icc_profile"] = profile
+    return options
+
+
+def _block(spec: OutputSpec) -> bytes | None:
+    """Return the EXIF with the record of the run in it."""
+    block = spec.metadata.exif
+    return block if spec.record is None else exif.with_history(block, spec.record)
+
+
+def _jpeg_options(spec: OutputSpec) -> dict[str, Any]:
+    metadata, block = spec.metadata, _block(spec)
+    options = {**_common_options(spec), "subsampling": "4:4:4"}
+    if block is not None:
+        if not _fits("EXIF", block, len(_EXIF_PREFIX) + len(block)):
+            block = b"" if spec.record is None else exif.with_history(None, spec.record)
+        options["exif"] = _EXIF_PREFIX + block if block else b""
+    if metadata.xmp is not None and _fits("XMP", metadata.xmp, _JPEG_XMP_PREFIX + len(metadata.xmp)):
+        options["xmp"] = metadata.xmp
+    if metadata.iptc is not None:
+        segment = iptc.APP13_PREFIX + iptc.to_resources(metadata.iptc)
+        if _fits("IPTC", metadata.iptc, len(segment)):
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
+    return options
+
+
+def _fits(kind: str, content: bytes, size: int) -> bool:
+    """Whether a JPEG segment of `size` bytes, in which the content stands, is not too large; log if it is."""
+    if size > _JPEG_SEGMENT:
+        logger.warning("the %s has %d bytes, more than JPEG holds, and is not written", kind, len(content))
+    return size <= _JPEG_SEGMENT
+
+
+def _webp_options(spec: OutputSpec) -> dict[str, Any]:
+    return {**_common_options(spec), "exif": _block(spec) or b"", "xmp": spec.metadata.xmp or b""}
+
+
+def _avif_options(spec: OutputSpec) -> dict[str, Any]:
+    block = _block(spec)
+    if block is not None:  # AVIF turns by a box of its own; Pillow would rewrite an EXIF that has the tag
+        block = exif.without_orientation(block)
+    return {
+        **_common_options(spec),
+        "exif": block or b"",
+        "xmp": spec.metadata.xmp or b"",
+        "subsampling": "4:0:0" if spec.format.keeps_grey(spec.header) else "4:4:4",
+        "max_threads": _AVIF_THREADS,
+    }
