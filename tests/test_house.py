@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "manet_cli"
 ROWS = [
     {"__init__", "errors"},
-    {"atomic", "stopping"},
+    {"atomic", "file_identity", "stopping"},
     {"images", "degradations", "models"},
     {"weights", "inference"},
     {"evaluation"},

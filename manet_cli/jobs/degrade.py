@@ -23,6 +23,7 @@ from manet_cli.degradations.step import DegradationStep
 from manet_cli.errors import InputError, ManetError, OutputError, UsageError
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_protocol
+from manet_cli.file_identity import FileLedger, ledger_of
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.sources import Source, read_input
@@ -135,8 +136,8 @@ class Degrader:
         self._folder = folder
         self._overwrite = overwrite
         self._sources = sources
-        self._inputs = {_key(source.path) for source in sources if source.path is not None}
-        self._claimed: dict[str, str] = {}
+        self._inputs = ledger_of(source.path for source in sources if source.path is not None)
+        self._claimed = FileLedger[str](links=False)
 
     def remove_leftovers(self) -> None:
         """Remove what dead processes left in the folders of the results."""
@@ -225,7 +226,8 @@ class Degrader:
 
     def _claim(self, path: Path, source: Source) -> None:
         """Refuse a path that is another input's output already."""
-        other = self._claimed.setdefault(_key(path), source.name)
+        self._claimed.add(path, source.name)
+        other = self._claimed.find(path)
         if other != source.name:
             raise OutputError(
                 f"{path} is made from {other} already: rename one of the pictures, or use two folders"
@@ -257,7 +259,7 @@ class Degrader:
                 return True
         except OSError:
             pass
-        if _key(path) in self._inputs:
+        if self._inputs.find(path) is not None:
             raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
         if not self._overwrite:
             raise OutputError(
@@ -310,7 +312,3 @@ def _kernel_arrays(blocks: BlockKernels, degradation: Degradation) -> dict[str, 
 def _is_grey(metadata: Metadata) -> bool:
     """Whether the colour profile is one for grey, which does not fit the RGB that is written."""
     return (metadata.icc_profile or b"")[16:20] == b"GRAY"
-
-
-def _key(path: Path) -> str:
-    return os.path.normcase(os.path.realpath(path))

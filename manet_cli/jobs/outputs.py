@@ -8,16 +8,11 @@ from pathlib import Path
 
 from manet_cli.atomic import check_folder
 from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.file_identity import FileLedger, existing_folder, ledger_of, same_file
 from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix
-from manet_cli.jobs.names import existing_folder, folded, ignores_case
 from manet_cli.jobs.sources import STDIN, Source
 
-__all__ = ["Claims", "Room", "check_outputs", "least_bytes", "path_beside", "path_key"]
-
-
-def path_key(path: Path) -> str:
-    """Give what two paths of the same file have in common."""
-    return os.path.normcase(os.path.realpath(path))
+__all__ = ["Claims", "Room", "check_outputs", "least_bytes", "path_beside"]
 
 
 class Claims:
@@ -30,18 +25,13 @@ class Claims:
 
     def __init__(self, sources: list[Source], *, overwrite: bool) -> None:
         self._overwrite = overwrite
-        paths = [source.path for source in sources if source.path is not None]
-        self._inputs = {path_key(path) for path in paths}
-        self._input_files = {identity for path in paths if (identity := _identity(path))}
-        self._claimed: dict[str, Source] = {}
-        self._folded: dict[str, tuple[Path, Source]] = {}
+        self._inputs = ledger_of(source.path for source in sources if source.path is not None)
+        self._claimed = FileLedger[Source](links=False)
         self._folders: dict[Path, ManetError | None] = {}
 
     def keep(self, path: Path, source: Source) -> None:
         """Claim a file that is there already and stays; whoever claimed it first has it."""
-        key = path_key(path)
-        self._claimed.setdefault(key, source)
-        self._folded.setdefault(folded(key), (path, source))
+        self._claimed.add(path, source)
 
     def claim(self, path: Path, source: Source) -> None:
         """Claim a file that is to be written.
@@ -50,18 +40,16 @@ class Claims:
             OutputError: it is an input's or another output's, exists and may not be replaced, or its folder
                 cannot be written to.
         """
-        key = path_key(path)
-        if key in self._inputs or _identity(path) in self._input_files:
+        if self._inputs.find(path) is not None:
             raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
-        if key in self._claimed:
-            other = self._claimed[key].name
-            raise OutputError(f"{path} is planned for {other} too: choose another -o, --format or name")
-        alike, other_source = self._folded.get(folded(key), (None, None))
-        if alike is not None and other_source is not None and ignores_case(path.parent):
+        owner, alike = self._claimed.find(path), self._claimed.alike(path)
+        if alike is not None and alike[0] != path:
             raise OutputError(
-                f"{path} and {alike} (for {other_source.name}) are one file on a disk that ignores case: "
+                f"{path} and {alike[0]} (for {alike[1].name}) are one file on a disk that ignores case: "
                 "choose another -o or name"
             )
+        if owner is not None:
+            raise OutputError(f"{path} is planned for {owner.name} too: choose another -o, --format or name")
         if path.is_dir():
             raise OutputError(f"{path} is a folder: choose another -o")
         if os.path.lexists(path) and not self._overwrite:
@@ -84,15 +72,6 @@ def _folder_error(folder: Path) -> ManetError | None:
     except OutputError as error:
         return error
     return None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Give what tells a file from all others, whatever its names; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
 def _why_kept(path: Path) -> str:
@@ -132,28 +111,22 @@ def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overw
         OutputError: an output exists, or is the input.
         UsageError: two are one.
     """
-    claimed: dict[str, str] = {}
+    claimed = FileLedger[str](links=False)
     for option, path in outputs.items():
         if path is None:
             continue
-        if source is not None and (path_key(path) == path_key(source) or _same_file(path, source)):
+        if source is not None and same_file(path, source):
             raise OutputError(
                 f"{path} is the input, and inputs are never overwritten: choose another {option}"
             )
-        other = claimed.setdefault(path_key(path), option)
-        if other != option:
+        other = claimed.find(path)
+        claimed.add(path, option)
+        if other is not None:
             raise UsageError(f"{other} and {option} both name {path}: choose two names")
         if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
             raise OutputError(f"{path} is a folder: choose another {option}")
         if os.path.lexists(path) and not overwrite:
             raise OutputError(f"{path} exists: give --overwrite or choose another {option}")
-
-
-def _same_file(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
 
 
 # As long as a run takes less than this, trying costs less than a wrong guess.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from manet_cli.errors import InputError
+from manet_cli.file_identity import ledger_of
 from manet_cli.jobs.sources import expand_sources
 from manet_cli.training import Outcome, Photos, Recipe, RunFolder, Start, StepReport, load_recipe, train
 
@@ -130,8 +131,8 @@ def _photos(folder: Path, besides: Photos | None = None) -> Photos:
     paths = [source.path for source in sources if source.path is not None and source.error is None]
     if not paths:
         raise InputError(f"{folder} holds no pictures: give a folder of photos")
-    held_back = {path.resolve() for path in besides.paths} if besides else set()
-    kept = [path for path in paths if path.resolve() not in held_back]
+    held_back = ledger_of(besides.paths if besides else ())
+    kept = [path for path in paths if held_back.find(path) is None]
     if not kept:
         raise InputError(f"{folder} holds no pictures but those of --val: give --val other photos")
     return Photos(kept, folder)

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from manet_cli import console
+from manet_cli import console, file_identity
 from manet_cli.console import BatchProgress
 from manet_cli.errors import ManetError
-from manet_cli.jobs import names
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import Claims
 from manet_cli.jobs.sources import Source
@@ -109,9 +108,9 @@ def test_names_that_differ_in_case_only(three: Path, monkeypatch: pytest.MonkeyP
                 found.append("ignores case" in str(error))
         return found
 
-    monkeypatch.setattr("manet_cli.jobs.outputs.ignores_case", lambda folder: True)
+    monkeypatch.setattr("manet_cli.file_identity.ignores_case", lambda folder: True)
     assert failures() == [False, True, False, True]
-    monkeypatch.setattr("manet_cli.jobs.outputs.ignores_case", lambda folder: False)
+    monkeypatch.setattr("manet_cli.file_identity.ignores_case", lambda folder: False)
     assert failures() == [False] * 4
 
 
@@ -120,8 +119,8 @@ def test_whether_a_disk_ignores_case(three: Path) -> None:
     truth = Path("cASEpROBE").exists()
     Path("CaseProbe").unlink()
     before = sorted(os.listdir())
-    assert names.ignores_case(three) is truth
-    assert names.ignores_case(three / "not" / "yet") is truth
+    assert file_identity.ignores_case(three) is truth
+    assert file_identity.ignores_case(three / "not" / "yet") is truth
     assert sorted(os.listdir()) == before
 
 

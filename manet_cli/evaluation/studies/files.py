@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import OutputError
 from manet_cli.evaluation.studies.style import render
+from manet_cli.file_identity import ledger_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,11 +59,11 @@ class StudyFiles:
         files = cls(folder / f"{stem}.png", folder / f"{stem}.json")
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"-o {folder} is a file: choose a folder")
-        read = {os.path.realpath(name) for name in inputs}
+        read = ledger_of(map(Path, inputs))
         for path in (files.figure, files.numbers):
             if path.is_dir():
                 raise OutputError(f"{path} is a folder: choose another -o")
-            if os.path.realpath(path) in read:
+            if read.find(path) is not None:
                 raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
             if os.path.lexists(path) and not overwrite:
                 raise OutputError(f"{path} exists: give --overwrite or choose another -o")

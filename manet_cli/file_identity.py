@@ -1,0 +1,118 @@
+"""One identity of a file: whether two paths, which need not exist, are one file.
+
+Links of both kinds count, and so does a disk that ignores case. Inode numbers alone do not tell: such disks
+(exFAT by FUSE, network shares) may give two of them to one file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+__all__ = ["FileLedger", "existing_folder", "folded", "ignores_case", "ledger_of", "same_file"]
+
+Owner = TypeVar("Owner")
+
+
+class FileLedger(Generic[Owner]):
+    """Files, each with an owner, found again by whatever path.
+
+    Args:
+        links: whether hard links to one file are one file here.
+    """
+
+    def __init__(self, *, links: bool = True) -> None:
+        self._links = links
+        self._by_path: dict[str, Owner] = {}
+        self._by_folded: dict[str, tuple[Path, Owner]] = {}
+        self._by_inode: dict[tuple[int, int], Owner] = {}
+
+    def add(self, path: Path, owner: Owner) -> None:
+        """Enter a file; whoever entered it first stays its owner."""
+        key = _real(path)
+        self._by_path.setdefault(key, owner)
+        self._by_folded.setdefault(folded(key), (path, owner))
+        inode = _inode(path) if self._links else None
+        if inode is not None:
+            self._by_inode.setdefault(inode, owner)
+
+    def find(self, path: Path) -> Owner | None:
+        """Return the owner of a file; None for a file that is not entered."""
+        key = _real(path)
+        if key in self._by_path:
+            return self._by_path[key]
+        inode = _inode(path) if self._links else None
+        if inode is not None and inode in self._by_inode:
+            return self._by_inode[inode]
+        alike = self.alike(path)
+        return None if alike is None else alike[1]
+
+    def alike(self, path: Path) -> tuple[Path, Owner] | None:
+        """Return the file, and its owner, that only case tells from this one, if the disk ignores case."""
+        found = self._by_folded.get(folded(_real(path)))
+        return found if found is not None and ignores_case(path.parent) else None
+
+
+def ledger_of(paths: Iterable[Path]) -> FileLedger[Path]:
+    """Return a ledger in which each file owns itself."""
+    ledger = FileLedger[Path]()
+    for path in paths:
+        ledger.add(path, path)
+    return ledger
+
+
+def same_file(path: Path, other: Path) -> bool:
+    """Whether two paths are one file."""
+    return ledger_of([other]).find(path) is not None
+
+
+def folded(path: str) -> str:
+    """Normalise a path for a file system that ignores case and Unicode's spellings."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def existing_folder(path: Path) -> Path:
+    """Return the nearest of ``path`` and the folders above it that exists; it may turn out to be a file."""
+    return next((parent for parent in (path, *path.parents) if parent.exists()), Path())
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether names that differ only in case are one file in ``folder``, which need not exist yet.
+
+    Nothing is written: names that are there are looked up with their case swapped. Where there is none with
+    letters on the same device, it is as the operating system has it usually.
+    """
+    there = Path(os.path.realpath(existing_folder(folder)))
+    device = there.stat().st_dev
+    try:
+        names = os.listdir(there)
+    except OSError:
+        names = []
+    for path in (*(there / name for name in names[:100]), there, *there.parents):
+        swapped = path.with_name(path.name.swapcase()) if path.name else path
+        try:
+            # A mount point's own name belongs to the file system above it.
+            if swapped.name == path.name or path.parent.stat().st_dev != device:
+                continue
+            # Two entries of the folder are two files, on whatever disk.
+            return os.path.lexists(swapped) and swapped.name not in os.listdir(path.parent)
+        except OSError:
+            continue
+    return sys.platform in ("darwin", "win32")
+
+
+def _real(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others on most disks; None if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a name may be too long to ask for
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None

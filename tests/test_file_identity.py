@@ -1,0 +1,74 @@
+"""Whether two paths are one file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from manet_cli import file_identity
+from manet_cli.file_identity import FileLedger, ignores_case, ledger_of, same_file
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "photo.png").write_bytes(b"photo")
+    (tmp_path / "other.png").write_bytes(b"photo")
+    return tmp_path
+
+
+def test_all_paths_of_a_file_are_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = folder / "photo.png"
+    (folder / "below" / "link.png").symlink_to(photo)
+    os.link(photo, folder / "hard.png")
+    (folder / "way").symlink_to(folder)
+    monkeypatch.chdir(folder / "below")
+    for path in ("../photo.png", "link.png", "../hard.png", "../way/photo.png", "../way/below/../photo.png"):
+        assert same_file(Path(path), photo), path
+        assert same_file(photo, Path(path)), path
+    for path in ("../other.png", "photo.png", "../PHOTO.png", "../none.png"):
+        assert not same_file(Path(path), photo), path
+
+
+def test_files_that_are_not_there_are_told_by_their_paths(folder: Path) -> None:
+    (folder / "way").symlink_to(folder)
+    assert same_file(folder / "new.png", folder / "way" / "below" / ".." / "new.png")
+    assert not same_file(folder / "new.png", folder / "below" / "new.png")
+    assert same_file(folder / ("x" * 300), folder / ("x" * 300))
+
+
+def test_a_disk_that_ignores_case_has_one_file_for_two_names(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it gives the two names two inode numbers, as a disk by FUSE does."""
+    monkeypatch.setattr(file_identity, "ignores_case", lambda there: there.name != "below")
+    assert same_file(folder / "Photo.PNG", folder / "photo.png")
+    assert same_file(folder / "a\u0308.png", folder / "\u00c4.png")
+    assert not same_file(folder / "below" / "Photo.PNG", folder / "below" / "photo.png")
+
+
+def test_case_is_ignored_where_a_name_is_found_that_is_not_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not ignores_case(folder)
+    real = os.path.lexists
+    # As on exFAT by FUSE: every spelling is found, with an inode number of its own.
+    monkeypatch.setattr(os.path, "lexists", lambda path: real(path) or real(str(path).swapcase()) or True)
+    assert ignores_case(folder / "below")
+    assert ignores_case(folder / "not" / "yet")
+    (folder / "PHOTO.PNG").write_bytes(b"another")
+    (folder / "OTHER.PNG").write_bytes(b"another")
+    (folder / "BELOW").mkdir()
+    assert not ignores_case(folder)
+
+
+def test_the_first_owner_stays(folder: Path) -> None:
+    ledger = FileLedger[str](links=False)
+    ledger.add(folder / "photo.png", "first")
+    ledger.add(folder / "photo.png", "second")
+    os.link(folder / "photo.png", folder / "hard.png")
+    assert ledger.find(folder / "photo.png") == "first"
+    assert ledger.find(folder / "hard.png") is None
+    assert ledger_of([folder / "photo.png"]).find(folder / "hard.png") == folder / "photo.png"
