@@ -162,7 +162,6 @@ def test_no_error_hides_a_signal(path: Path) -> None:
 
 _NOT_YET = {
     "degradations",
-    "evaluation",
     "images",
     "jobs",
     "training",

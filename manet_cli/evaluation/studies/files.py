@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
-from manet_cli.errors import OutputError
+from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.studies.style import render
 
 if TYPE_CHECKING:
@@ -57,15 +57,21 @@ class StudyFiles:
         """
         files = cls(folder / f"{stem}.png", folder / f"{stem}.json")
         if folder.exists() and not folder.is_dir():
-            raise OutputError(f"-o {folder} is a file: choose a folder")
+            raise OutputError(Parameter("output", folder), " is a file: choose a folder")
         read = {os.path.realpath(name) for name in inputs}
         for path in (files.figure, files.numbers):
             if path.is_dir():
-                raise OutputError(f"{path} is a folder: choose another -o")
+                raise OutputError(f"{path} is a folder: choose another ", Parameter("output"))
             if os.path.realpath(path) in read:
-                raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+                raise OutputError(
+                    f"{path} is an input, and inputs are never overwritten: choose another ",
+                    Parameter("output"),
+                )
             if os.path.lexists(path) and not overwrite:
-                raise OutputError(f"{path} exists: give --overwrite or choose another -o")
+                raise OutputError(
+                    f"{path} exists: give ",
+                    *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
+                )
         return files
 
     def write(self, study: Study) -> None:
