@@ -164,7 +164,6 @@ _NOT_YET = {
     "degradations",
     "images",
     "jobs",
-    "training",
 }
 """Rooms whose messages still name options."""
 
