@@ -17,24 +17,48 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from manet_cli.errors import ManetError
+from manet_cli.errors import ManetError, Message, Parameter
 from manet_cli.jobs.durations import duration
 
 if TYPE_CHECKING:
     from manet_cli.training import StepReport
 
-__all__ = ["BatchProgress", "Reporter", "print_error", "print_lines", "print_table"]
+__all__ = ["BatchProgress", "Reporter", "print_error", "print_lines", "print_table", "to_text"]
+
+_OPTIONS = {"output": "-o", "recursive": "-r", "scale": "-s", "validation": "--val"}
+"""Options whose name is not that of their parameter, or that are known by their short name."""
 
 
 def _stderr() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def to_text(message: ManetError | Message | str) -> str:
+    """Return a message as the command line shows it: parameters by their options."""
+    return message if isinstance(message, str) else message.spelled(_option)
+
+
+def _json_text(value: object) -> str:
+    """Return a message in a result as text."""
+    if isinstance(value, ManetError | Message):
+        return to_text(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _option(parameter: Parameter) -> str:
+    """Return what a user types for a parameter."""
+    option = _OPTIONS.get(parameter.name, "--" + parameter.name.replace("_", "-"))
+    value = parameter.value
+    if value is None or value is True:
+        return option
+    return f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}"
+
+
 def print_error(error: ManetError | str) -> None:
     """Print one sentence on stderr."""
     console = _stderr()
     console.print("[bold red]manet:[/] ", end="")
-    console.print(str(error), markup=False)
+    console.print(to_text(error), markup=False)
 
 
 def print_lines(lines: list[str]) -> None:
@@ -53,6 +77,17 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     # Off a terminal a row is a line, however long.
     width = None if sys.stdout.isatty() else 10_000
     Console(width=width, highlight=False, markup=False).print(table)
+
+
+def _spell_log(record: logging.LogRecord) -> bool:
+    """Show what is logged as `to_text` gives it."""
+    if isinstance(record.msg, Message):
+        record.msg = to_text(record.msg)
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            to_text(value) if isinstance(value, ManetError | Message) else value for value in record.args
+        )
+    return True
 
 
 _LINE_SECONDS = 60.0
@@ -146,18 +181,19 @@ class Reporter:
         self._bars: Progress | None = None
         level = logging.ERROR if quiet else logging.WARNING
         handler = RichHandler(console=self._console, show_time=False, show_path=False, show_level=False)
+        handler.addFilter(_spell_log)
         logging.basicConfig(level=level, handlers=[handler], format="%(message)s", force=True)
 
-    def message(self, text: str) -> None:
+    def message(self, text: Message | str) -> None:
         """Tell something on stderr, unless quiet."""
         if not self._quiet:
-            self._console.print(text, markup=False)
+            self._console.print(to_text(text), markup=False)
 
     def result(self, fields: Mapping[str, object], line: str | None) -> None:
         """Report one input: ``fields`` as JSON, or ``line`` (the written path) if there is one."""
         with self._bar_away():
             if self._as_json:
-                print_lines([json.dumps(dict(fields))])
+                print_lines([json.dumps(dict(fields), default=_json_text)])
             elif line is not None:
                 print_lines([line])
 

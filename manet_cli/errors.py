@@ -10,32 +10,102 @@
     ├── WeightsError          3   weights missing, damaged, of another shape or scale
     └── DeviceError           4   the device asked for does not exist or cannot run the model
 
-A message is one or two sentences: what was given, what was expected, what to do.
+A message is one or two sentences: what was given, what was expected, what to do. It is made of parts: text,
+and a `Parameter` where it names one. A Python user reads ``precision='fp32'``; the command line shows its
+option instead:
+
+    raise UsageError(Parameter("precision", name), ": expected auto, fp32, bf16 or fp16")
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = [
     "DeviceError",
     "InputError",
     "ManetError",
+    "Message",
     "NotStartedError",
     "OutOfMemoryError",
     "OutputError",
+    "Parameter",
     "TrainingError",
     "UsageError",
     "WeightsError",
 ]
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a message names.
+
+    Attributes:
+        name: as in Python.
+        value: that was given or is to be given; None to name the parameter alone.
+    """
+
+    name: str
+    value: object = None
+
+    def __str__(self) -> str:
+        """Return the parameter as a Python user writes it."""
+        value = str(self.value) if isinstance(self.value, Path) else self.value
+        return self.name if value is None else f"{self.name}={value!r}"
+
+
+Spelling = Callable[[Parameter], str]
+"""Returns the words for a parameter where a message is shown."""
+
+
+class Message:
+    """Text that may name parameters.
+
+    Args:
+        parts: text and `Parameter` objects, in their order.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __str__(self) -> str:
+        """Return the text for a Python user."""
+        return self.spelled(str)
+
+    def spelled(self, spelling: Spelling) -> str:
+        """Return the text with the words of ``spelling`` for each parameter."""
+        return "".join(spelling(part) if isinstance(part, Parameter) else str(part) for part in self.parts)
+
+    @staticmethod
+    def listed(parameters: Iterable[Parameter], between: str) -> tuple[object, ...]:
+        """Return the parts for several parameters, with text between them."""
+        parts: list[object] = []
+        for parameter in parameters:
+            parts += [between, parameter] if parts else [parameter]
+        return tuple(parts)
+
+
 class ManetError(Exception):
-    """Base of all errors that are reported as a sentence instead of a traceback."""
+    """Base of all errors that are reported as a sentence instead of a traceback.
+
+    Args:
+        parts: of the message, as in `Message`.
+    """
 
     exit_code = 1
 
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*parts)
+
     def __str__(self) -> str:
-        """Return the message with a full stop."""
-        return super().__str__().rstrip(".") + "."
+        """Return the message for a Python user, with a full stop."""
+        return self.spelled(str)
+
+    def spelled(self, spelling: Spelling) -> str:
+        """Return the message with the words of ``spelling`` for each parameter, and a full stop."""
+        return Message(*self.args).spelled(spelling).rstrip(".") + "."
 
 
 class InputError(ManetError):

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,39 @@ def test_no_error_hides_a_signal(path: Path) -> None:
         if caught & {"Exception", "ManetError"} and not raises:
             first = ast.unparse(handler.body[0])
             assert first == "end_if_stopped()", f"line {handler.lineno} may hide a signal"
+
+
+_NOT_YET = {
+    "degradations",
+    "images",
+    "jobs",
+}
+"""Rooms whose messages still name options."""
+
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
+_COMMAND = re.compile(r"'(?:manet|pip) [^']*'")
+
+
+def texts_of(path: Path) -> Iterator[tuple[int, str]]:
+    """The strings of a module, each with its line; docstrings are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    left_out = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    left_out |= {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+            yield node.lineno, "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_message_names_an_option(path: Path) -> None:
+    """A message names parameters; the command line puts its options there. Whole commands are allowed."""
+    room = room_of(path)
+    if ROW_OF[room] >= ROW_OF["console"] or room in _NOT_YET:
+        return
+    for line, text in texts_of(path):
+        assert not _OPTION.search(_COMMAND.sub("", text)), f"line {line}: {text}"

@@ -60,7 +60,7 @@ def explore(
         with reporter.progress(input) as progress:
             about = job.run(opened, progress)
     except ManetError as error:
-        reporter.result({**fields, "seconds": 0.0, "error": str(error)}, None)
+        reporter.result({**fields, "seconds": 0.0, "error": error}, None)
         raise
     seconds = round(time.perf_counter() - started, 3)
     fields |= {"output": str(job.output), "status": "done", **about, "seconds": seconds, "error": None}

@@ -106,7 +106,7 @@ def kernels(
         with reporter.progress(input) as progress:
             found = job.run(progress)
     except ManetError as error:
-        reporter.result({**fields, "seconds": 0.0, "error": str(error)}, None)
+        reporter.result({**fields, "seconds": 0.0, "error": error}, None)
         raise
     seconds = round(time.perf_counter() - started, 3)
     fields |= {"status": "done", **job.fields(found), "seconds": seconds, "error": None}

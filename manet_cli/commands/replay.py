@@ -68,7 +68,7 @@ def replay(
         except ManetError as error:
             end_if_stopped()
             failed = True
-            reporter.result(fields | {"error": str(error)}, None)
+            reporter.result(fields | {"error": error}, None)
             reporter.failure(error)
             continue
         fields |= {"input": str(found.input), "command": list(found.command), "record": found.record.fields()}

@@ -187,7 +187,7 @@ def compare(
 
     Writes compare.png and compare.json.
     """
-    from manet_cli.console import Reporter
+    from manet_cli.console import Reporter, to_text
     from manet_cli.evaluation.studies.compare import Compared, compare_study, parse_crop
     from manet_cli.evaluation.studies.extra import require_extra
     from manet_cli.evaluation.studies.files import StudyFiles
@@ -208,7 +208,7 @@ def compare(
             compared.append(outcome)
         else:
             reporter.failure(outcome.error)
-            failed[outcome.name] = str(outcome.error)
+            failed[outcome.name] = to_text(outcome.error)
     if compared:
         study = compare_study(subjects, compared, failed)
         _print_study(finish_study(study, {}, files), files, as_json)

@@ -82,7 +82,7 @@ def pull(
         except ManetError as error:
             end_if_stopped()
             code = error.exit_code
-            reporter.result({**fields, "error": str(error)}, None)
+            reporter.result({**fields, "error": error}, None)
             reporter.failure(error)
             continue
         fields |= {"status": located.status, "path": str(located.path), "sha256": located.sha256}

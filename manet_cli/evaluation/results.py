@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from manet_cli import __version__
 from manet_cli.atomic import prepare_folder
-from manet_cli.errors import OutputError
+from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.measuring import FIGURES, Figures
 
 try:
@@ -31,6 +31,7 @@ __all__ = ["Key", "Measurement", "Results", "Settings", "open_results"]
 Key = tuple[str, str, str, str]
 """Picture name, its sha256, kernel, sha256 of the weights."""
 
+_OUTPUT = Parameter("output")
 _LINE_START = b'{"image": '
 
 
@@ -165,15 +166,17 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
         yield Results(None, {})
         return
     if path.is_dir():
-        raise OutputError(f"{path} is a folder: choose a file for -o, such as {path / 'results.jsonl'}")
+        raise OutputError(
+            f"{path} is a folder: choose a file for ", _OUTPUT, f", such as {path / 'results.jsonl'}"
+        )
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is not a regular file: choose another -o")
+        raise OutputError(f"{path} is not a regular file: choose another ", _OUTPUT)
     prepare_folder(path.parent)
     try:
         # Unbuffered: what a full disk refused would be written again, and fail again, on closing.
         file = path.open("a+b", buffering=0)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another -o") from error
+        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another ", _OUTPUT) from error
     with file:
         _lock(file, path)
         file.seek(0)
@@ -191,7 +194,9 @@ def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OutputError(f"another run is writing {path}: wait for it, or choose another -o") from error
+        raise OutputError(
+            f"another run is writing {path}: wait for it, or choose another ", _OUTPUT
+        ) from error
     except OSError:  # a file system without locks
         return
 
@@ -215,8 +220,9 @@ def _read_lines(content: bytes, path: Path, settings: Settings) -> dict[Key, Mea
         differences = _differences(theirs, dataclasses.asdict(settings))
         if differences:
             raise OutputError(
-                f"{path} holds results of other settings ({differences}): choose another -o, or give the "
-                "settings of that file"
+                f"{path} holds results of other settings ({differences}): choose another ",
+                _OUTPUT,
+                ", or give the settings of that file",
             )
         found[measurement.key] = measurement
     return found
@@ -252,4 +258,6 @@ def _differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> st
 
 def _foreign(path: Path, line: int | None = None) -> OutputError:
     where = "" if line is None else f" (line {line})"
-    return OutputError(f"{path} holds something other than results of this command{where}: choose another -o")
+    return OutputError(
+        f"{path} holds something other than results of this command{where}: choose another ", _OUTPUT
+    )

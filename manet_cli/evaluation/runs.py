@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from manet_cli.degradations.gaussian import KERNEL_SIZE
 from manet_cli.degradations.protocol import DegradedImage
-from manet_cli.errors import UsageError, WeightsError
+from manet_cli.errors import Parameter, UsageError, WeightsError
 from manet_cli.evaluation.measuring import bicubic_figure, measure
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import Protocol
@@ -41,8 +41,8 @@ def check_models(models: Sequence[TestedModel]) -> None:
     for model in models:
         if model.sha256 in names:
             raise UsageError(
-                f"--model {names[model.sha256]} and --model {model.name} are the same weights; "
-                "give one of them"
+                *(Parameter("model", names[model.sha256]), " and ", Parameter("model", model.name)),
+                " are the same weights; give one of them",
             )
         names[model.sha256] = model.name
         size = model.engine.kernel_size

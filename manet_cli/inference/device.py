@@ -7,7 +7,7 @@ import threading
 
 import torch
 
-from manet_cli.errors import DeviceError, UsageError
+from manet_cli.errors import DeviceError, Parameter, UsageError
 
 __all__ = [
     "PRECISIONS",
@@ -36,14 +36,16 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (":" in name and not (kind == "cuda" and index.isdecimal())):
-        raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps.")
+        raise UsageError(Parameter("device", name), ": expected auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= count:
-            raise DeviceError(f"--device {name}: this machine has {count} CUDA devices that PyTorch can use.")
+            raise DeviceError(
+                Parameter("device", name), f": this machine has {count} CUDA devices that PyTorch can use"
+            )
         return torch.device("cuda", int(index or 0))
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("--device mps: PyTorch finds no Metal device on this machine.")
+        raise DeviceError(Parameter("device", name), ": PyTorch finds no Metal device on this machine")
     return torch.device(kind)
 
 
@@ -64,7 +66,7 @@ def choose_devices(name: str = "auto") -> list[torch.device]:
     if kind != "cuda" or len(parts) == 1:
         return [choose_device(name)]
     if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
-        raise UsageError(f"--device {name}: expected different GPUs, such as cuda:0,1.")
+        raise UsageError(Parameter("device", name), ": expected different GPUs, such as cuda:0,1")
     return [choose_device(f"cuda:{part}") for part in parts]
 
 
@@ -80,9 +82,9 @@ def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     """
     if name != "auto":
         if name not in PRECISIONS:
-            raise UsageError(f"--precision {name}: expected auto, {', '.join(PRECISIONS)}.")
+            raise UsageError(Parameter("precision", name), f": expected auto, {', '.join(PRECISIONS)}")
         if name == "fp16" and device.type == "cpu":
-            raise UsageError("--precision fp16 is for GPUs; on a CPU use bf16 or fp32.")
+            raise UsageError(Parameter("precision", name), " is for GPUs; on a CPU use bf16 or fp32")
         return PRECISIONS[name]
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)

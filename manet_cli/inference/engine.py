@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from manet_cli.errors import ManetError, OutOfMemoryError, WeightsError
+from manet_cli.errors import ManetError, OutOfMemoryError, Parameter, WeightsError
 from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
 from manet_cli.inference.streams import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
@@ -75,8 +75,14 @@ class Engine:
         """The estimator; WeightsError if the weights hold none."""
         if self._model.estimator is None:
             raise WeightsError(
-                "these weights hold no estimator: give the blur with --kernel or --sigma, or other weights "
-                "with --model."
+                "these weights hold no estimator: give the blur with ",
+                *(
+                    Parameter("kernel"),
+                    " or ",
+                    Parameter("sigma"),
+                    ", or other weights with ",
+                    Parameter("model"),
+                ),
             )
         return self._model.estimator
 
@@ -84,14 +90,18 @@ class Engine:
     def restorer(self) -> Restorer:
         """The restorer; WeightsError if the weights hold none."""
         if self._model.restorer is None:
-            raise WeightsError("these weights hold no restorer: give weights that do with --model.")
+            raise WeightsError(
+                "these weights hold no restorer: give weights that do with ", Parameter("model")
+            )
         return self._model.restorer
 
     @property
     def kernel_code(self) -> KernelCode:
         """The basis that the restorer was trained with; WeightsError if the weights hold no restorer."""
         if self._model.kernel_code is None:
-            raise WeightsError("these weights hold no restorer: give weights that do with --model.")
+            raise WeightsError(
+                "these weights hold no restorer: give weights that do with ", Parameter("model")
+            )
         return self._model.kernel_code
 
     def require(self, *, estimator: bool = False, restorer: bool = False) -> None:
@@ -250,10 +260,13 @@ class Engine:
             release_memory(self._device)
             longest = max(tile.rows.size, tile.columns.size)
             if self._tile == 0 or longest <= SMALLEST_TILE:
+                advice: tuple[object, ...] = ("close other programs",)
+                if self._tile == 0:
+                    advice = ("leave ", Parameter("tile"), " at auto")
                 raise OutOfMemoryError(
                     f"{self._device.type} has not enough memory for a tile of "
-                    f"{tile.columns.size}x{tile.rows.size} pixels; "
-                    + ("leave --tile at auto." if self._tile == 0 else "close other programs.")
+                    f"{tile.columns.size}x{tile.rows.size} pixels; ",
+                    *advice,
                 )
             size = max(grid.half(longest), SMALLEST_TILE)
             self._largest_tile = min(size, self._largest_tile)
@@ -276,7 +289,9 @@ class Engine:
                 raise
             return None
         if not sound:
-            raise ManetError("the networks' result is not a number somewhere: try --precision fp32")
+            raise ManetError(
+                "the networks' result is not a number somewhere: try ", Parameter("precision", "fp32")
+            )
         return results
 
     def _tile_size(self, halo: int, layers: int) -> int:

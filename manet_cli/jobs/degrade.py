@@ -110,7 +110,7 @@ class DegradedFiles:
             "width": self.width,
             "height": self.height,
             "seconds": round(self.seconds, 3),
-            "error": str(self.error) if self.error else None,
+            "error": self.error,
         }
 
     def line(self) -> str | None:

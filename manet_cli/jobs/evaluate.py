@@ -62,7 +62,7 @@ class UnmeasuredPicture:
 
     def fields(self) -> dict[str, object]:
         """Return the failure for a script."""
-        return {"image": self.image, "error": str(self.error)}
+        return {"image": self.image, "error": self.error}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manet_cli.errors import InputError
+from manet_cli.errors import InputError, Parameter
 from manet_cli.file_identity import ledger_of
 from manet_cli.jobs.sources import expand_sources
 from manet_cli.training import Outcome, Photos, Recipe, RunFolder, Start, StepReport, load_recipe, train
@@ -134,5 +134,8 @@ def _photos(folder: Path, besides: Photos | None = None) -> Photos:
     held_back = ledger_of(besides.paths if besides else ())
     kept = [path for path in paths if held_back.find(path) is None]
     if not kept:
-        raise InputError(f"{folder} holds no pictures but those of --val: give --val other photos")
+        raise InputError(
+            f"{folder} holds no pictures but those of ",
+            *(Parameter("validation"), ": give ", Parameter("validation"), " other photos"),
+        )
     return Photos(kept, folder)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.atomic import atomic_path, exclusive, prepare_folder, remove_leftovers
-from manet_cli.errors import InputError, OutputError, UsageError
+from manet_cli.errors import InputError, OutputError, Parameter, UsageError
 from manet_cli.models import BlindConfig
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.recipe_files import parse_recipe
@@ -99,7 +99,7 @@ class RunFolder:
             text = self._config.read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(
-                f"{self.path} holds no run to resume: leave --resume out to begin one"
+                f"{self.path} holds no run to resume: leave ", Parameter("resume"), " out to begin one"
             ) from error
         return parse_recipe(text, str(self._config))
 
@@ -118,7 +118,9 @@ class RunFolder:
             except OSError as error:
                 raise OutputError(
                     f"the checkpoint of step {checkpoint.step} cannot be written ({error.strerror}): "
-                    "free some space and go on with --resume; the checkpoint before it is kept"
+                    "free some space and go on with ",
+                    Parameter("resume", True),
+                    "; the checkpoint before it is kept",
                 ) from error
         for old in self._checkpoint_files()[keep:]:
             old.unlink(missing_ok=True)
@@ -158,8 +160,8 @@ class RunFolder:
                 file.write(json.dumps(known) + "\n")
         except OSError as error:
             raise OutputError(
-                f"{self._metrics} cannot be written ({error.strerror}): free some space and go on "
-                "with --resume"
+                f"{self._metrics} cannot be written ({error.strerror}): free some space and go on with ",
+                Parameter("resume", True),
             ) from error
 
     def read_log(self) -> list[dict[str, object]]:
@@ -204,7 +206,8 @@ def check_same_run(old: Recipe, new: Recipe) -> None:
     for key in before:
         if key not in ("iterations", "max_minutes") and before[key] != after[key]:
             raise UsageError(
-                f"the run was begun with {key} = {before[key]}, but now it is {after[key]}: only "
-                "--iterations and --max-minutes may change; begin another run from its weights with "
-                "--estimator or --restorer"
+                f"the run was begun with {key} = {before[key]}, but now it is {after[key]}: only ",
+                *(Parameter("iterations"), " and ", Parameter("max_minutes")),
+                " may change; begin another run from its weights with ",
+                *(Parameter("estimator"), " or ", Parameter("restorer")),
             )

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
-from manet_cli.errors import TrainingError, UsageError
+from manet_cli.errors import Parameter, TrainingError, UsageError
 from manet_cli.training.batches import Shard
 
 __all__ = ["World", "join_world"]
@@ -121,7 +121,8 @@ def join_world(device: str) -> Iterator[World]:
 def _lost_process() -> TrainingError:
     """Return what is raised where another process of the run is gone."""
     return TrainingError(
-        "another process of this run ended or cannot be reached: see its message, then go on with --resume"
+        "another process of this run ended or cannot be reached: see its message, then go on with ",
+        Parameter("resume", True),
     )
 
 

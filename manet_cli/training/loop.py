@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from manet_cli.errors import OutOfMemoryError, TrainingError
+from manet_cli.errors import Message, OutOfMemoryError, Parameter, TrainingError
 from manet_cli.inference import choose_precision
 from manet_cli.models import BlindModel
 from manet_cli.training.batches import BatchMaker
@@ -30,6 +30,8 @@ from manet_cli.weights import Weights
 __all__ = ["Outcome", "StepReport", "Trainer", "explained"]
 
 _log = logging.getLogger(__name__)
+
+_SIZES = (Parameter("batch_size"), " or ", Parameter("patch_size"))
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -232,17 +234,18 @@ class Trainer:
         if int(self.optimizer.bad_steps) >= guard.bad_steps:
             raise TrainingError(
                 f"the gradients have not been finite for {int(self.optimizer.bad_steps)} steps, at step "
-                f"{self.step}: begin another run from the weights of this one, with a lower learning rate or "
-                "--precision fp32"
+                f"{self.step}: begin another run from the weights of this one, with a lower learning rate ",
+                "or ",
+                Parameter("precision", "fp32"),
             )
         variation = means.get("variation")
         if variation is not None and self.step >= guard.stall_after and variation < guard.stall_below:
             _log.warning(
                 "STALLED at step %d: the estimated kernels hardly depend on the input (their variance is "
-                "%.4f of the true kernels'). Use the recipe 'robust', or start from trained weights with "
-                "--estimator",
+                "%.4f of the true kernels'). Use the recipe 'robust', or start from trained weights with %s",
                 self.step,
                 variation,
+                Message(Parameter("estimator")),
             )
 
     def _end(self) -> None:
@@ -382,16 +385,16 @@ def explained() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
-            "a training step does not fit in the device's memory: give a smaller --batch-size or --patch-size"
+            "a training step does not fit in the device's memory: give a smaller ", *_SIZES
         ) from error
     except RuntimeError as error:
         if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
             raise TrainingError(
-                f"PyTorch cannot compile the step on this machine ({str(error).splitlines()[0]}): leave "
-                "--compile out"
+                f"PyTorch cannot compile the step on this machine ({str(error).splitlines()[0]}): leave ",
+                *(Parameter("compile"), " out"),
             ) from error
         if "not enough memory" in str(error) or "can't allocate memory" in str(error):
             raise OutOfMemoryError(
-                "a training step does not fit in memory: give a smaller --batch-size or --patch-size"
+                "a training step does not fit in memory: give a smaller ", *_SIZES
             ) from error
         raise

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.atomic import atomic_path, prepare_folder
-from manet_cli.errors import InputError, ManetError, OutputError
+from manet_cli.errors import InputError, ManetError, OutputError, Parameter
 from manet_cli.images import read_photo
 from manet_cli.stopping import end_if_stopped
 
@@ -168,7 +168,8 @@ def _write(
     except OSError as error:
         raise OutputError(
             f"the decoded photos cannot be written to {folder} ({error.strerror}): free some space, or "
-            "choose another folder with --cache"
+            "choose another folder with ",
+            Parameter("cache"),
         ) from error
     return photos
 

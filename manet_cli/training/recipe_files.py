@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from manet_cli.degradations.registry import DEGRADATIONS, degradation_named
 from manet_cli.degradations.step import StepRecipe
-from manet_cli.errors import InputError, UsageError
+from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.training.recipe import STAGES, NetworkRecipe, Recipe
 
 if sys.version_info >= (3, 11):
@@ -57,9 +57,9 @@ def load_recipe(
         InputError: the file cannot be read.
     """
     if stage not in STAGES:
-        raise UsageError(f"--stage {stage}: expected {', '.join(STAGES)}")
+        raise UsageError(Parameter("stage", stage), f": expected {', '.join(STAGES)}")
     if name not in RECIPES:
-        raise UsageError(f"--recipe {name}: expected {', '.join(RECIPES)}")
+        raise UsageError(Parameter("recipe", name), f": expected {', '.join(RECIPES)}")
     folder = Path(__file__).parent / "recipes"
     layers = [((folder / f"{file}.toml").read_text(encoding="utf-8"), file) for file in RECIPES[name]]
     if config is not None:

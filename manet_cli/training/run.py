@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.degradations.gaussian import KERNEL_SIZE
-from manet_cli.errors import UsageError, WeightsError
+from manet_cli.errors import Parameter, UsageError, WeightsError
 from manet_cli.inference import choose_device
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RestorerConfig, kind_of_config
 from manet_cli.training.batches import BatchMaker, Shard
@@ -98,15 +98,17 @@ def train(
             torch.cuda.set_device(chosen)
         if recipe.batch_size % world.size:
             raise UsageError(
-                f"--batch-size {recipe.batch_size} cannot be shared by {world.size} processes: give a "
-                f"multiple of {world.size}"
+                Parameter("batch_size", recipe.batch_size),
+                f" cannot be shared by {world.size} processes: give a multiple of {world.size}",
             )
         checkpoint = _checkpoint(recipe, folder, start)
         if world.is_first:
             stack.enter_context(folder.prepared())
         photos = _decoded(data, cache or folder.path / "cache", recipe, world, progress)
         if checkpoint and checkpoint.facts.get("data") != photos.digest:
-            raise UsageError("the photos are not those that the run was begun with: give the same --data")
+            raise UsageError(
+                "the photos are not those that the run was begun with: give the same ", Parameter("data")
+            )
         if fits_on(chosen, photos.pixels):
             photos = photos.to(chosen)
         maker = BatchMaker(photos, recipe, chosen, world.shard)
@@ -129,7 +131,8 @@ def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint |
     if not start.resume:
         if folder.holds_a_run:
             raise UsageError(
-                f"{folder.path} holds a run already: go on with --resume, or give another folder with -o"
+                f"{folder.path} holds a run already: go on with ",
+                *(Parameter("resume", True), ", or give another folder with ", Parameter("output")),
             )
         return None
     check_same_run(folder.read_recipe(), recipe)
@@ -203,10 +206,12 @@ def _given(name: str | None, scale: int) -> Weights | None:
 def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MANetConfig | None:
     if given is None:
         if recipe.stage == "finetune":
-            raise UsageError("stage finetune restores with estimated kernels: give --estimator")
+            raise UsageError("stage finetune restores with estimated kernels: give ", Parameter("estimator"))
         return MANetConfig() if recipe.stage == "manet" else None
     if given.config.estimator is None:
-        raise WeightsError(f"{start.estimator} holds no estimator: give other weights with --estimator")
+        raise WeightsError(
+            f"{start.estimator} holds no estimator: give other weights with ", Parameter("estimator")
+        )
     if given.config.estimator.kernel_size != KERNEL_SIZE:
         size = given.config.estimator.kernel_size
         raise WeightsError(
@@ -218,10 +223,12 @@ def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MA
 def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> RestorerConfig | None:
     if given is None:
         if recipe.stage == "finetune":
-            raise UsageError("stage finetune goes on from a trained restorer: give --restorer")
+            raise UsageError("stage finetune goes on from a trained restorer: give ", Parameter("restorer"))
         return recipe.restorer if recipe.stage == "sr" else None
     if given.config.restorer is None:
-        raise WeightsError(f"{start.restorer} holds no restorer: give other weights with --restorer")
+        raise WeightsError(
+            f"{start.restorer} holds no restorer: give other weights with ", Parameter("restorer")
+        )
     if given.scale != recipe.scale and recipe.stage != "sr":
         raise UsageError(
             f"{start.restorer} holds a restorer for x{given.scale}: only stage sr can begin x{recipe.scale} "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.degradations.protocol import DegradedImage
-from manet_cli.errors import InputError, ManetError
+from manet_cli.errors import InputError, ManetError, Parameter
 from manet_cli.evaluation.measuring import measure
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import parse_protocol
@@ -57,7 +57,9 @@ class Validation:
                 end_if_stopped()
                 _log.warning("left out of the validation: %s", error)
         if not taken:
-            raise InputError("no validation photo can be used: give --val another folder")
+            raise InputError(
+                "no validation photo can be used: give ", Parameter("validation"), " another folder"
+            )
 
     def measure(
         self,

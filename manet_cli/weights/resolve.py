@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from manet_cli.errors import UsageError, WeightsError
+from manet_cli.errors import Message, Parameter, UsageError, WeightsError
 from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
 from manet_cli.weights.manifest import DEFAULT_FAMILY, RETIRED, Entry, load_manifest
 from manet_cli.weights.pull import Downloads, cached, pull
@@ -61,7 +61,9 @@ def load_weights(
     if entry is not None:
         return weights, entry.scale
     if None not in (scale, weights.scale) and scale != weights.scale:
-        raise UsageError(f"{model} holds weights for x{weights.scale}, but -s {scale} was asked for.")
+        raise UsageError(
+            f"{model} holds weights for x{weights.scale}, but ", Parameter("scale", scale), " was asked for"
+        )
     return weights, weights.scale or scale or DEFAULT_SCALE
 
 
@@ -76,7 +78,9 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
     for entry in manifest:
         if entry.name == name:
             if scale not in (None, entry.scale):
-                raise UsageError(f"{name} is for x{entry.scale}, but -s {scale} was asked for.")
+                raise UsageError(
+                    f"{name} is for x{entry.scale}, but ", Parameter("scale", scale), " was asked for"
+                )
             return entry
     family = [entry for entry in manifest if entry.family == name]
     if not family:
@@ -92,10 +96,11 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
     for entry in family:
         if entry.scale == (scale or DEFAULT_SCALE):
             return entry
-    scales = ", ".join(f"-s {entry.scale}" for entry in family)
     raise WeightsError(
-        f"there are no weights for x{scale or DEFAULT_SCALE} in {name!r} yet; use {scales}, "
-        "or give a file of that scale with --model."
+        f"there are no weights for x{scale or DEFAULT_SCALE} in {name!r} yet; use ",
+        *Message.listed((Parameter("scale", entry.scale) for entry in family), ", "),
+        ", or give a file of that scale with ",
+        Parameter("model"),
     )
 
 

@@ -242,7 +242,7 @@ def test_neither_the_enlarged_kernel_map_nor_the_product_is_ever_built() -> None
 def test_parts_that_are_not_there_are_weights_errors() -> None:
     whole = small_model().config
     only_restorer = Engine(BlindModel(BlindConfig(None, RRDBSFTConfig(features=4, blocks=1))), CPU)
-    with pytest.raises(WeightsError, match=r"no estimator: give the blur with --kernel or --sigma"):
+    with pytest.raises(WeightsError, match=r"no estimator: give the blur with kernel or sigma"):
         next(only_restorer.kernels(noise(8, 8)))
     only_estimator = Engine(BlindModel(BlindConfig(whole.estimator, None)), CPU)
     assert estimate(only_estimator, noise(9, 9)).shape == (25, 9, 9)

@@ -124,7 +124,7 @@ def test_when_not_even_the_smallest_tile_fits(
 @pytest.mark.parametrize("network", ["restorer", "estimator"])
 def test_untiled_means_untiled(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, failing = engine_failing(monkeypatch, network, lambda h, w, call: call == 1, 0)
-    with pytest.raises(OutOfMemoryError, match="leave --tile at auto"):
+    with pytest.raises(OutOfMemoryError, match="leave tile at auto"):
         restore(engine, noise(40, 70))
     assert failing.failures == 1
 
@@ -249,7 +249,7 @@ except OutOfMemoryError as error:
         (
             100,
             "0",
-            ["refused: cpu has not enough memory for a tile of 200x200 pixels; leave --tile at auto."],
+            ["refused: cpu has not enough memory for a tile of 200x200 pixels; leave tile at auto."],
         ),
     ],
 )

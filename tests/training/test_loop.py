@@ -228,7 +228,7 @@ def test_errors_of_the_device_and_the_disk_are_sentences(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(module, "stage_losses", too_large)
-    with pytest.raises(OutOfMemoryError, match="smaller --batch-size"), explained():
+    with pytest.raises(OutOfMemoryError, match="smaller batch_size"), explained():
         make_trainer(make_recipe("sr"), cache, tmp_path / "run").run()
     assert threading.active_count() == 1
 
@@ -326,7 +326,7 @@ def test_a_step_that_cannot_be_compiled_is_one_sentence(
         return fail
 
     monkeypatch.setattr(torch, "compile", uncompilable)
-    expected = r"cannot compile the step.*leave --compile out"
+    expected = r"cannot compile the step.*leave compile out"
     with pytest.raises(TrainingError, match=expected) as caught, explained():
         make_trainer(make_recipe("sr", compile=True), cache, tmp_path / "run").run()
     assert "long listing" not in str(caught.value)

@@ -127,9 +127,9 @@ def test_the_scale_of_the_file_holds_where_none_is_given(tmp_path: Path) -> None
 
 
 def test_unknown_names_and_missing_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--stage psnr"):
+    with pytest.raises(UsageError, match="stage='psnr'"):
         load_recipe("psnr", 4, options={})
-    with pytest.raises(UsageError, match="--recipe mine"):
+    with pytest.raises(UsageError, match="recipe='mine'"):
         load_recipe("sr", 4, name="mine", options={})
     with pytest.raises(InputError, match="cannot be read"):
         load_recipe("sr", 4, config=tmp_path / "none.toml", options={})

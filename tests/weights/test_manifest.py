@@ -104,7 +104,7 @@ def test_a_scale_without_weights_says_what_to_do(monkeypatch: pytest.MonkeyPatch
     only = tuple(entry for entry in load_manifest() if entry.name == "default_x4")
     monkeypatch.setattr(manet_cli.weights.resolve, "load_manifest", lambda: only)
     with pytest.raises(
-        WeightsError, match=r"no weights for x2 in 'default' yet; use -s 4.*--model"
+        WeightsError, match=r"no weights for x2 in 'default' yet; use scale=4.* with model"
     ) as caught:
         load_weights("default", 2)
     assert caught.value.exit_code == 3
@@ -123,14 +123,14 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_an_entry_of_another_scale_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"default_x4 is for x4, but -s 2"):
+    with pytest.raises(UsageError, match=r"default_x4 is for x4, but scale=2"):
         load_weights("default_x4", 2)
 
 
 def test_a_file_of_another_scale_is_a_usage_error(safetensors_file: Path) -> None:
     assert load_weights(str(safetensors_file))[1] == 3
     assert load_weights(str(safetensors_file), 3)[1] == 3
-    with pytest.raises(UsageError, match=r"holds weights for x3, but -s 4"):
+    with pytest.raises(UsageError, match=r"holds weights for x3, but scale=4"):
         load_weights(str(safetensors_file), 4)
 
 

@@ -168,7 +168,7 @@ def test_another_scale_is_refused(
     url = str(published.url)
     accept(url)
     assert load_weights(url)[1] == 3
-    with pytest.raises(UsageError, match="holds weights for x3, but -s 2"):
+    with pytest.raises(UsageError, match="holds weights for x3, but scale=2"):
         load_weights(url, 2)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manet_cli import __version__
 from manet_cli.degradations.quantization import apply_quantization
-from manet_cli.errors import InputError, ManetError, UsageError
+from manet_cli.errors import InputError, ManetError, Parameter, UsageError
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject
@@ -73,7 +73,8 @@ def parse_crop(text: str) -> Crop:
         left = top = width = height = -1
     if min(left, top) < 0 or min(width, height) < 1:
         raise UsageError(
-            f"--crop {text}: expected X,Y,W,H, four whole numbers in input pixels such as 20,10,48,48"
+            Parameter("crop", text),
+            ": expected X,Y,W,H, four whole numbers in input pixels such as 20,10,48,48",
         )
     return left, top, width, height
 
@@ -103,7 +104,8 @@ def compare_picture(
         height, width = lr.shape[-2:]
         if crop is not None and (crop[0] + crop[2] > width or crop[1] + crop[3] > height):
             raise InputError(
-                f"--crop {','.join(map(str, crop))} reaches beyond {name}, which is {width}x{height} pixels"
+                Parameter("crop", ",".join(map(str, crop))),
+                f" reaches beyond {name}, which is {width}x{height} pixels",
             )
         started = time.perf_counter()
         scale = subjects[0].scale
@@ -180,7 +182,9 @@ def _restored(subject: Subject, lr: Tensor) -> Tensor:
         height, width = tile.pixels.shape[-2:]
         result[..., tile.row : tile.row + height, tile.column : tile.column + width] = tile.pixels
     if not bool(torch.isfinite(result).all()):
-        raise ManetError("the networks' result is not a number somewhere: try --precision fp32")
+        raise ManetError(
+            "the networks' result is not a number somewhere: try ", Parameter("precision", "fp32")
+        )
     return apply_quantization(result)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.degradations.protocol import Degradation, crop_to_multiple
 from manet_cli.degradations.quantization import apply_quantization
-from manet_cli.errors import InputError, UsageError
+from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import (
     Progress,
@@ -78,7 +78,10 @@ def consecutive_study(
     scale = subject.scale
     kernels = (first.kernel(scale), second.kernel(scale))
     if float(decibels(*kernels)) > _SAME:
-        raise UsageError(f"--first {first.label} and --second {second.label} are the same kernel; change one")
+        raise UsageError(
+            *(Parameter("first", first.label), " and ", Parameter("second", second.label)),
+            " are the same kernel; change one",
+        )
     smallest = _SMALLEST_SIDE * scale**2
     if min(hr.shape[-2:]) < smallest:
         raise InputError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
-from manet_cli.errors import OutputError
+from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.studies.style import render
 from manet_cli.file_identity import ledger_of
 
@@ -58,15 +58,21 @@ class StudyFiles:
         """
         files = cls(folder / f"{stem}.png", folder / f"{stem}.json")
         if folder.exists() and not folder.is_dir():
-            raise OutputError(f"-o {folder} is a file: choose a folder")
+            raise OutputError(Parameter("output", folder), " is a file: choose a folder")
         read = ledger_of(map(Path, inputs))
         for path in (files.figure, files.numbers):
             if path.is_dir():
-                raise OutputError(f"{path} is a folder: choose another -o")
+                raise OutputError(f"{path} is a folder: choose another ", Parameter("output"))
             if read.find(path) is not None:
-                raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+                raise OutputError(
+                    f"{path} is an input, and inputs are never overwritten: choose another ",
+                    Parameter("output"),
+                )
             if os.path.lexists(path) and not overwrite:
-                raise OutputError(f"{path} exists: give --overwrite or choose another -o")
+                raise OutputError(
+                    f"{path} exists: give ",
+                    *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
+                )
         return files
 
     def write(self, study: Study) -> None:

@@ -51,7 +51,7 @@ class Result:
             "width": self.width,
             "height": self.height,
             "seconds": round(self.seconds, 3),
-            "error": str(self.error) if self.error else None,
+            "error": self.error,
         }
         if item.kernels and self.error is None:
             fields["kernels"] = str(item.kernels)

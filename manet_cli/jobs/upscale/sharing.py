@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from manet_cli import errors
-from manet_cli.errors import ManetError, UsageError
+from manet_cli.errors import ManetError, Parameter, UsageError
 from manet_cli.evaluation.self_check import Agreement
 from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
@@ -142,9 +142,19 @@ def _packed(result: Result) -> str:
             "height": result.height,
             "seconds": result.seconds,
             "check": found and [found.lr_psnr, found.worst_psnr, found.worst_box],
-            "error": result.error and [type(result.error).__name__, str(result.error)],
+            "error": result.error and [type(result.error).__name__, _packed_parts(result.error)],
         }
     )
+
+
+def _packed_parts(error: ManetError) -> list[str | list[object]]:
+    """Return the parts of a message; values of parameters that JSON does not know become text."""
+    return [
+        [part.name, part.value if isinstance(part.value, str | int | float | None) else str(part.value)]
+        if isinstance(part, Parameter)
+        else str(part)
+        for part in error.args
+    ]
 
 
 def _unpacked(item: Item, text: bytes) -> Result:
@@ -154,6 +164,7 @@ def _unpacked(item: Item, text: bytes) -> Result:
         lr_psnr, worst_psnr, worst_box = check
         check = CheckReport(Agreement(lr_psnr, worst_psnr, tuple(worst_box)))
     if error is not None:
-        kind, message = error
-        error = getattr(errors, kind, ManetError)(message)
+        kind, parts = error
+        message = (part if isinstance(part, str) else Parameter(*part) for part in parts)
+        error = getattr(errors, kind, ManetError)(*message)
     return Result(item, check=check, error=error, **values)
