@@ -64,7 +64,7 @@ def measure_pace(upscaler: Upscaler, items: list[Item]) -> Pace | None:
     """
     if upscaler.blur.given is not None:
         # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
-        kernel = sigma_kernel("1", upscaler.scale, upscaler.engine.kernel_size).kernel
+        kernel = sigma_kernel((1.0,), upscaler.scale, upscaler.engine.kernel_size).kernel
         upscaler = replace(upscaler, blur=Blur(upscaler.blur.settings, kernel=kernel))
     for item in sorted(_to_do(items), key=_distance):
         name = item.source.name
