@@ -162,7 +162,7 @@ def test_no_error_hides_a_signal(path: Path) -> None:
 
 _NOT_YET = (
     *("images/reading.py", "jobs/doctor.py", "jobs/explore", "jobs/kernels/job.py"),
-    *("jobs/models.py", "jobs/outputs.py", "jobs/replay.py", "jobs/sources.py", "jobs/upscale"),
+    *("jobs/outputs.py", "jobs/replay.py", "jobs/sources.py", "jobs/upscale"),
 )
 """Modules and folders whose messages still name options."""
 
