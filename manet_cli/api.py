@@ -165,7 +165,7 @@ class Model:
         if registration not in ("input", "protocol"):
             raise UsageError(f"registration={registration!r}: expected 'input' or 'protocol'")
         options = BlurOptions(
-            kernel, _text(sigma), kernel_map, float(strength), operator.index(smooth), _text(flat_sigma)
+            kernel, _numbers(sigma), kernel_map, float(strength), operator.index(smooth), _numbers(flat_sigma)
         )
         blur = open_blur(options, self._engine, self.scale)
         run = UpscaleOptions(
@@ -180,10 +180,10 @@ class Model:
             return array_of(upscaled(photo_of_array(array), self._engine, run), array.ndim)
 
 
-def _text(sigma: Sigma | None) -> str | None:
+def _numbers(sigma: Sigma | None) -> tuple[float, ...] | None:
     if sigma is None:
         return None
-    return ",".join(repr(float(number)) for number in (sigma if isinstance(sigma, Sequence) else (sigma,)))
+    return tuple(float(number) for number in (sigma if isinstance(sigma, Sequence) else (sigma,)))
 
 
 class _FloatRows:

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from manet_cli import open_model
 from manet_cli.console import Reporter, to_text
@@ -53,3 +54,13 @@ def test_python_and_the_command_line_name_the_same_parameter(manet: Manet, photo
         assert str(caught.value).startswith(f"{name}={value!r}: expected auto, ")
         assert outcome.stderr == f"manet: {to_text(caught.value)}\n"
         assert outcome.stderr.startswith(f"manet: --{name} {value}: expected auto, ")
+
+
+def test_python_reads_no_option_about_the_blur() -> None:
+    model, picture = open_model(), Image.new("RGB", (8, 8))
+    with pytest.raises(UsageError, match=r"^strength=20\.0: expected a number above 0"):
+        model.upscale(picture, strength=20)
+    with pytest.raises(UsageError, match=r"^sigma=-1\.0: expected standard deviations above 0"):
+        model.upscale(picture, sigma=-1)
+    with pytest.raises(UsageError, match=r"^smooth means nothing with sigma, which"):
+        model.upscale(picture, sigma=(2, 1, 30), smooth=3)

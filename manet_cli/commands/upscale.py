@@ -168,7 +168,7 @@ def upscale(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.blur.source import BlurOptions
+    from manet_cli.jobs.blur.source import BlurOptions, parse_sigma
     from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
     from manet_cli.jobs.sources import expand_sources
     from manet_cli.jobs.upscale.estimates import measure_pace, preview
@@ -204,7 +204,14 @@ def upscale(
         format=destination.format,
         quality=quality,
         registration=registration.value,
-        blur=BlurOptions(kernel, sigma, kernel_map, strength, smooth, flat_sigma),
+        blur=BlurOptions(
+            kernel,
+            None if sigma is None else parse_sigma(sigma),
+            kernel_map,
+            strength,
+            smooth,
+            None if flat_sigma is None else parse_sigma(flat_sigma, "flat_sigma"),
+        ),
         size=size,
         max_pixels=max_pixels,
         check=check,

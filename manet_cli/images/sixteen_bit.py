@@ -68,7 +68,7 @@ def _vips(name: str) -> Any:  # noqa: ANN401 - pyvips has no types
     except (ImportError, OSError) as error:
         raise InputError(
             f"{name} needs libvips, which is installed but does not start ({error}): "
-            "reinstall it with pip install --force-reinstall pyvips pyvips-binary"
+            "reinstall it with 'pip install --force-reinstall pyvips pyvips-binary'"
         ) from error
     pyvips.cache_set_max(0)  # it would keep the last hundred pictures
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # odd tags, say, which cost no pixels

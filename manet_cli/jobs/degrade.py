@@ -20,7 +20,7 @@ from manet_cli.degradations.protocol import Degradation, DegradedImage
 from manet_cli.degradations.registry import DEGRADATIONS
 from manet_cli.degradations.spatially_variant import BlockKernels
 from manet_cli.degradations.step import DegradationStep
-from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_protocol
 from manet_cli.file_identity import FileLedger, ledger_of
@@ -30,6 +30,8 @@ from manet_cli.jobs.sources import Source, read_input
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["DegradedFiles", "Degrader", "choose_protocol"]
+
+_OUTPUT = Parameter("output")
 
 
 def choose_protocol(
@@ -60,7 +62,9 @@ def choose_protocol(
     if sum(given) != 1:
         what = "Several blurs are given" if any(given) else "No blur is given"
         raise UsageError(
-            f"{what}: give one of --kernel SIG1,SIG2,THETA, --mode 1 to 6, --grid and --protocol."
+            f"{what}: give one of ",
+            *(Parameter("kernel"), " SIG1,SIG2,THETA, ", Parameter("mode"), " 1 to 6, "),
+            *(Parameter("grid"), " and ", Parameter("protocol")),
         )
     text = protocol or (GRID if grid else f"mode{mode}")
     if kernel is not None:
@@ -244,14 +248,15 @@ class Degrader:
                     temporary.write_bytes(contents[path])
                 except OSError as error:
                     raise OutputError(
-                        f"{path} cannot be written ({error.strerror}): free some space or choose another -o"
+                        f"{path} cannot be written ({error.strerror}): free some space or choose another ",
+                        _OUTPUT,
                     ) from error
         return "done" if missing else "skipped"
 
     def _is_there(self, path: Path, content: bytes) -> bool:
         """Whether a file holds that content already; OutputError if it may not be written."""
         if path.is_dir():
-            raise OutputError(f"{path} is a folder: choose another -o")
+            raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if not os.path.lexists(path):
             return False
         try:
@@ -260,10 +265,13 @@ class Degrader:
         except OSError:
             pass
         if self._inputs.find(path) is not None:
-            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+            raise OutputError(
+                f"{path} is an input, and inputs are never overwritten: choose another ", _OUTPUT
+            )
         if not self._overwrite:
             raise OutputError(
-                f"{path} exists and holds something else: give --overwrite or choose another -o"
+                f"{path} exists and holds something else: give ",
+                *(Parameter("overwrite", True), " or choose another ", _OUTPUT),
             )
         return False
 

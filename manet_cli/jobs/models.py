@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from manet_cli.errors import DeviceError, UsageError
+from manet_cli.errors import DeviceError, Parameter, UsageError
 from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import MAX_PIXELS, ImageFormat
 from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_devices, choose_precision
@@ -82,7 +82,9 @@ def open_model(options: ModelOptions) -> OpenModel:
         engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise DeviceError(f"{device} cannot hold the model ({reason}): choose another --device") from error
+        raise DeviceError(
+            f"{device} cannot hold the model ({reason}): choose another ", Parameter("device")
+        ) from error
     name = next(name for name, dtype in PRECISIONS.items() if dtype == precision)
     return OpenModel(engine, scale, weights.sha256, device.type, name)
 
@@ -139,7 +141,8 @@ def open_upscale(
     """
     if quality is not None and format.default_quality is None:
         raise UsageError(
-            f"--quality means nothing for {format.name.upper()}, which is lossless; leave it out"
+            Parameter("quality"),
+            f" means nothing for {format.name.upper()}, which is lossless; leave it out",
         )
     result_size = None if size is None else parse_size(size)
     if result_size is not None and options.scale is None and not is_weight_file(options.model):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from manet_cli.degradations.adjustment import gaussians_of
 from manet_cli.degradations.kernel_shape import KernelShapes
-from manet_cli.errors import InputError, UsageError
+from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.weights import file_sha256
 
 __all__ = ["KernelField", "interpolated_kernels", "kernel_field", "read_kernel_map"]
@@ -57,7 +57,7 @@ class KernelField:
         kernels: returns rows [start, stop) of the grid as (stop - start, columns, k, k), each summing to 1.
     """
 
-    name: str
+    name: Parameter
     digest: str
     rows: int
     columns: int
@@ -79,8 +79,9 @@ class KernelField:
                 else "with another stride or of another size"
             )
             raise InputError(
-                f"{self.name} holds {self.columns}x{self.rows} kernels, which do not belong to a picture of "
-                f"{width}x{height} pixels: it was made from one {made}"
+                self.name,
+                f" holds {self.columns}x{self.rows} kernels, which do not belong to a picture of "
+                f"{width}x{height} pixels: it was made from one {made}",
             )
         return stride
 
@@ -107,19 +108,19 @@ def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> 
     Raises:
         UsageError: the file is missing or holds something else.
     """
-    name = f"--kernel-map {path}"
+    name = Parameter("kernel_map", path)
     try:
         arrays = _arrays(path)
         digest = file_sha256(path)
     except FileNotFoundError as error:
-        raise UsageError(f"{name}: there is no such file") from error
+        raise UsageError(name, ": there is no such file") from error
     except _UNREADABLE as error:
-        raise UsageError(f"{name}: this is no .npy or .npz file of plain numbers") from error
+        raise UsageError(name, ": this is no .npy or .npz file of plain numbers") from error
     return kernel_field(arrays, scale, kernel_size, basis, name, digest)
 
 
 def kernel_field(
-    arrays: Mapping[str, Array], scale: int, kernel_size: int, basis: Tensor, name: str, digest: str
+    arrays: Mapping[str, Array], scale: int, kernel_size: int, basis: Tensor, name: Parameter, digest: str
 ) -> KernelField:
     """Take a map from arrays by name, see `read_kernel_map`.
 
@@ -136,7 +137,7 @@ def kernel_field(
     """
     found = [content for content in _CONTENTS if content in arrays]
     if len(found) != 1:
-        raise UsageError(f"{name}: expected one array called kernels, codes or params, it holds {len(found)}")
+        raise UsageError(name, f": expected one array called kernels, codes or params, it holds {len(found)}")
     (content,) = found
     array = arrays[content]
     if content == "kernels" and array.ndim == 3 and array.shape[2] == 3:
@@ -145,12 +146,12 @@ def kernel_field(
     if array.ndim < 3 or array.shape[2:] != inner or 0 in array.shape or array.dtype.kind not in "fiu":
         expected = ", ".join(map(str, ("rows", "columns", *inner)))
         raise UsageError(
-            f"{name}: expected real numbers of shape ({expected}), "
-            f"it holds {array.dtype} of shape {array.shape}"
+            name,
+            f": expected real numbers of shape ({expected}), it holds {array.dtype} of shape {array.shape}",
         )
     rebuilding = _rebuilding(arrays, basis, name) if content == "codes" else None
     if (made := _number(arrays, "scale", name)) not in (None, scale):
-        raise UsageError(f"{name}: it was made for x{made}, the weights are for x{scale}")
+        raise UsageError(name, f": it was made for x{made}, the weights are for x{scale}")
     height, width = (_number(arrays, side, name) for side in ("height", "width"))
     kernels = _KernelRows(array, content, scale, kernel_size, rebuilding, name)
     kernels.check()
@@ -169,7 +170,7 @@ class _KernelRows:
         scale: int,
         kernel_size: int,
         rebuilding: tuple[Tensor, Tensor] | None,
-        name: str,
+        name: Parameter,
     ) -> None:
         self._array = array
         self._content = content
@@ -196,8 +197,9 @@ class _KernelRows:
             if len(wrong):
                 row, column = wrong[0].tolist()
                 raise UsageError(
-                    f"{self._name}: a blur kernel's values sum to 1, those at [{start + row}, {column}] "
-                    f"sum to {float(sums[row, column]):.4g}"
+                    self._name,
+                    f": a blur kernel's values sum to 1, those at [{start + row}, {column}] "
+                    f"sum to {float(sums[row, column]):.4g}",
                 )
 
     def _kernels(self, start: int, stop: int) -> Tensor:
@@ -218,8 +220,9 @@ class _KernelRows:
         sigmas = values[..., :2]
         if not np.isfinite(values).all() or sigmas.min() <= 0 or sigmas.max() > _WIDEST:
             raise UsageError(
-                f"{self._name}: expected standard deviations above 0, up to {_WIDEST:g}, and finite degrees; "
-                f"in rows {start} to {stop - 1} there are others"
+                self._name,
+                f": expected standard deviations above 0, up to {_WIDEST:g}, and finite degrees; "
+                f"in rows {start} to {stop - 1} there are others",
             )
 
 
@@ -263,28 +266,28 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Arra
     return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
-def _number(arrays: Mapping[str, Array], key: str, name: str) -> int | None:
+def _number(arrays: Mapping[str, Array], key: str, name: Parameter) -> int | None:
     """Give a number beside the map; None if the file does not hold it."""
     if key not in arrays:
         return None
     array = arrays[key]
     if array.size != 1 or array.dtype.kind not in "iu" or int(array.reshape(-1)[0]) < 1:
-        raise UsageError(f"{name}: its {key} is not a whole number from 1 on")
+        raise UsageError(name, f": its {key} is not a whole number from 1 on")
     return int(array.reshape(-1)[0])
 
 
-def _rebuilding(arrays: Mapping[str, Array], basis: Tensor, name: str) -> tuple[Tensor, Tensor]:
+def _rebuilding(arrays: Mapping[str, Array], basis: Tensor, name: Parameter) -> tuple[Tensor, Tensor]:
     """Return what turns codes into kernels, (L, k*k) and (k*k,) in float64: codes @ first + second."""
     given, offset = arrays.get("basis"), arrays.get("offset")
     if given is None or offset is None:
         raise UsageError(
-            f"{name}: it holds codes without their basis and offset; give the .npz of manet kernels"
+            name, ": it holds codes without their basis and offset; give the .npz of manet kernels"
         )
     same = given.shape == tuple(basis.shape) and given.dtype.kind == "f"
     if not same or not np.allclose(given, basis.cpu().numpy(), rtol=0, atol=1e-6):
-        raise UsageError(f"{name}: its codes belong to other weights; give kernels or params instead")
+        raise UsageError(name, ": its codes belong to other weights; give kernels or params instead")
     if offset.shape != basis.shape[:1] or offset.dtype.kind != "f":
-        raise UsageError(f"{name}: its offset has shape {offset.shape}, expected {tuple(basis.shape[:1])}")
+        raise UsageError(name, f": its offset has shape {offset.shape}, expected {tuple(basis.shape[:1])}")
     inverse = torch.linalg.pinv(basis.double().cpu())
     return inverse, torch.from_numpy(offset.astype(np.float64))
 

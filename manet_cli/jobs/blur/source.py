@@ -6,7 +6,7 @@ import functools
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.degradations.gaussian import GaussianParameters
-from manet_cli.errors import UsageError
+from manet_cli.errors import Message, Parameter, UsageError
 from manet_cli.evaluation.self_check import Kernels
 from manet_cli.inference import Engine, KernelTile, LowResolution
 from manet_cli.inference.estimated_codes import EstimatedCodes
@@ -30,10 +30,20 @@ from manet_cli.jobs.blur.map_file import (
     read_kernel_map,
 )
 
-__all__ = ["Blur", "BlurOptions", "GivenBlur", "given_kernel", "open_blur", "read_kernel", "sigma_kernel"]
+__all__ = [
+    "Blur",
+    "BlurOptions",
+    "GivenBlur",
+    "given_kernel",
+    "open_blur",
+    "parse_sigma",
+    "read_kernel",
+    "sigma_kernel",
+]
 
 logger = logging.getLogger(__name__)
 
+_KERNEL = Parameter("kernel")
 _SUM_TOLERANCE = 0.01
 _STRONGEST = 10.0
 _LARGEST_RADIUS = 64
@@ -57,56 +67,77 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
     Raises:
         UsageError: the file is missing or holds something else.
     """
+    name = Parameter("kernel", path)
     try:
         array = np.lib.format.open_memmap(path, mode="r")  # no memory for what a header claims
     except FileNotFoundError as error:
-        raise UsageError(f"--kernel {path}: there is no such file.") from error
+        raise UsageError(name, ": there is no such file") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"--kernel {path}: this is not a .npy file of plain numbers.") from error
-    return given_kernel(array, kernel_size, f"--kernel {path}")
+        raise UsageError(name, ": this is not a .npy file of plain numbers") from error
+    return given_kernel(array, kernel_size, name)
 
 
-def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: str = "kernel") -> GivenBlur:
+def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _KERNEL) -> GivenBlur:
     """Take a kernel from an array, see `read_kernel`; ``name`` is what messages call it."""
     expected = (kernel_size, kernel_size)
     if array.shape != expected or array.dtype.kind not in "fiu":
         found = f"{array.dtype} of shape {array.shape}"
-        raise UsageError(f"{name}: expected real numbers of shape {expected}, it holds {found}.")
+        raise UsageError(name, f": expected real numbers of shape {expected}, it holds {found}")
     values = array.astype(np.float64)
     total = float(values.sum())
     if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
-        raise UsageError(f"{name}: a blur kernel's values sum to 1, these sum to {total:.4g}.")
+        raise UsageError(name, f": a blur kernel's values sum to 1, these sum to {total:.4g}")
     kernel = torch.from_numpy((values / total).astype(np.float32))
     return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
 
 
-def sigma_kernel(text: str, scale: int, kernel_size: int, name: str = "--sigma") -> GivenBlur:
-    """Make the Gaussian kernel that ``SX[,SY[,THETA]]`` describes.
+def parse_sigma(text: str, name: str = "sigma") -> tuple[float, ...]:
+    """Return the numbers of ``SX[,SY[,THETA]]``.
 
     Args:
-        text: standard deviations in HR pixels along two axes (the second by default equal to the first), and
-            the first axis' angle in degrees from right towards down.
-        scale: HR pixels per LR pixel, which decides the placement.
-        kernel_size: side of the kernel.
-        name: what messages call it.
+        text: one to three numbers with commas between them.
+        name: of the parameter, for messages.
 
     Raises:
         UsageError: the text is none of that.
     """
     try:
-        numbers = [float(part) for part in text.split(",")]
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        numbers = []
+        numbers = ()
     if not 1 <= len(numbers) <= 3:
-        raise UsageError(f"{name} {text}: expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45.")
-    numbers = list((*numbers, numbers[0], 0.0)[:3] if len(numbers) == 1 else (*numbers, 0.0)[:3])
+        raise UsageError(Parameter(name, text), ": expected SX, SX,SY or SX,SY,THETA, such as 2.5 or 3,1,45")
+    _check_sigma(numbers, Parameter(name, text))
+    return numbers
+
+
+def sigma_kernel(sigma: Sequence[float], scale: int, kernel_size: int, name: str = "sigma") -> GivenBlur:
+    """Make a Gaussian kernel.
+
+    Args:
+        sigma: standard deviations in HR pixels along two axes (the second by default equal to the first), and
+            the first axis' angle in degrees from right towards down; one to three numbers.
+        scale: HR pixels per LR pixel, which decides the placement.
+        kernel_size: side of the kernel.
+        name: of the parameter, for messages.
+
+    Raises:
+        UsageError: other numbers.
+    """
+    _check_sigma(sigma, Parameter(name, sigma[0] if len(sigma) == 1 else tuple(sigma)))
+    numbers = (*sigma, sigma[0], 0.0)[:3] if len(sigma) == 1 else (*sigma, 0.0)[:3]
     sigma_x, sigma_y, theta = numbers
-    if not all(map(math.isfinite, (sigma_x, sigma_y, theta))) or min(sigma_x, sigma_y) <= 0:
-        raise UsageError(f"{name} {text}: expected standard deviations above 0 and finite degrees.")
     parameters = GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, theta)
     kernel = parameters.kernel(scale, kernel_size=kernel_size)
     exact = ",".join(f"{value:g}" if float(f"{value:g}") == value else f"{value!r}" for value in numbers)
     return GivenBlur(kernel, f"sigma {exact}")
+
+
+def _check_sigma(sigma: Sequence[float], given: Parameter) -> None:
+    if not 1 <= len(sigma) <= 3:
+        raise UsageError(given, ": expected one to three numbers")
+    if not all(map(math.isfinite, sigma)) or min(sigma[:2]) <= 0:
+        raise UsageError(given, ": expected standard deviations above 0 and finite degrees")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,19 +146,19 @@ class BlurOptions:
 
     Attributes:
         kernel: one kernel: a ``.npy`` file, or the array.
-        sigma: ``SX[,SY[,THETA]]`` of one Gaussian.
+        sigma: of one Gaussian, as in `sigma_kernel`.
         kernel_map: a kernel for every pixel, or every n-th: a ``.npy`` or ``.npz`` file, or the array.
         strength: what the blur's covariance is multiplied by.
         smooth: radius of a median over the blur's neighbourhood, LR pixels.
-        flat_sigma: ``SX[,SY[,THETA]]`` of the Gaussian for where the picture is flat.
+        flat_sigma: likewise, of the Gaussian for where the picture is flat.
     """
 
     kernel: str | npt.NDArray[Any] | None = None
-    sigma: str | None = None
+    sigma: Sequence[float] | None = None
     kernel_map: str | npt.NDArray[Any] | None = None
     strength: float = 1.0
     smooth: int = 0
-    flat_sigma: str | None = None
+    flat_sigma: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +197,7 @@ class Blur:
             stride = self.given.stride_for(height, width)
             logger.warning(
                 "%s fits %dx%d pixels with a stride of %d or more; taken as %d: a .npz says which",
-                *(self.given.name, width, height, stride, stride),
+                *(Message(self.given.name), width, height, stride, stride),
             )
 
     def kernels(self, engine: Engine, lr: LowResolution) -> Kernels:
@@ -198,7 +229,7 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
     size = engine.kernel_size
     flat = None
     if options.flat_sigma is not None:
-        flat = sigma_kernel(options.flat_sigma, scale, size, "--flat-sigma")
+        flat = sigma_kernel(options.flat_sigma, scale, size, "flat_sigma")
     adjustment = Adjustment(options.smooth, options.strength, flat.kernel if flat else None)
     settings: dict[str, object] = {"blur": "estimated"}
     if options.strength != 1:
@@ -223,7 +254,9 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
         if isinstance(options.kernel_map, str):
             kernels = read_kernel_map(Path(options.kernel_map), scale, size, basis)
         else:
-            kernels = kernel_field({"kernels": options.kernel_map}, scale, size, basis, "kernel_map", "")
+            kernels = kernel_field(
+                {"kernels": options.kernel_map}, scale, size, basis, Parameter("kernel_map"), ""
+            )
         described = {**settings, "blur": f"kernel-map {kernels.digest}"}
         blur = Blur(described, given=kernels, adjustment=adjustment)
     else:
@@ -235,23 +268,29 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
 
 def _check_together(options: BlurOptions) -> None:
     """Raise UsageError for options that have no meaning, alone or together."""
-    values = {
-        "--kernel": options.kernel,
-        "--sigma": options.sigma,
-        "--kernel-map": options.kernel_map,
-    }
-    given = [name for name, value in values.items() if value is not None]
+    values = {"kernel": options.kernel, "sigma": options.sigma, "kernel_map": options.kernel_map}
+    given = [Parameter(name) for name, value in values.items() if value is not None]
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} all give the blur; give one of them")
+        raise UsageError(*Message.listed(given, " and "), " all give the blur; give one of them")
     if not 0 < options.strength <= _STRONGEST:
-        raise UsageError(f"--strength {options.strength:g}: expected a number above 0, up to {_STRONGEST:g}")
+        raise UsageError(
+            Parameter("strength", options.strength), f": expected a number above 0, up to {_STRONGEST:g}"
+        )
     if not 0 <= options.smooth <= _LARGEST_RADIUS:
-        raise UsageError(f"--smooth {options.smooth}: expected 0 to {_LARGEST_RADIUS} pixels of the input")
-    one = next((name for name in given if name != "--kernel-map"), None)
+        raise UsageError(
+            Parameter("smooth", options.smooth), f": expected 0 to {_LARGEST_RADIUS} pixels of the input"
+        )
+    one = next((parameter for parameter in given if parameter.name != "kernel_map"), None)
     if one and options.smooth:
-        raise UsageError(f"--smooth means nothing with {one}, which is the same everywhere; leave one out")
+        raise UsageError(
+            *(Parameter("smooth"), " means nothing with ", one),
+            ", which is the same everywhere; leave one out",
+        )
     if one and options.flat_sigma is not None:
-        raise UsageError(f"--flat-sigma means nothing with {one}, which holds everywhere; leave one out")
+        raise UsageError(
+            *(Parameter("flat_sigma"), " means nothing with ", one),
+            ", which holds everywhere; leave one out",
+        )
 
 
 def _constant_kernels(kernel: Tensor, width: int, start: int, stop: int) -> Iterator[KernelTile]:

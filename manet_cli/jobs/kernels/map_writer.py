@@ -20,7 +20,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from manet_cli.atomic import atomic_path, prepare_folder
-from manet_cli.errors import OutputError
+from manet_cli.errors import OutputError, Parameter
 from manet_cli.inference import KernelTile
 
 __all__ = [
@@ -60,7 +60,9 @@ def check_kernel_map(
         enough = math.ceil(stride * math.sqrt(size / _LARGE))
         raise OutputError(
             f"the kernel map of {width}x{height} pixels takes {size / 1e9:.1f} GB as {dtype}, over 2 GiB: "
-            f"use manet kernels with --stride {enough}, --codes, --params or --large"
+            "use manet kernels with ",
+            *(Parameter("stride", enough), ", ", Parameter("codes"), ", ", Parameter("params"), " or "),
+            Parameter("large"),
         )
     return size
 
@@ -78,7 +80,8 @@ def check_map_size(
     if size > _LARGE and not large:
         raise OutputError(
             f"{columns}x{rows} pixels of the map take {size / 1e9:.1f} GB as {dtype}, over 2 GiB: "
-            "give a larger --stride, or --large"
+            "give a larger ",
+            *(Parameter("stride"), ", or ", Parameter("large")),
         )
     return size
 

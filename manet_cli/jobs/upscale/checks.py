@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from manet_cli.errors import ManetError
+from manet_cli.errors import ManetError, Parameter
 from manet_cli.evaluation.self_check import Agreement, Kernels, SelfCheck
 from manet_cli.images import Metadata, Photo, RowSink
 from manet_cli.inference import LowResolution, RestoredTile
@@ -141,7 +141,9 @@ def sound_tiles(tiles: Iterator[RestoredTile], lr: LowResolution, scale: int) ->
         if pixels.numel():
             least, most = pixels.amin(dim=(1, 2)), pixels.amax(dim=(1, 2))
             if not bool(least.isfinite().all()):
-                raise ManetError("the networks' result is not a number somewhere: try --precision fp32")
+                raise ManetError(
+                    "the networks' result is not a number somewhere: try ", Parameter("precision", "fp32")
+                )
             if _is_flat(least, most) and _mean_distance(least, lr, tile, scale) > _ONE_COLOUR:
                 raise _unsound(least)
             low, high = torch.minimum(low, least), torch.maximum(high, most)
@@ -172,5 +174,6 @@ def _largest_distance(colour: Tensor, lr: LowResolution) -> float:
 def _unsound(colour: Tensor) -> ManetError:
     kind = "black" if float(colour.max()) < _LEVEL else "of one colour"
     return ManetError(
-        f"the networks' result is {kind} where the picture is not: try --precision fp32 or --device cpu"
+        f"the networks' result is {kind} where the picture is not: try ",
+        *(Parameter("precision", "fp32"), " or ", Parameter("device", "cpu")),
     )

@@ -66,7 +66,7 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
     """
     if options.blur.given is not None:
         # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
-        kernel = sigma_kernel("1", options.scale, engine.kernel_size).kernel
+        kernel = sigma_kernel((1.0,), options.scale, engine.kernel_size).kernel
         options = replace(options, blur=Blur(options.blur.settings, kernel=kernel))
     for item in sorted(_to_do(items), key=_distance):
         name = item.source.name
