@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manet_cli import __version__
 from manet_cli.degradations.quantization import apply_quantization
-from manet_cli.errors import InputError, ManetError, UsageError
+from manet_cli.errors import InputError, UsageError
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject
@@ -177,10 +177,7 @@ def _restored(subject: Subject, lr: Tensor) -> Tensor:
     """Return a model's result (1, 3, s H, s W) in 8 bits, aligned with the photo."""
     engine, rows, scale = subject.model.engine, ImageRows(lr), subject.scale
     tiles = engine.restore(rows, EstimatedCodes(engine, rows))
-    result = assembled(tiles, rows.height * scale, rows.width * scale)
-    if not bool(torch.isfinite(result).all()):
-        raise ManetError("the networks' result is not a number somewhere: try --precision fp32")
-    return apply_quantization(result)
+    return apply_quantization(assembled(tiles, rows.height * scale, rows.width * scale))
 
 
 def _most_contrast(lr: Tensor) -> Crop:
