@@ -141,7 +141,7 @@ def run_ours(engine: Engine, source: Picture) -> NDArray[np.uint8]:
     canvas = np.empty((source.height * scale, source.width * scale, 3), np.uint8)
     for tile in engine.restore(source, EstimatedCodes(engine, source)):
         pixels = (tile.pixels[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        canvas[tile.row : tile.row + pixels.shape[0], tile.column : tile.column + pixels.shape[1]] = pixels
+        canvas[tile.area] = pixels
     return canvas
 
 

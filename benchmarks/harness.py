@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manet_cli.inference import Engine
 from manet_cli.inference.estimated_codes import EstimatedCodes
-from manet_cli.inference.streams import Codes
+from manet_cli.inference.streams import Codes, assembled
 
 __all__ = ["SUFFIXES", "Picture", "machine", "peak_memory", "photos", "restored", "to_levels"]
 
@@ -54,11 +54,8 @@ def photos(folder: Path, limit: int, side: int) -> list[tuple[str, Picture]]:
 def restored(engine: Engine, picture: Picture, codes: Codes | None = None) -> Tensor:
     """Return the registered result (3, s*H, s*W) in float32, not clamped; without codes, estimate them."""
     scale = engine.restorer.footprint.scale
-    canvas = torch.empty(3, picture.height * scale, picture.width * scale)
-    for tile in engine.restore(picture, codes or EstimatedCodes(engine, picture)):
-        height, width = tile.pixels.shape[-2:]
-        canvas[:, tile.row : tile.row + height, tile.column : tile.column + width] = tile.pixels[0]
-    return canvas
+    tiles = engine.restore(picture, codes or EstimatedCodes(engine, picture))
+    return assembled(tiles, picture.height * scale, picture.width * scale)[0]
 
 
 def to_levels(image: Tensor) -> Tensor:

@@ -231,6 +231,5 @@ def _restored_floats(
         colours = tile.pixels[0].permute(1, 2, 0).numpy().clip(0, 1)
         if lr.channels == 1:
             colours = colours.mean(axis=2, keepdims=True)
-        height, width = colours.shape[:2]
-        result[tile.row : tile.row + height, tile.column : tile.column + width] = colours
+        result[tile.area] = colours
     return result[..., 0] if ndim == 2 else result

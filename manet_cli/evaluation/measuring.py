@@ -17,7 +17,7 @@ from manet_cli.evaluation.metrics import best_registered_bicubic, psnr_y, ssim_y
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine
 from manet_cli.inference.estimated_codes import EstimatedCodes
-from manet_cli.inference.streams import Codes
+from manet_cli.inference.streams import Codes, assembled
 
 __all__ = ["FIGURES", "Figures", "bicubic_figure", "measure"]
 
@@ -128,11 +128,8 @@ def _holds(engine: Engine, *, estimator: bool = False, restorer: bool = False) -
 
 def _restored(engine: Engine, lr: ImageRows, codes: Codes, scale: int) -> Tensor:
     """Return the restorer's result (1, 3, s H, s W) in 8 bits, in the published registration."""
-    result = torch.empty(1, 3, lr.height * scale, lr.width * scale)
-    for tile in engine.restore(lr, codes, registered=False):
-        height, width = tile.pixels.shape[-2:]
-        result[..., tile.row : tile.row + height, tile.column : tile.column + width] = tile.pixels
-    return apply_quantization(result)
+    tiles = engine.restore(lr, codes, registered=False)
+    return apply_quantization(assembled(tiles, lr.height * scale, lr.width * scale))
 
 
 def _capped_psnr(image: Tensor, hr: Tensor, scale: int) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-__all__ = ["Codes", "ConstantCode", "KernelTile", "LowResolution", "RestoredTile"]
+__all__ = ["Codes", "ConstantCode", "KernelTile", "LowResolution", "RestoredTile", "assembled"]
 
 
 class LowResolution(Protocol):
@@ -58,6 +60,30 @@ class RestoredTile:
     row: int
     column: int
     pixels: Tensor
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """The rows and columns of the result that the tile covers."""
+        height, width = self.pixels.shape[-2:]
+        return slice(self.row, self.row + height), slice(self.column, self.column + width)
+
+
+def assembled(tiles: Iterable[RestoredTile], height: int, width: int) -> Tensor:
+    """Put the tiles of one picture together.
+
+    Args:
+        tiles: of a picture without transparency (one layer), in any order; they cover the result.
+        height: of the result in pixels.
+        width: likewise.
+
+    Returns:
+        The result (1, 3, height, width), float32, not clamped.
+    """
+    result = torch.empty(1, 3, height, width)
+    for tile in tiles:
+        rows, columns = tile.area
+        result[..., rows, columns] = tile.pixels
+    return result
 
 
 class ConstantCode:

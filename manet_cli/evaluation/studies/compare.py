@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manet_cli import __version__
 from manet_cli.degradations.quantization import apply_quantization
-from manet_cli.errors import InputError, ManetError, Parameter, UsageError
+from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject
@@ -23,6 +23,7 @@ from manet_cli.evaluation.studies.files import Study
 from manet_cli.images import read_photo, to_float
 from manet_cli.inference import memory_reported
 from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.inference.streams import assembled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -177,15 +178,8 @@ def _on_white(data: bytes, name: str) -> Tensor:
 def _restored(subject: Subject, lr: Tensor) -> Tensor:
     """Return a model's result (1, 3, s H, s W) in 8 bits, aligned with the photo."""
     engine, rows, scale = subject.model.engine, ImageRows(lr), subject.scale
-    result = torch.empty(1, 3, rows.height * scale, rows.width * scale)
-    for tile in engine.restore(rows, EstimatedCodes(engine, rows)):
-        height, width = tile.pixels.shape[-2:]
-        result[..., tile.row : tile.row + height, tile.column : tile.column + width] = tile.pixels
-    if not bool(torch.isfinite(result).all()):
-        raise ManetError(
-            "the networks' result is not a number somewhere: try ", Parameter("precision", "fp32")
-        )
-    return apply_quantization(result)
+    tiles = engine.restore(rows, EstimatedCodes(engine, rows))
+    return apply_quantization(assembled(tiles, rows.height * scale, rows.width * scale))
 
 
 def _most_contrast(lr: Tensor) -> Crop:

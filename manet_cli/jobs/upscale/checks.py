@@ -128,9 +128,9 @@ _ROWS = 256
 def sound_tiles(tiles: Iterator[RestoredTile], lr: LowResolution, scale: int) -> Iterator[RestoredTile]:
     """Pass tiles on as they are, as long as they can be right.
 
-    Not-a-number is refused (the engine says so first, of its own results). A tile of one colour is
-    refused where the picture differs from that colour by more than 8 of 255 on average, and a whole result of
-    one colour where it does so anywhere. Only the picture is looked at, not its transparency.
+    The engine has refused not-a-number before. A tile of one colour is refused where the picture differs from
+    that colour by more than 8 of 255 on average, and a whole result of one colour where it does so anywhere.
+    Only the picture is looked at, not its transparency.
 
     Raises:
         ManetError: the result cannot be right.
@@ -140,10 +140,6 @@ def sound_tiles(tiles: Iterator[RestoredTile], lr: LowResolution, scale: int) ->
         pixels = tile.pixels[0].clamp(0, 1)
         if pixels.numel():
             least, most = pixels.amin(dim=(1, 2)), pixels.amax(dim=(1, 2))
-            if not bool(least.isfinite().all()):
-                raise ManetError(
-                    "the networks' result is not a number somewhere: try ", Parameter("precision", "fp32")
-                )
             if _is_flat(least, most) and _mean_distance(least, lr, tile, scale) > _ONE_COLOUR:
                 raise _unsound(least)
             low, high = torch.minimum(low, least), torch.maximum(high, most)
