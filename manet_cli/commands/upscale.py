@@ -249,6 +249,7 @@ def _report(
     pace: Pace | None = None,
 ) -> bool:
     """Tell how each picture goes and, at the end, all of them; give whether any failed."""
+    from manet_cli.console import to_text
     from manet_cli.jobs.durations import duration
     from manet_cli.jobs.upscale.result import Tally
 
@@ -262,7 +263,7 @@ def _report(
                 reporter.message(f"{result.item.output}: made already, skipped")
             if result.check is not None:
                 name = result.item.output or result.item.source.name
-                reporter.message(f"{name}: {result.check.sentence()}")
+                reporter.message(f"{name}: {to_text(result.check.sentence())}")
             if result.error is not None and not isinstance(result.error, NotStartedError):
                 reporter.failure(result.error)
     finally:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from manet_cli.errors import InputError
+from manet_cli.errors import InputError, Parameter
 from manet_cli.images import cmyk, headers, jxl, plugins, sixteen_bit, tiff_structure
 from manet_cli.images.formats import FORMATS
 from manet_cli.images.metadata import metadata_of, turn_of
@@ -30,7 +30,7 @@ MAX_PIXELS = 200_000_000
 """The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
 millions. Decoding that many takes up to 2 GB."""
 
-_RAISE_LIMIT = "make it smaller, or raise --max-pixels of manet upscale, kernels or explore"
+_RAISE_LIMIT = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
 _KNOWN = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
 _COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK"))
@@ -106,13 +106,13 @@ def open_image(
             raise
         except Image.DecompressionBombError as error:
             raise InputError(
-                f"{name} has more than twice the {max_pixels} pixels that are read: {_RAISE_LIMIT}"
+                f"{name} has more than twice the {max_pixels} pixels that are read: ", *_RAISE_LIMIT
             ) from error
         except Exception as error:
             raise InputError(_why_unknown(file, name)) from error
         width, height = image.size
         if max_pixels is not None and width * height > max_pixels:
-            raise InputError(_too_large(name, width, height, max_pixels))
+            raise _too_large(name, width, height, max_pixels)
         try:
             with image:
                 yield image, file
@@ -186,7 +186,7 @@ def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
     except jxl.CorruptJxlError as error:
         raise InputError(f"{name} is damaged ({error}): copy or export it again") from error
     if header.width * header.height > max_pixels:
-        raise InputError(_too_large(name, header.width, header.height, max_pixels))
+        raise _too_large(name, header.width, header.height, max_pixels)
     if header.is_animated:
         raise InputError(_SEVERAL.format(name))
     if header.is_float:
@@ -195,8 +195,10 @@ def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
         raise InputError(_UNREADABLE_DEPTH.format(name, header.bits))
 
 
-def _too_large(name: str, width: int, height: int, max_pixels: int) -> str:
-    return f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: {_RAISE_LIMIT}"
+def _too_large(name: str, width: int, height: int, max_pixels: int) -> InputError:
+    return InputError(
+        f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: ", *_RAISE_LIMIT
+    )
 
 
 def _why_unknown(file: BinaryIO, name: str) -> str:

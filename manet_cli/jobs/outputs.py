@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 from manet_cli.atomic import check_folder
-from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.file_identity import FileLedger, existing_folder, ledger_of, same_file
 from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix
 from manet_cli.jobs.sources import STDIN, Source
 
 __all__ = ["Claims", "Room", "check_outputs", "least_bytes", "path_beside"]
+
+_OUTPUT, _OVERWRITE = Parameter("output"), Parameter("overwrite", True)
 
 
 class Claims:
@@ -41,19 +43,25 @@ class Claims:
                 cannot be written to.
         """
         if self._inputs.find(path) is not None:
-            raise OutputError(f"{path} is an input, and inputs are never overwritten: choose another -o")
+            raise OutputError(
+                f"{path} is an input, and inputs are never overwritten: choose another ", _OUTPUT
+            )
         owner, alike = self._claimed.find(path), self._claimed.alike(path)
         if alike is not None and alike[0] != path:
             raise OutputError(
                 f"{path} and {alike[0]} (for {alike[1].name}) are one file on a disk that ignores case: "
-                "choose another -o or name"
+                "choose another ",
+                *(_OUTPUT, " or name"),
             )
         if owner is not None:
-            raise OutputError(f"{path} is planned for {owner.name} too: choose another -o, --format or name")
+            raise OutputError(
+                f"{path} is planned for {owner.name} too: choose another ",
+                *(_OUTPUT, ", ", Parameter("format"), " or name"),
+            )
         if path.is_dir():
-            raise OutputError(f"{path} is a folder: choose another -o")
+            raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if os.path.lexists(path) and not self._overwrite:
-            raise OutputError(_why_kept(path))
+            raise OutputError(*_why_kept(path))
         self._check_folder(path.parent)
         self.keep(path, source)
 
@@ -74,16 +82,17 @@ def _folder_error(folder: Path) -> ManetError | None:
     return None
 
 
-def _why_kept(path: Path) -> str:
+def _why_kept(path: Path) -> tuple[object, ...]:
     named = format_for_suffix(path)
     if named is not None and not named.record:
         return (
             f"{path} exists, and {named.name.upper()} has no place for the record of what it was made from: "
-            f"give --overwrite to make it again, or --format {DEFAULT_FORMAT.name}"
+            "give ",
+            *(_OVERWRITE, " to make it again, or ", Parameter("format", DEFAULT_FORMAT.name)),
         )
     return (
-        f"{path} exists and was not made from this input, weights and settings: "
-        "give --overwrite or choose another -o"
+        f"{path} exists and was not made from this input, weights and settings: give ",
+        *(_OVERWRITE, " or choose another ", _OUTPUT),
     )
 
 
@@ -104,7 +113,7 @@ def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overw
 
     Args:
         source: the picture; None for standard input.
-        outputs: the option that names each, and where it goes; None for one that is not wanted.
+        outputs: the parameter that names each, and where it goes; None for one that is not wanted.
         overwrite: files that exist may be replaced, but never the input.
 
     Raises:
@@ -112,21 +121,22 @@ def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overw
         UsageError: two are one.
     """
     claimed = FileLedger[str](links=False)
-    for option, path in outputs.items():
+    for name, path in outputs.items():
         if path is None:
             continue
+        parameter = Parameter(name)
         if source is not None and same_file(path, source):
             raise OutputError(
-                f"{path} is the input, and inputs are never overwritten: choose another {option}"
+                f"{path} is the input, and inputs are never overwritten: choose another ", parameter
             )
         other = claimed.find(path)
-        claimed.add(path, option)
+        claimed.add(path, name)
         if other is not None:
-            raise UsageError(f"{other} and {option} both name {path}: choose two names")
+            raise UsageError(Parameter(other), " and ", parameter, f" both name {path}: choose two names")
         if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
-            raise OutputError(f"{path} is a folder: choose another {option}")
+            raise OutputError(f"{path} is a folder: choose another ", parameter)
         if os.path.lexists(path) and not overwrite:
-            raise OutputError(f"{path} exists: give --overwrite or choose another {option}")
+            raise OutputError(f"{path} exists: give ", _OVERWRITE, " or choose another ", parameter)
 
 
 # As long as a run takes less than this, trying costs less than a wrong guess.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.atomic import is_temporary
-from manet_cli.errors import InputError, ManetError, UsageError
+from manet_cli.errors import InputError, ManetError, Parameter, UsageError
 from manet_cli.images import format_for_suffix, has_readable_suffix, read_photo, read_record
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
@@ -216,8 +216,8 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     if kept or errors:
         return [Source(str(path), path, path.parent.relative_to(folder)) for path in kept] + errors
     but = f" but {len(pictures)} that this tool made" if pictures else ""
-    advice = ": try -r" if deeper and not recursive else ""
-    return [Source(str(folder), folder, error=InputError(f"{folder} holds no pictures{but}{advice}"))]
+    advice = (": try ", Parameter("recursive", True)) if deeper and not recursive else ()
+    return [Source(str(folder), folder, error=InputError(f"{folder} holds no pictures{but}", *advice))]
 
 
 def _warn_of_link(path: Path, root: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from manet_cli.inference import Engine, LowResolution, RestoredTile
-from manet_cli.inference.streams import Codes
+from manet_cli.models import RRDBSFT
 from tests.commands.conftest import Manet, texture
 
 
@@ -64,15 +63,12 @@ def test_grey_depth_and_transparency(manet: Manet, tmp_path: Path) -> None:
 def test_a_broken_result_is_a_failure(
     manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    whole = Engine.restore
+    whole = RRDBSFT.forward
 
-    def broken(
-        engine: Engine, lr: LowResolution, codes: Codes, *, registered: bool
-    ) -> Iterator[RestoredTile]:
-        for tile in whole(engine, lr, codes, registered=registered):
-            yield RestoredTile(tile.row, tile.column, torch.full_like(tile.pixels, value))
+    def broken(network: RRDBSFT, lr: Tensor, code: Tensor) -> Tensor:
+        return torch.full_like(whole(network, lr, code), value)
 
-    monkeypatch.setattr(Engine, "restore", broken)
+    monkeypatch.setattr(RRDBSFT, "forward", broken)
     outcome = manet("upscale", photo, "--json")
     assert outcome.code == 1
     assert outcome.json[0]["status"] == "failed"

@@ -146,4 +146,4 @@ def test_folders_that_cannot_be_read(here: Path) -> None:
     finally:
         Path("in/shut").chmod(0o755)
     make("deep/er/a.png")
-    assert "try -r" in only(expand_sources(["deep"]))
+    assert "try recursive=True" in only(expand_sources(["deep"]))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
-from manet_cli.errors import InputError, OutputError, UsageError
+from manet_cli.errors import InputError, OutputError, Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.evaluation.studies.compare import Crop
 from manet_cli.images import (
@@ -182,15 +182,17 @@ def plan_explore(
     path = None if name == STDIN else Path(name)
     target = Path(output) if output else path_beside(name, f"_x{model.scale}_explore.html")
     if target.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"--output {target}: a page is written as .html")
-    check_outputs(path, {"--output": target}, overwrite=overwrite)
+        raise UsageError(Parameter("output", target), ": a page is written as .html")
+    check_outputs(path, {"output": target}, overwrite=overwrite)
     with memory_reported(name):
         data = read_input(path, name)
         photo = read_photo(data, "standard input" if path is None else name, max_pixels)
     shown = Region(*crop) if crop else Region(0, 0, photo.width, photo.height)
     if shown.left + shown.width > photo.width or shown.top + shown.height > photo.height:
         part = ",".join(map(str, crop or ()))
-        raise InputError(f"--crop {part} reaches beyond {name}, which is {photo.width}x{photo.height} pixels")
+        raise InputError(
+            Parameter("crop", part), f" reaches beyond {name}, which is {photo.width}x{photo.height} pixels"
+        )
     _check_size(shown, model.scale)
     excerpt = _excerpt(shown, photo, model.engine)
     settings: dict[str, object] = {
@@ -225,8 +227,8 @@ def _check_size(shown: Region, scale: int) -> None:
     part = ",".join(map(str, (left, top, *sides)))
     raise OutputError(
         f"the result is {width}x{height} pixels, and a page holds {MOST_PIXELS // 1_000_000} megapixels, "
-        f"at most {_LONGEST_SIDE} a side: show a part with --crop X,Y,W,H in input pixels, such as "
-        f"--crop {part}"
+        f"at most {_LONGEST_SIDE} a side: show a part X,Y,W,H in input pixels, such as ",
+        Parameter("crop", part),
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from manet_cli import __version__
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
-from manet_cli.errors import OutputError, UsageError
+from manet_cli.errors import OutputError, Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.images import MAX_PIXELS, Photo, read_photo
 from manet_cli.inference import Engine, memory_reported
@@ -220,8 +220,8 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
     target = _array_path(request, model.scale) if request.array else None
     picture = Path(request.picture) if request.picture is not None else None
     if picture is not None and picture.suffix.lower() != ".png":
-        raise UsageError(f"--picture {picture}: pictures of the blur are written as .png")
-    check_outputs(path, {"--out": target, "--picture": picture}, overwrite=request.overwrite)
+        raise UsageError(Parameter("picture", picture), ": pictures of the blur are written as .png")
+    check_outputs(path, {"out": target, "picture": picture}, overwrite=request.overwrite)
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):
@@ -253,16 +253,22 @@ def _array_path(request: KernelsRequest, scale: int) -> Path:
         return path_beside(request.name, f"_x{scale}_{request.content}{suffix}")
     target = Path(request.output)
     if target.suffix.lower() not in (".npy", ".npz"):
-        raise UsageError(f"--out {target}: arrays are written as .npy, or as .npz with where they come from")
+        raise UsageError(
+            Parameter("out", target), ": arrays are written as .npy, or as .npz with where they come from"
+        )
     if request.content == "codes" and target.suffix.lower() == ".npy":
-        raise UsageError(f"--out {target}: codes mean nothing without their basis; write them as .npz")
+        raise UsageError(
+            Parameter("out", target), ": codes mean nothing without their basis; write them as .npz"
+        )
     return target
 
 
 def _array(request: KernelsRequest, path: Path, photo: Photo, engine: Engine) -> KernelArray:
     content, stride = request.content, request.stride
     if content == "params" and request.dtype == _FLOAT16:
-        raise UsageError("--dtype float16: angles would be rough; --params are always float32")
+        raise UsageError(
+            Parameter("dtype", "float16"), ": angles would be rough; parameters are always float32"
+        )
     dtype = request.dtype or (_FLOAT32 if content == "params" else _FLOAT16)
     rows, columns, *sides = kernel_map_shape(photo.height, photo.width, stride, engine.kernel_size)
     if content == "kernels":

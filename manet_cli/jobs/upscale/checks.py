@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from manet_cli.errors import ManetError, Parameter
+from manet_cli.errors import ManetError, Message, Parameter
 from manet_cli.evaluation.self_check import Agreement, Kernels, SelfCheck
 from manet_cli.images import Metadata, Photo, RowSink
 from manet_cli.inference import LowResolution, RestoredTile
@@ -54,12 +54,15 @@ class CheckReport:
             "warning": self.warning,
         }
 
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """Return the report for a reader."""
         if self.warning:
-            return f"warning: {self.warning}; another --sigma, --precision fp32 or other weights may help"
+            return Message(
+                f"warning: {self.warning}; another ",
+                *(Parameter("sigma"), ", ", Parameter("precision", "fp32"), " or other weights may help"),
+            )
         found = self.agreement
-        return (
+        return Message(
             f"blurred and made small again, the result agrees with the input to {found.lr_psnr:.1f} dB; "
             f"least, to {found.worst_psnr:.1f} dB, in the {self._place}"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manet_cli.atomic import atomic_path, prepare_folder
-from manet_cli.errors import ManetError, NotStartedError, OutputError
+from manet_cli.errors import ManetError, NotStartedError, OutputError, Parameter
 from manet_cli.images import Header, HeldRows, Metadata, Photo, RowSink, open_output, read_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape, open_kernel_map
@@ -69,9 +69,10 @@ class PictureMaker:
     def not_started(self, item: Item) -> Result:
         """Say that a picture was left alone because another one failed."""
         name = item.source.name
-        return self._failed(
-            item, NotStartedError(f"{name} was not started, because another input failed (--fail-fast)")
+        error = NotStartedError(
+            f"{name} was not started, because another input failed (", Parameter("fail_fast", True), ")"
         )
+        return self._failed(item, error)
 
     def _failed(self, item: Item, error: ManetError) -> Result:
         return Result(item, "failed", self.options.scale, error=error)

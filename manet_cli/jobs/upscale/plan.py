@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from manet_cli.errors import InputError, ManetError, OutputError, UsageError
+from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.images import (
     DEFAULT_FORMAT,
     FORMATS,
@@ -95,12 +95,15 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
         UsageError: ``-o`` and ``--format`` contradict each other, or several inputs are to become one file.
     """
     if output == "":
-        raise UsageError("-o is empty: give a file or a folder")
+        raise UsageError(Parameter("output"), " is empty: give a file or a folder")
     format = format_by_name(format_name) if format_name is not None else DEFAULT_FORMAT
     several = len(inputs) > 1 or any(map(names_several, inputs))
     if output == STDIN or (output is None and inputs == [STDIN]):
         if several:
-            raise UsageError("-o -: standard output holds one picture, but several inputs were given.")
+            raise UsageError(
+                Parameter("output", STDIN),
+                ": standard output holds one picture, but several inputs were given",
+            )
         return Destination(None, None, True, format)
     if output is None:
         return Destination(None, None, False, format)
@@ -110,9 +113,12 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     named = format_for_suffix(path)
     if named is None:
         usual = listed(entry.suffixes[0] for entry in FORMATS)
-        raise UsageError(f"-o {output}: {path.suffix} is not written; use {usual}")
+        raise UsageError(Parameter("output", output), f": {path.suffix} is not written; use {usual}")
     if format_name and named != format:
-        raise UsageError(f"-o {output} and --format {format_name} name different formats; give one of them.")
+        raise UsageError(
+            Parameter("output", output),
+            *(" and ", Parameter("format", format_name), " name different formats; give one of them"),
+        )
     return Destination(None, path, False, named)
 
 
@@ -123,7 +129,7 @@ def check_kernels_path(path: str) -> None:
         UsageError: it is neither.
     """
     if path in ("", STDIN) or (has_picture_suffix(Path(path)) and not Path(path).is_dir()):
-        raise UsageError(f"--save-kernels {path}: expected a folder or a .npy file")
+        raise UsageError(Parameter("save_kernels", path), ": expected a folder or a .npy file")
 
 
 def check_still_free(item: Item, record: str) -> None:
@@ -139,8 +145,8 @@ def check_still_free(item: Item, record: str) -> None:
         if path == item.output and item.kernels is None and read_record(path) == record:
             raise MadeMeanwhileError(f"{path} was made by another process")
         raise OutputError(
-            f"{path} was not there when the run was planned, and is now: "
-            "run it again, give --overwrite or choose another -o"
+            f"{path} was not there when the run was planned, and is now: run it again, give ",
+            *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
         )
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from manet_cli.errors import OutputError, UsageError
+from manet_cli.errors import OutputError, Parameter, UsageError
 from manet_cli.images import Header
 
 __all__ = ["ResultSize", "parse_size"]
@@ -60,8 +60,9 @@ class ResultSize:
             across, down = _rounded(width * self.height, height), self.height
         if across > _LARGEST_ENLARGEMENT * width or down > _LARGEST_ENLARGEMENT * height:
             raise OutputError(
-                f"--size {self} makes {across}x{down} pixels of a result of {width}x{height}: ask for "
-                f"at most {_LARGEST_ENLARGEMENT} times the result, or upscale the result again"
+                Parameter("size", str(self)),
+                f" makes {across}x{down} pixels of a result of {width}x{height}: ask for "
+                f"at most {_LARGEST_ENLARGEMENT} times the result, or upscale the result again",
             )
         return replace(enlarged, width=across, height=down)
 
@@ -80,8 +81,9 @@ def parse_size(text: str) -> ResultSize:
     sides = [int(side) if side else None for side in match.groups()] if match else [None, None]
     if sides == [None, None] or 0 in sides:
         raise UsageError(
-            f"--size {text}: expected WxH, Wx or xH in pixels, such as 3000x2000, 3000x or x2000, or a "
-            "factor with a point, such as x2.5"
+            Parameter("size", text),
+            ": expected WxH, Wx or xH in pixels, such as 3000x2000, 3000x or x2000, or a "
+            "factor with a point, such as x2.5",
         )
     return ResultSize(*sides)
 

@@ -51,7 +51,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 
 def test_much_more_than_the_result_is_refused() -> None:
-    with pytest.raises(OutputError, match="--size 1202x makes 1202x801 pixels of a result of 600x400"):
+    with pytest.raises(OutputError, match="size='1202x' makes 1202x801 pixels of a result of 600x400"):
         size("1202", 600, 400)
 
 
@@ -84,7 +84,7 @@ def test_a_factor_is_of_the_input_at_the_next_larger_scale(
 
 def test_bounds_choose_no_scale_and_a_factor_has_its_limit() -> None:
     assert parse_size("300x").scale is None
-    with pytest.raises(OutputError, match=r"--size x8\.5 makes 1275x850"):
+    with pytest.raises(OutputError, match=r"size='x8\.5' makes 1275x850"):
         parse_size("x8.5").of(Header(600, 400, 3, False, 8), 4)
     with pytest.raises(UsageError, match="a factor with a point"):
         parse_size("x0.0")
