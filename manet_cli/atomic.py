@@ -35,6 +35,8 @@ _LONGEST_NAME = 255  # bytes, on the usual file systems
 _ATTEMPTS = 100
 _WAIT = 0.1  # seconds between two looks at a lock
 _HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
+_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+_DISK_ERRORS = (*_FULL_ERRORS, errno.EFBIG, errno.EIO, errno.EROFS)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # some network and user-space file systems
 
 
@@ -47,7 +49,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
     file is removed and `final` is as it was. The temporary file is `.NAME.manet-tmp` (NAME shortened where it
     would grow too long), locked while it is in use, with the permissions that the umask gives a new file.
 
-    Raises OutputError if another process, or another thread, is writing the same file, or it cannot be made.
+    Raises OutputError if another process, or another thread, is writing the same file, if it cannot be made,
+    and if the disk fails or is full while the block writes.
     """
     if len(os.fsencode(final.name)) > _LONGEST_NAME:
         raise OutputError(
@@ -61,7 +64,13 @@ def atomic_path(final: Path) -> Iterator[Path]:
     if descriptor is None:
         raise OutputError(f"another process is writing {final.name}: wait for it, or choose another output")
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            # Any other error may come from what the block reads.
+            if error.errno in _DISK_ERRORS:
+                raise _not_written(final, error) from error
+            raise
         try:
             os.fsync(descriptor)
             if fcntl is None:  # an open file cannot be renamed there
@@ -239,4 +248,5 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _not_written(final: Path, error: OSError) -> OutputError:
     reason = error.strerror or "the system gave no reason"
-    return OutputError(f"{final.name} cannot be written ({reason}): choose another name or folder")
+    room = "free some space, or " if error.errno in _FULL_ERRORS else ""
+    return OutputError(f"{final.name} cannot be written ({reason}): {room}choose another name or folder")

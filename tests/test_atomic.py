@@ -239,6 +239,22 @@ def test_a_folder_under_the_final_name_is_a_sentence(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.png"]
 
 
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "free some space"), (errno.EIO, "choose another")]
+)
+def test_a_disk_that_fails_in_the_block_is_a_sentence(tmp_path: Path, number: int, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"before")
+    with (
+        pytest.raises(OutputError, match=rf"a\.png cannot be written \(.*\): .*{words}"),
+        atomic_path(tmp_path / "a.png"),
+    ):
+        raise OSError(number, os.strerror(number))
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.png"):
+        (tmp_path / "missing").read_bytes()  # no fault of the file that is written
+    assert names(tmp_path) == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"before"
+
+
 def test_the_umask_decides_the_permissions(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:

@@ -134,9 +134,12 @@ def convert(
 ) -> None:
     """Convert weights: .safetensors in this tool's layout, .pth in the published one."""
     from manet_cli.console import print_lines
+    from manet_cli.file_identity import same_file
     from manet_cli.weights import read_weights, write_weights
 
     weights = read_weights(source)
+    if same_file(target, source):
+        raise OutputError(f"{target} is the input, and inputs are never overwritten: choose another name")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: give --overwrite or choose another name")
     write_weights(weights, target)

@@ -244,13 +244,7 @@ class Degrader:
         for path in reversed(missing):
             prepare_folder(path.parent)
             with atomic_path(path) as temporary:
-                try:
-                    temporary.write_bytes(contents[path])
-                except OSError as error:
-                    raise OutputError(
-                        f"{path} cannot be written ({error.strerror}): free some space or choose another ",
-                        _OUTPUT,
-                    ) from error
+                temporary.write_bytes(contents[path])
         return "done" if missing else "skipped"
 
     def _is_there(self, path: Path, content: bytes) -> bool:

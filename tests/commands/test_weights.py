@@ -48,6 +48,12 @@ def test_convert_both_ways(manet: Manet, tmp_path: Path, photo: Path) -> None:
     assert manet("weights", "convert", published, ours).code == 1, "it exists"
     assert manet("weights", "convert", published, ours, "--overwrite").code == 0
     assert manet("weights", "convert", published, tmp_path / "c.onnx").code == 2
+    (tmp_path / "link.pth").symlink_to(published)
+    before = published.read_bytes()
+    for name in (published, tmp_path / "link.pth"):
+        outcome = manet("weights", "convert", published, name, "--overwrite")
+        assert (outcome.code, "inputs are never overwritten" in outcome.stderr) == (1, True)
+    assert published.read_bytes() == before
     manet("upscale", photo, "-o", tmp_path / "shipped.png")
     manet("upscale", photo, "--model", published, "-o", tmp_path / "converted.png")
     assert manet("upscale", photo, "--model", published, "-s", "2").code == 2

@@ -86,13 +86,8 @@ class StudyFiles:
         prepare_folder(self.figure.parent)
         remove_leftovers(self.figure.parent)
         with atomic_path(self.figure) as figure_path, atomic_path(self.numbers) as numbers_path:
-            try:
-                figure_path.write_bytes(figure)
-                numbers_path.write_text(numbers, encoding="utf-8")
-            except OSError as error:
-                raise OutputError(
-                    f"the study cannot be written to {self.figure.parent} ({error.strerror}): free some space"
-                ) from error
+            figure_path.write_bytes(figure)
+            numbers_path.write_text(numbers, encoding="utf-8")
 
 
 def _laid_out(numbers: dict[str, object]) -> str:

@@ -89,12 +89,7 @@ class ExploreJob:
             page = explore_page(
                 self.name, self._summary(scale), _note(kernels), self._fields(scale), kernels, encoded
             )
-            try:
-                temporary.write_bytes(page)
-            except OSError as error:
-                raise OutputError(
-                    f"{self.output} cannot be written ({error.strerror}): free some space"
-                ) from error
+            temporary.write_bytes(page)
         return {
             "width": self.region.width * scale,
             "height": self.region.height * scale,

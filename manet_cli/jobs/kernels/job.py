@@ -16,7 +16,7 @@ from torch import Tensor
 
 from manet_cli import __version__
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
-from manet_cli.errors import OutputError, Parameter, UsageError
+from manet_cli.errors import Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.images import MAX_PIXELS, Photo, read_photo
 from manet_cli.inference import Engine, memory_reported
@@ -177,14 +177,7 @@ class KernelsJob:
                 done += shaped.texture.numel()
                 progress(done / total)
             if temporary and self.picture:
-                drawn = draw_kernel_picture(survey, self.photo, self.title)
-                try:
-                    temporary.write_bytes(drawn)
-                except OSError as error:
-                    reason = error.strerror or "the system gave no reason"
-                    raise OutputError(
-                        f"{self.picture} cannot be written ({reason}): free some space"
-                    ) from error
+                temporary.write_bytes(draw_kernel_picture(survey, self.photo, self.title))
         return survey.summary
 
     def _rebuilding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
