@@ -152,7 +152,8 @@ def opened(folder: Path) -> Iterator[None]:
 
 def not_kept(folder: Path, error: Exception, variable: str = "XDG_CACHE_HOME") -> WeightsError:
     """Return the error for a cache that cannot be written."""
-    reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+    cause = error if isinstance(error, OSError) else error.__cause__
+    reason = (isinstance(cause, OSError) and cause.strerror) or str(error).rstrip(".")
     return WeightsError(
         f"{folder}: weights cannot be kept there ({reason}): make room, or set {variable} to another folder"
     )

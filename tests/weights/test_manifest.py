@@ -118,7 +118,7 @@ def test_weights_that_are_not_shipped_say_where_they_are() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match=r"'defualt'; give one of default, published"):
+    with pytest.raises(WeightsError, match=r"'defualt'; give one of default, camera, published"):
         load_weights("defualt")
 
 

@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.jpeg import Jpeg
+from manet_cli.degradations.noise import Noise
 from manet_cli.degradations.protocol import Degradation, published_grid
+from manet_cli.degradations.sharpening import Sharpening
+from manet_cli.degradations.step import DegradationStep
 from manet_cli.evaluation.measuring import bicubic_figure, measure
 from manet_cli.evaluation.pictures import ImageRows, hr_tensor
 from manet_cli.images import read_photo
@@ -63,3 +67,20 @@ def test_the_estimator_tells_orientations_apart(engine: Engine, hr: torch.Tensor
         estimate = torch.cat(tiles, dim=1).mean(dim=1)
         distances = (kernels - estimate).square().sum(dim=1)
         assert int(distances.argmin()) == number, shape.label
+
+
+@pytest.mark.parametrize(
+    "steps", [(Noise(10),), (Jpeg(60),), (Noise(6, 0.7), Sharpening(0.8, 0.5), Jpeg(80))]
+)
+def test_camera_weights_beat_bicubic_and_default_on_what_cameras_give(
+    hr: torch.Tensor, steps: tuple[DegradationStep, ...]
+) -> None:
+    degraded = Degradation(4, GaussianParameters(3.0, 3.0), steps=steps).apply(hr)
+    bicubic = bicubic_figure(degraded, 4)
+    figures = {}
+    for family in ("default", "camera"):
+        engine = Engine(load_weights(family, 4)[0].build(), torch.device("cpu"), torch.float32)
+        figures[family] = measure(engine, degraded, 4, bicubic=bicubic).psnr_y or 0.0
+    assert bicubic is not None
+    assert figures["camera"] > bicubic + 0.1
+    assert figures["camera"] > figures["default"] + 0.1
