@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +15,12 @@ from manet_cli.errors import NotStartedError, UsageError
 from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Iterator
 
     from manet_cli.console import Reporter
-    from manet_cli.inference import Engine
     from manet_cli.jobs.sources import Source
-    from manet_cli.jobs.upscale.estimates import Pace
-    from manet_cli.jobs.upscale.job import UpscaleOptions
-    from manet_cli.jobs.upscale.plan import Item
-    from manet_cli.jobs.upscale.result import Result
+    from manet_cli.jobs.upscale.result import Result, Tally
+    from manet_cli.jobs.upscale.run import Run
     from manet_cli.jobs.upscale.sharing import Fleet
 
 __all__ = ["upscale"]
@@ -169,42 +167,33 @@ def upscale(
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
     from manet_cli.jobs.blur.source import BlurOptions, parse_sigma
-    from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
-    from manet_cli.jobs.sources import expand_sources
-    from manet_cli.jobs.upscale.estimates import measure_pace, preview
-    from manet_cli.jobs.upscale.plan import Planner, check_kernels_path, plan_destination
+    from manet_cli.jobs.models import ModelOptions
+    from manet_cli.jobs.upscale.plan import plan_destination
+    from manet_cli.jobs.upscale.run import Request, open_run
     from manet_cli.jobs.upscale.sharing import join_fleet
 
     fleet = join_fleet()
     if fleet is not None and dry_run and not fleet.first:
         raise typer.Exit  # one plan is enough
     reporter = Reporter(as_json=as_json, quiet=quiet or (fleet is not None and not fleet.first))
-    if save_kernels is not None and (kernel is not None or sigma is not None):
-        raise UsageError(
-            "--save-kernels writes a kernel for every pixel, but one was given for all; leave one of them out"
-        )
-    if save_kernels is not None:
-        check_kernels_path(save_kernels)
     destination = plan_destination(inputs, output, format)
     if destination.stdout and as_json:
         raise UsageError("--json and a picture cannot both go to standard output; give -o FILE")
     if destination.stdout and not dry_run and (sys.stdout is None or sys.stdout.isatty()):
         raise UsageError("a picture would go to the terminal; give -o FILE or send standard output elsewhere")
-    model_options = ModelOptions(
-        model,
-        scale,
-        fleet.device(device) if fleet else device,
-        precision,
-        shared.parse_tile(tile, SMALLEST_TILE),
-        exact,
-        downloads=None if dry_run else reporter.progress,
-    )
-    engine, options = open_upscale(
-        model_options,
-        format=destination.format,
-        quality=quality,
-        registration=registration.value,
-        blur=BlurOptions(
+    request = Request(
+        inputs,
+        destination,
+        ModelOptions(
+            model,
+            scale,
+            fleet.device(device) if fleet else device,
+            precision,
+            shared.parse_tile(tile, SMALLEST_TILE),
+            exact,
+            downloads=None if dry_run else reporter.progress,
+        ),
+        BlurOptions(
             kernel,
             None if sigma is None else parse_sigma(sigma),
             kernel_map,
@@ -212,92 +201,72 @@ def upscale(
             smooth,
             None if flat_sigma is None else parse_sigma(flat_sigma, "flat_sigma"),
         ),
+        recursive=recursive,
+        quality=quality,
+        registration=registration.value,
         size=size,
         max_pixels=max_pixels,
-        check=check,
-    )
-    planner = Planner(
-        expand_sources(inputs, recursive=recursive),
-        destination,
-        scale=options.scale,
         kernels=save_kernels,
+        check=check,
         overwrite=overwrite,
-        result_of=options.result_of,
-        max_pixels=max_pixels,
-        weights_sha256=options.weights_sha256,
-        settings=options.settings,
+        fail_fast=fail_fast,
     )
-    items = planner.plan()
-    if planner.results:
-        reporter.message(f"{_named(planner.results)} left out: made by this tool from other inputs")
-    if dry_run:
-        pace = measure_pace(engine, options, items)
-        planned = (preview(item, engine, options, pace) for item in items)
-        failed = _report(planned, len(items), reporter, pace)
-    else:
-        todo = sum(not item.error and not item.done for item in items)
-        engines = open_on_devices(engine, options.scale, model_options, todo)
-        results = _run(items, engines, options, reporter, fleet=fleet, fail_fast=fail_fast)
-        failed = _report(results, len(items), reporter)
+    run = open_run(request)
+    if run.left_out:
+        reporter.message(f"{_named(run.left_out)} left out: made by this tool from other inputs")
+    failed = _preview(run, reporter) if dry_run else _make(run, fleet, reporter)
     raise typer.Exit(1 if failed else 0)
 
 
-def _report(
-    results: Generator[Result],
-    total: int,
-    reporter: Reporter,
-    pace: Pace | None = None,
-) -> bool:
-    """Tell how each picture goes and, at the end, all of them; give whether any failed."""
-    from manet_cli.console import to_text
+def _preview(run: Run, reporter: Reporter) -> bool:
+    """Report what the run would do; return whether anything speaks against a picture."""
     from manet_cli.jobs.durations import duration
     from manet_cli.jobs.upscale.result import Tally
 
-    tally = Tally(total)
-    started = time.monotonic()
-    try:
-        for result in results:
-            tally.add(result)
-            reporter.result(result.fields(), result.line())
-            if result.status == "skipped":
-                reporter.message(f"{result.item.output}: made already, skipped")
-            if result.check is not None:
-                name = result.item.output or result.item.source.name
-                reporter.message(f"{name}: {to_text(result.check.sentence())}")
-            if result.error is not None and not isinstance(result.error, NotStartedError):
-                reporter.failure(result.error)
-    finally:
-        # After Ctrl-C too.
-        results.close()
-        if pace is None and total > 1:
-            reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
-    if pace is not None:
-        reporter.message(f"{tally.line()}; about {duration(tally.estimate)}, an estimate from {pace.sample}")
+    pace, planned = run.preview()
+    tally = Tally(len(run.items))
+    _report(planned, tally, reporter)
+    estimate = f"; about {duration(tally.estimate)}, an estimate from {pace.sample}" if pace else ""
+    if pace or len(run.items) > 1:
+        reporter.message(f"{tally.line()}{estimate}")
     return tally.failed
+
+
+def _make(run: Run, fleet: Fleet | None, reporter: Reporter) -> bool:
+    """Make the pictures and report each; return whether any failed."""
+    from manet_cli.jobs.durations import duration
+    from manet_cli.jobs.upscale.result import Tally, work_of
+
+    tally, started = Tally(len(run.items)), time.monotonic()
+    try:
+        with (
+            reporter.batch([work_of(item) for item in run.items]) as batch,
+            closing(
+                run.results(lambda item: batch.picture(item.source.name, work_of(item)), fleet)
+            ) as results,
+        ):
+            _report(results, tally, reporter)
+    finally:  # after Ctrl-C too
+        if len(run.items) > 1:
+            reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
+    return tally.failed
+
+
+def _report(results: Iterator[Result], tally: Tally, reporter: Reporter) -> None:
+    """Tell how each picture goes, and count it."""
+    from manet_cli.console import to_text
+
+    for result in results:
+        tally.add(result)
+        reporter.result(result.fields(), result.line())
+        if result.status == "skipped":
+            reporter.message(f"{result.item.output}: made already, skipped")
+        if result.check is not None:
+            name = result.item.output or result.item.source.name
+            reporter.message(f"{name}: {to_text(result.check.sentence())}")
+        if result.error is not None and not isinstance(result.error, NotStartedError):
+            reporter.failure(result.error)
 
 
 def _named(sources: list[Source]) -> str:
     return sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
-
-
-def _run(
-    items: list[Item],
-    engines: list[Engine],
-    options: UpscaleOptions,
-    reporter: Reporter,
-    *,
-    fleet: Fleet | None,
-    fail_fast: bool,
-) -> Generator[Result]:
-    from manet_cli.jobs.upscale.pipeline import run_plan
-    from manet_cli.jobs.upscale.result import work_of
-
-    with reporter.batch([work_of(item) for item in items]) as batch:
-        yield from run_plan(
-            items,
-            engines,
-            options,
-            lambda item: batch.picture(item.source.name, work_of(item)),
-            fleet=fleet,
-            fail_fast=fail_fast,
-        )

@@ -1,0 +1,136 @@
+"""A run of ``manet upscale``: open the model, plan all pictures, then preview or make them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from manet_cli.errors import Parameter, UsageError
+from manet_cli.images import MAX_PIXELS
+from manet_cli.inference import Engine
+from manet_cli.jobs.blur.source import BlurOptions
+from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
+from manet_cli.jobs.sources import Source, expand_sources
+from manet_cli.jobs.upscale.estimates import Pace, measure_pace, preview
+from manet_cli.jobs.upscale.job import UpscaleOptions
+from manet_cli.jobs.upscale.pipeline import Watch, run_plan
+from manet_cli.jobs.upscale.plan import Destination, Item, Planner, check_kernels_path
+from manet_cli.jobs.upscale.result import Result
+from manet_cli.jobs.upscale.sharing import Fleet
+
+__all__ = ["Request", "Run", "open_run"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        inputs: pictures, folders, patterns, lists of names, or standard input.
+        destination: where outputs go.
+        model: the weights and how they are run.
+        blur: what the user says about the blur.
+        recursive: take the folders below a folder too.
+        quality: for formats that have one; None for the format's default.
+        registration: ``input`` or ``protocol``.
+        size: of the results; None for that of the scale.
+        max_pixels: larger inputs are refused.
+        kernels: where kernel maps go: a folder or a .npy file; None to write none.
+        check: compare each result with its input.
+        overwrite: replace outputs that exist and were made otherwise.
+        fail_fast: start no more pictures when one fails, and none if the plan has errors.
+    """
+
+    inputs: list[str]
+    destination: Destination
+    model: ModelOptions
+    blur: BlurOptions
+    recursive: bool = False
+    quality: int | None = None
+    registration: str = "input"
+    size: str | None = None
+    max_pixels: int = MAX_PIXELS
+    kernels: str | None = None
+    check: bool = False
+    overwrite: bool = False
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is planned; nothing is written yet.
+
+    Attributes:
+        request: what was asked for.
+        engine: runs the networks on the first device.
+        options: what all pictures have in common.
+        items: the plan, a picture each.
+        left_out: inputs that this tool made from other inputs.
+    """
+
+    request: Request
+    engine: Engine
+    options: UpscaleOptions
+    items: list[Item]
+    left_out: list[Source]
+
+    def preview(self) -> tuple[Pace | None, Iterator[Result]]:
+        """Measure the pace, and yield what a run would do with each picture. Writes nothing."""
+        pace = measure_pace(self.engine, self.options, self.items)
+        return pace, (preview(item, self.engine, self.options, pace) for item in self.items)
+
+    def results(self, watch: Watch, fleet: Fleet | None = None) -> Generator[Result]:
+        """Make the pictures, and yield how each went, in the order of the plan.
+
+        Args:
+            watch: follows each picture.
+            fleet: shares the work with other processes.
+
+        Raises:
+            DeviceError: a device cannot hold the model.
+            UsageError: the processes of a fleet have different plans.
+        """
+        todo = sum(not item.error and not item.done for item in self.items)
+        engines = open_on_devices(self.engine, self.options.scale, self.request.model, todo)
+        return run_plan(
+            self.items, engines, self.options, watch, fleet=fleet, fail_fast=self.request.fail_fast
+        )
+
+
+def open_run(request: Request) -> Run:
+    """Open the model and plan all pictures; errors of single pictures are in the plan.
+
+    Raises:
+        UsageError: options that do not go together or have no meaning.
+        DeviceError: there is no such device.
+        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+    """
+    if request.kernels is not None:
+        if request.blur.kernel is not None or request.blur.sigma is not None:
+            raise UsageError(
+                Parameter("save_kernels"),
+                " writes a kernel for every pixel, but one was given for all; leave one of them out",
+            )
+        check_kernels_path(request.kernels)
+    engine, options = open_upscale(
+        request.model,
+        format=request.destination.format,
+        quality=request.quality,
+        registration=request.registration,
+        blur=request.blur,
+        size=request.size,
+        max_pixels=request.max_pixels,
+        check=request.check,
+    )
+    planner = Planner(
+        expand_sources(request.inputs, recursive=request.recursive),
+        request.destination,
+        scale=options.scale,
+        kernels=request.kernels,
+        overwrite=request.overwrite,
+        result_of=options.result_of,
+        max_pixels=request.max_pixels,
+        weights_sha256=options.weights_sha256,
+        settings=options.settings,
+    )
+    return Run(request, engine, options, planner.plan(), planner.results)
