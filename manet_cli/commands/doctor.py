@@ -41,10 +41,11 @@ def doctor(
 
 def _print(found: Examination) -> None:
     from manet_cli.console import print_lines, print_table
-    from manet_cli.jobs.durations import duration
+    from manet_cli.jobs.durations import time_range
 
     versions = ", ".join(f"{name} {version or 'MISSING'}" for name, version in found.versions.items())
     print_lines([versions, found.platform, ""])
+    width, height = found.photo
     rows = []
     for device in found.devices:
         threads = f", {device.threads} threads" if device.threads else ""
@@ -57,11 +58,11 @@ def _print(found: Examination) -> None:
             [f"  without tiles: inputs up to about {side}x{side} (half of what is free); with tiles: any"]
         )
         for probe in device.probes:
-            speed = f"{probe.pixels_per_second:,.0f}" if probe.pixels_per_second else ""
+            time = time_range(*probe.photo_seconds) if probe.photo_seconds else ""
             off = f"{probe.difference:.1f}" if probe.difference is not None else ""
-            rows.append([device.device, probe.precision, probe.error or "works", speed, off])
+            rows.append([device.device, probe.precision, probe.error or "works", time, off])
     print_lines([""])
-    print_table(["device", "precision", "tried", "input pixels/s", "off by, of 255"], rows)
+    print_table(["device", "precision", "tried", f"time for {width}x{height}", "off by, of 255"], rows)
     lines = [""]
     if found.auto:
         tile = f"tiles of {found.auto['tile']}" if found.auto["tile"] else "no tiles"
@@ -69,8 +70,7 @@ def _print(found: Examination) -> None:
             f"auto: {found.auto['device']}, {found.auto['precision']}, {tile}; {found.auto['reason']}"
         )
     for estimate in found.estimates:
-        width, height = found.photo
-        time = duration(estimate.seconds)
+        time = time_range(*estimate.seconds_range)
         lines.append(
             f"a photo of {width}x{height} takes about {time} at x{estimate.scale} with {estimate.model!r}"
         )

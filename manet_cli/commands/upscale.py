@@ -220,13 +220,13 @@ def upscale(
 
 def _preview(run: Run, reporter: Reporter) -> bool:
     """Report what the run would do; return whether anything speaks against a picture."""
-    from manet_cli.jobs.durations import duration
+    from manet_cli.jobs.durations import time_range
     from manet_cli.jobs.upscale.result import Tally
 
     pace, planned = run.preview()
     tally = Tally(len(run.items))
     _report(planned, tally, reporter)
-    estimate = f"; about {duration(tally.estimate)}, an estimate from {pace.sample}" if pace else ""
+    estimate = f"; about {time_range(*tally.estimate)}, an estimate from {pace.sample}" if pace else ""
     if pace or len(run.items) > 1:
         reporter.message(f"{tally.line()}{estimate}")
     return tally.failed

@@ -27,7 +27,7 @@ from manet_cli.inference import (
     choose_precision,
     explain_auto,
 )
-from manet_cli.jobs.probe import Probe, probe, speed
+from manet_cli.jobs.probe import PHOTO, Probe, probe
 from manet_cli.models import RESTORERS, BlindConfig, BlindModel, MANetConfig
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import (
@@ -38,9 +38,7 @@ from manet_cli.weights import (
     load_weights,
 )
 
-__all__ = ["PHOTO", "Device", "Estimate", "Examination", "examine"]
-
-PHOTO = (4000, 3000)  # width and height of a typical photo: 12 megapixels
+__all__ = ["Device", "Estimate", "Examination", "examine"]
 
 _PACKAGES = ("torch", "numpy", "pillow", "typer", "rich", "huggingface-hub", "safetensors")
 _FULL_SIZE = BlindConfig(MANetConfig(), RESTORERS[0].config())
@@ -82,11 +80,13 @@ class Estimate:
         model: the family.
         scale: of the entry that was tried.
         seconds: of computing.
+        seconds_range: seconds of computing, at least and at most.
     """
 
     model: str
     scale: int
     seconds: float
+    seconds_range: tuple[float, float]
 
 
 @dataclass
@@ -137,7 +137,7 @@ def examine(progress: Callable[[float], None] = lambda share: None) -> Examinati
     found = Examination(platform=f"{platform.platform()}, Python {platform.python_version()}")
     _look_at_software(found)
     _look_at_weights(found)
-    build = _default_model(found)
+    build, scale = _default_model(found)
     devices = _devices(found)
     reference: Tensor | None = None
     for number, device in enumerate(devices):
@@ -150,7 +150,7 @@ def examine(progress: Callable[[float], None] = lambda share: None) -> Examinati
         found.problems.append("the networks work on no device in any number format: see the reasons above")
         found.exit_code = DeviceError.exit_code
         return found
-    _look_at_auto(found, build)
+    _look_at_auto(found, build, scale)
     progress(1.0)
     return found
 
@@ -211,13 +211,16 @@ def _look_at_weights(found: Examination) -> None:
                 found.exit_code = WeightsError.exit_code
 
 
-def _default_model(found: Examination) -> Callable[[], BlindModel]:
-    try:
-        weights, _ = load_weights()
-    except WeightsError:  # said already; the device can be tried all the same
-        end_if_stopped()
-        return lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False)
-    return weights.build
+def _default_model(found: Examination) -> tuple[Callable[[], BlindModel], int | None]:
+    """Return what builds the networks to try, and their scale; None if they are not the default weights."""
+    for scale in (4, 2, 3):
+        try:
+            weights, _ = load_weights(DEFAULT_FAMILY, scale)
+        except ManetError:  # not in the manifest, not at this scale, or not here; damage is said already
+            end_if_stopped()
+            continue
+        return weights.build, scale
+    return lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False), None
 
 
 def _devices(found: Examination) -> list[torch.device]:
@@ -277,7 +280,7 @@ def _description(device: torch.device) -> tuple[str, int | None]:
     return name, total
 
 
-def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
+def _look_at_auto(found: Examination, build: Callable[[], BlindModel], scale: int | None) -> None:
     device = choose_device()
     dtype = choose_precision(device)
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
@@ -295,14 +298,12 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel]) -> None:
         )
         return
     found.auto["tile"], _ = Engine(build(), device, dtype).restorer_tiles()
-    for scale in (4, 2, 3):
-        try:
-            weights, _ = load_weights(DEFAULT_FAMILY, scale)
-            rate = speed(Engine(weights.build(), device, dtype, tile=0))
-            tile, halo = Engine(weights.build(), device, dtype).restorer_tiles()
-        except ManetError:  # not in the manifest, not at this scale, or not here
-            end_if_stopped()
-            continue
-        share = (1 + 2 * halo / tile) ** 2 if tile else 1.0
-        found.estimates.append(Estimate(DEFAULT_FAMILY, scale, PHOTO[0] * PHOTO[1] * share / rate))
-        break
+    chosen = next(
+        probe
+        for examined in found.devices
+        for probe in examined.probes
+        if (examined.device, probe.precision) == (str(device), precision)
+    )
+    if scale is not None and chosen.photo_seconds is not None:
+        middle = sum(chosen.photo_seconds) / 2
+        found.estimates.append(Estimate(DEFAULT_FAMILY, scale, middle, chosen.photo_seconds))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["duration"]
+__all__ = ["duration", "time_range"]
+
+_SAME = 1.2  # times within this factor are said as one
 
 
 def duration(seconds: float) -> str:
@@ -15,3 +17,10 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {large} {rest} {small}" if rest else f"{whole // size} {large}"
     return f"{whole} s"
+
+
+def time_range(shortest: float, longest: float) -> str:
+    """Return an estimate as people say it: ``45 s``, or ``40 s to 1 min 10 s`` where it is uncertain."""
+    if longest <= shortest * _SAME:
+        return duration((shortest + longest) / 2)
+    return f"{duration(shortest)} to {duration(longest)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,14 +11,16 @@ from torch import Tensor
 from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine, choose_precision
 from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.jobs.speed import measure_speed
 from manet_cli.models import BlindModel
 from manet_cli.stopping import end_if_stopped
 
-__all__ = ["Probe", "probe", "speed"]
+__all__ = ["PHOTO", "Probe", "probe"]
+
+PHOTO = (4000, 3000)
+"""Width and height of a typical photo: 12 megapixels."""
 
 _SIDE = 32  # of the picture that results are compared on, LR pixels
-_LARGEST_SIDE = 512
-_LONG_ENOUGH = 0.3  # seconds that a run takes whose speed is believed
 # The largest error of any value, in levels of 255. Half precision is off by 1 to 3 of them on this picture.
 _TOLERANCE = 12.0
 
@@ -32,13 +33,13 @@ class Probe:
         precision: fp32, bf16 or fp16.
         error: why it does not work; None if it does.
         difference: largest difference of any value from float32 on the CPU, in levels of 255.
-        pixels_per_second: input pixels, untiled.
+        photo_seconds: seconds of computing that a photo of `PHOTO` pixels takes, at least and at most.
     """
 
     precision: str
     error: str | None = None
     difference: float | None = None
-    pixels_per_second: float | None = None
+    photo_seconds: tuple[float, float] | None = None
 
 
 def probe(
@@ -56,45 +57,37 @@ def probe(
         How it went, and the result if it is one: values of the picture.
     """
     try:
-        engine = Engine(build(), device, choose_precision(device, precision), tile=0)
-        result, _ = _run(engine, _SIDE)
+        dtype = choose_precision(device, precision)
+        result = _run(Engine(build(), device, dtype, tile=0), _SIDE)
         difference = None if reference is None else float((result - reference).abs().max()) * 255
         if difference is not None and difference > _TOLERANCE:
             error = f"its result is wrong: off by {difference:.0f} of 255 levels"
             return Probe(precision, error, difference), None
-        return Probe(precision, None, difference, _speed(engine)), result
+        return Probe(precision, None, difference, _photo_seconds(Engine(build(), device, dtype))), result
     except Exception as error:  # noqa: BLE001 - a broken driver can raise anything, and is what is looked for
         end_if_stopped()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         return Probe(precision, reason), None
 
 
-def speed(engine: Engine) -> float:
-    """Return how many input pixels a second an engine without tiles does.
+def _photo_seconds(engine: Engine) -> tuple[float, float]:
+    width, height = PHOTO
+    pixels = engine.computed_pixels(height, width, layers=1)
 
-    Raises:
-        ManetError: it does not work.
-    """
-    _run(engine, _SIDE)  # prepares what later runs use
-    return _speed(engine)
+    def run(side: int) -> int:
+        _run(engine, side)
+        return engine.computed_pixels(side, side, layers=1)
 
-
-def _speed(engine: Engine) -> float:
-    """Run larger pictures until one takes long enough."""
-    side = _SIDE
-    while True:
-        _, seconds = _run(engine, side)
-        if seconds >= _LONG_ENOUGH or side >= _LARGEST_SIDE:
-            return side * side / seconds
-        side *= 2
+    tile, _ = engine.restorer_tiles()
+    speed = measure_speed(run, tile or max(PHOTO), pixels)
+    return speed.fastest * pixels, speed.slowest * pixels
 
 
-def _run(engine: Engine, side: int) -> tuple[Tensor, float]:
+def _run(engine: Engine, side: int) -> Tensor:
+    """Return the values of the enlarged picture's first tile."""
     lr = ImageRows(_picture(side))
-    started = time.perf_counter()
     tiles = list(engine.restore(lr, EstimatedCodes(engine, lr, None), registered=False))
-    seconds = max(time.perf_counter() - started, 1e-6)
-    return tiles[0].pixels, seconds
+    return tiles[0].pixels
 
 
 def _picture(side: int) -> Tensor:

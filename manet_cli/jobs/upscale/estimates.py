@@ -13,6 +13,7 @@ from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.blur.source import Blur, sigma_kernel
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.sources import read_input
+from manet_cli.jobs.speed import Speed, measure_speed
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import UpscaleOptions, result_tiles, upscaled
 from manet_cli.jobs.upscale.memory import needed_memory
@@ -22,8 +23,6 @@ from manet_cli.stopping import end_if_stopped
 
 __all__ = ["Pace", "measure_pace", "preview"]
 
-_SIDES = (32, 64, 128, 256, 512)  # pixels of the crops that are tried
-_ENOUGH = 0.2  # seconds that a measured run should take at least
 _SAMPLE_AREA = 512 * 512  # pixels that a sample has best: enough to crop from, quick to decode
 
 
@@ -32,25 +31,23 @@ class Pace:
     """How fast pictures go.
 
     Attributes:
-        network: seconds per pixel that the restorer computes, tiles' context included.
+        network: of the networks.
         reading: seconds per pixel of an input.
         writing: seconds per pixel of a result.
         sample: what was measured, for people.
     """
 
-    network: float
+    network: Speed
     reading: float
     writing: float
     sample: str
 
-    def seconds(self, engine: Engine, options: UpscaleOptions, header: Header) -> float:
-        """Estimate the seconds that a picture will take."""
+    def seconds(self, engine: Engine, options: UpscaleOptions, header: Header) -> tuple[float, float]:
+        """Estimate the seconds that a picture will take: at least, at most."""
         result = options.result_of(header)
-        return (
-            self.network * computed_pixels(engine, header)
-            + self.reading * header.width * header.height
-            + self.writing * result.width * result.height
-        )
+        pixels = computed_pixels(engine, header)
+        files = self.reading * header.width * header.height + self.writing * result.width * result.height
+        return self.network.fastest * pixels + files, self.network.slowest * pixels + files
 
 
 def computed_pixels(engine: Engine, header: Header) -> int:
@@ -68,14 +65,17 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
         # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
         kernel = sigma_kernel((1.0,), options.scale, engine.kernel_size).kernel
         options = replace(options, blur=Blur(options.blur.settings, kernel=kernel))
-    for item in sorted(_to_do(items), key=_distance):
+    todo = _to_do(items)
+    pixels = sum(computed_pixels(engine, item.header) for item in todo if item.header)
+    for item in sorted(todo, key=_distance):
         name = item.source.name
         started = time.perf_counter()
         try:
             with memory_reported(name):
                 photo = read_photo(read_input(item.source.path, name), name, options.max_pixels)
                 reading = (time.perf_counter() - started) / (photo.height * photo.width)
-                crop, seconds = _timed_crop(engine, options, photo)
+                network = _network_speed(engine, options, photo, pixels)
+                crop = _centre(photo, network.side)
                 result = upscaled(crop, engine, options)
                 moment = time.perf_counter()
                 write_photo(result, io.BytesIO(), options.format, quality=options.quality, name=name)
@@ -83,7 +83,6 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
         except ManetError:
             end_if_stopped()
             continue
-        network = seconds / computed_pixels(engine, crop.header)
         sample = (
             f"{crop.width}x{crop.height} pixels of {name} measured for "
             f"{duration(time.perf_counter() - started)} on {engine.device.type}"
@@ -122,24 +121,18 @@ def _distance(item: Item) -> float:
     return abs(math.log(area / _SAMPLE_AREA))
 
 
-def _timed_crop(engine: Engine, options: UpscaleOptions, photo: Photo) -> tuple[Photo, float]:
-    """Run the networks over growing crops until one takes long enough to tell; give it and its seconds."""
-    _run_networks(engine, options, _centre(photo, _SIDES[0]))  # gets over what only the first run costs
-    for side in _SIDES:
+def _network_speed(engine: Engine, options: UpscaleOptions, photo: Photo, pixels: int) -> Speed:
+    """Time the networks on the middle of a photo, for a run of so many pixels."""
+
+    def run(side: int) -> int:
         crop = _centre(photo, side)
-        # The better of two: what other programs do at the moment says little about a long run.
-        seconds = min(_run_networks(engine, options, crop), _run_networks(engine, options, crop))
-        if seconds > _ENOUGH or side >= max(photo.height, photo.width):
-            break
-    return crop, seconds
+        for _ in result_tiles(PhotoRows(crop), engine, options):
+            pass
+        return computed_pixels(engine, crop.header)
 
-
-def _run_networks(engine: Engine, options: UpscaleOptions, photo: Photo) -> float:
-    """Give the seconds that the networks take over a photo."""
-    started = time.perf_counter()
-    for _ in result_tiles(PhotoRows(photo), engine, options):
-        pass
-    return time.perf_counter() - started
+    longest = max(photo.height, photo.width)
+    tile, _ = engine.restorer_tiles(1 + (photo.alpha is not None))
+    return measure_speed(run, min(tile or longest, longest), pixels)
 
 
 def _centre(photo: Photo, side: int) -> Photo:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from manet_cli.errors import ManetError, NotStartedError
-from manet_cli.jobs.durations import duration
+from manet_cli.jobs.durations import time_range
 from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
 
@@ -26,7 +26,7 @@ class Result:
         memory: about how many bytes the run will need; by a dry run only.
         check: how well the result explains the input, where that was asked for.
         error: why it failed.
-        estimate: about how many seconds the run will take; by a dry run only.
+        estimate: seconds that the run will take, at least and at most; by a dry run only.
     """
 
     item: Item
@@ -38,7 +38,7 @@ class Result:
     memory: int | None = None
     check: CheckReport | None = None
     error: ManetError | None = None
-    estimate: float | None = None
+    estimate: tuple[float, float] | None = None
 
     def fields(self) -> dict[str, object]:
         """Return the result for a script."""
@@ -60,7 +60,8 @@ class Result:
         if self.check is not None:
             fields["check"] = self.check.fields()
         if self.estimate is not None:
-            fields["estimated_seconds"] = round(self.estimate, 3)
+            fields["estimated_seconds"] = round(sum(self.estimate) / 2, 3)
+            fields["estimated_range"] = [round(seconds, 3) for seconds in self.estimate]
         return fields
 
     def line(self) -> str | None:
@@ -71,7 +72,7 @@ class Result:
             return str(self.item.output)
         size = f" {self.width}x{self.height}" if self.width else ""
         memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
-        time = f", about {duration(self.estimate)}" if self.estimate is not None else ""
+        time = f", about {time_range(*self.estimate)}" if self.estimate is not None else ""
         return f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"
 
 
@@ -90,13 +91,13 @@ class Tally:
         total: pictures of the run.
 
     Attributes:
-        estimate: seconds that those planned will take, as far as that was estimated.
+        estimate: seconds that those planned will take, at least and at most, as far as that was estimated.
     """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._counts: Counter[str] = Counter()
-        self.estimate = 0.0
+        self.estimate = (0.0, 0.0)
 
     @property
     def failed(self) -> bool:
@@ -106,7 +107,9 @@ class Tally:
     def add(self, result: Result) -> None:
         """Count one picture."""
         self._counts["not started" if isinstance(result.error, NotStartedError) else result.status] += 1
-        self.estimate += result.estimate or 0.0
+        if result.estimate is not None:
+            low, high = result.estimate
+            self.estimate = (self.estimate[0] + low, self.estimate[1] + high)
 
     def line(self) -> str:
         """Say how the run went: ``12 done, 3 skipped, 1 failed``."""

@@ -1,0 +1,85 @@
+"""How fast the networks run on a device: timed on tiles as large as those of a run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Speed", "measure_speed"]
+
+# Other programs slow small squares down out of proportion: every layer waits for the last thread.
+_FIRST_SIDE = 128
+_SECONDS = 3.0  # that a measurement takes at most; more only where two runs of the first size do
+_RUNS = 2.5  # of the next size must fit in the seconds that are left
+_AGREE = 1.1  # two runs agree if they differ by less than this factor
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The time that the networks take, as a range: other programs slow them down.
+
+    Attributes:
+        fastest: seconds per pixel that the restorer computes, tiles' context included.
+        slowest: likewise; hardly more than ``fastest`` if the runs agreed.
+        side: of the square that was timed, LR pixels.
+    """
+
+    fastest: float
+    slowest: float
+    side: int
+
+    @property
+    def mean(self) -> float:
+        """The middle of the range."""
+        return (self.fastest + self.slowest) / 2
+
+
+def measure_speed(
+    run: Callable[[int], int],
+    largest: int,
+    pixels: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Speed:
+    """Time growing squares, each until two of three runs agree.
+
+    Args:
+        run: runs the networks over a square of this side and returns how many pixels the restorer computed.
+        largest: side of a tile of the run that is to be predicted.
+        pixels: that the restorer computes in that run. The measurement takes no longer than the run would.
+        clock: seconds from any moment on.
+
+    Raises:
+        ManetError: the networks do not work.
+    """
+    side = min(_FIRST_SIDE, largest, max(math.isqrt(int(pixels)) // 2, 1))
+    run(side)  # prepares what later runs use
+
+    def timed() -> float:
+        began = clock()
+        computed = run(side)
+        return (clock() - began) / computed
+
+    started = clock()
+    found = [timed()]
+    end = started + min(_SECONDS, found[0] * pixels / 2)  # the warm-up took a part of the run's time too
+    while True:
+        # At least two: the first of a size is often slower.
+        while len(found) < 2 or (not _agreeing(found) and clock() + min(found) * side**2 < end):
+            found.append(timed())
+        larger = min(2 * side, largest)
+        if larger == side or clock() + _RUNS * min(found) * larger**2 > end:
+            break
+        side = larger
+        found = [timed()]
+    low, high = _agreeing(found) or (min(found), max(found))
+    return Speed(max(low, 1e-12), max(high, 1e-12), side)
+
+
+def _agreeing(found: list[float]) -> tuple[float, float] | None:
+    """Return the two nearest of the last three times if they agree."""
+    last = sorted(found[-3:])
+    pairs = sorted(itertools.pairwise(last), key=lambda pair: pair[1] - pair[0])
+    return pairs[0] if pairs and pairs[0][1] <= pairs[0][0] * _AGREE else None
