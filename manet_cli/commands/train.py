@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -82,10 +81,11 @@ def train(
     GPUs: torchrun --nproc-per-node N -m manet_cli train ...
     """
     from manet_cli.console import Reporter
+    from manet_cli.inference.torchrun import this_process
     from manet_cli.jobs.train import TrainRequest, plan_training
     from manet_cli.training import Start
 
-    first = os.environ.get("RANK", "0") == "0"
+    first = this_process().rank == 0
     reporter = Reporter(as_json=as_json, quiet=quiet or not first)
     job = plan_training(
         TrainRequest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
-from torch.distributed.rendezvous import rendezvous
 
-from manet_cli.errors import Parameter, TrainingError, UsageError
+from manet_cli.errors import Parameter, TrainingError
+from manet_cli.inference.torchrun import meet, this_process
 from manet_cli.training.batches import Shard
 
 __all__ = ["World", "join_world"]
@@ -96,20 +95,20 @@ def join_world(device: str) -> Iterator[World]:
         UsageError: torchrun's variables make no sense.
         TrainingError: the other processes cannot be reached, at the start or from within the block.
     """
-    size = _number("WORLD_SIZE", 1)
+    process = this_process()
+    rank, size = process.rank, process.size
     if size == 1:
         yield World()
         return
-    rank, local_rank = _number("RANK", 0), _number("LOCAL_RANK", 0)
     try:
-        store, _, _ = next(rendezvous("env://", timeout=_TIMEOUT))
+        store = meet(_TIMEOUT)
         backend = "nccl" if device == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
         control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise _lost_process() from error
     try:
-        yield World(rank, size, local_rank, control, store)
+        yield World(rank, size, process.local_rank, control, store)
     except RuntimeError as error:
         if any(word in str(error) for word in _CONNECTION_WORDS):
             raise _lost_process() from error
@@ -124,10 +123,3 @@ def _lost_process() -> TrainingError:
         "another process of this run ended or cannot be reached: see its message, then go on with ",
         Parameter("resume", True),
     )
-
-
-def _number(variable: str, otherwise: int) -> int:
-    text = os.environ.get(variable, str(otherwise))
-    if not text.isdecimal():
-        raise UsageError(f"{variable}={text}: expected a number, as torchrun sets it")
-    return int(text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -19,6 +18,7 @@ import torch
 from manet_cli import errors
 from manet_cli.errors import ManetError, Parameter, UsageError
 from manet_cli.evaluation.self_check import Agreement
+from manet_cli.inference.torchrun import meet, started_by_torchrun, this_process
 from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.jobs.upscale.result import Result
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fleet", "join_fleet"]
 
-_ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
 _POLL_SECONDS = 0.05
 _PATIENCE = timedelta(minutes=10)  # for others to start and to plan
 
@@ -37,18 +36,16 @@ def join_fleet() -> Fleet | None:
     """Join the processes that torchrun started this one with; None if it did not.
 
     Raises:
-        UsageError: they cannot be reached.
+        UsageError: torchrun's variables make no sense, or the other processes cannot be reached.
     """
-    if not all(name in os.environ for name in _ENVIRONMENT) or os.environ["WORLD_SIZE"] == "1":
+    if not started_by_torchrun() or (process := this_process()).size == 1:
         return None
-    from torch.distributed.rendezvous import rendezvous
-
     try:
-        store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+        store = meet(_PATIENCE)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"the other processes of this torchrun cannot be reached ({reason})") from error
-    return Fleet(store, rank, size, int(os.environ["LOCAL_RANK"]))
+    return Fleet(store, process.rank, process.size, process.local_rank)
 
 
 class Fleet:
