@@ -1,7 +1,7 @@
 """The networks, and nothing else: no files, no devices, no tiles."""
 
 from manet_cli.models.blind import BlindConfig, BlindModel
-from manet_cli.models.kernel_code import KernelCode
+from manet_cli.models.kernel_code import KernelCode, KernelDecoder
 from manet_cli.models.manet import MANet, MANetConfig
 from manet_cli.models.restorer import Restorer, RestorerConfig, RestorerKind
 from manet_cli.models.restorers import RESTORERS, kind_of_config, kind_of_names, restorer_kind
@@ -15,6 +15,7 @@ __all__ = [
     "BlindModel",
     "Footprint",
     "KernelCode",
+    "KernelDecoder",
     "MANet",
     "MANetConfig",
     "RRDBSFTConfig",

@@ -6,10 +6,12 @@ arbitrary), so the basis is stored with the weights and never recomputed for the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["KernelCode"]
+__all__ = ["KernelCode", "KernelDecoder"]
 
 
 class KernelCode(nn.Module):
@@ -30,3 +32,39 @@ class KernelCode(nn.Module):
     def of_kernel(self, kernel: Tensor) -> Tensor:
         """Return the code of one kernel per image, (B, k, k) -> (B, L, 1, 1), ready to be expanded."""
         return (kernel.flatten(1).float() @ self.basis)[:, :, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class KernelDecoder:
+    """Rebuilds kernels from their codes, in float64 on the CPU.
+
+    A code holds only what the basis spans. The rest is much the same for all kernels of a picture, so one
+    offset gives it back.
+
+    Attributes:
+        inverse: (L, k*k), the pseudo-inverse of the basis; of orthonormal columns their transpose.
+        offset: (k*k,), added to every kernel.
+    """
+
+    inverse: Tensor
+    offset: Tensor
+
+    @classmethod
+    def with_offset(cls, basis: Tensor, offset: Tensor) -> KernelDecoder:
+        """Return the decoder of a basis (k*k, L) whose offset (k*k,) is known."""
+        return cls(torch.linalg.pinv(_exact(basis)), _exact(offset))
+
+    @classmethod
+    def around_mean(cls, basis: Tensor, mean: Tensor) -> KernelDecoder:
+        """Return the decoder of a basis (k*k, L) that rebuilds the mean kernel (k*k,) exactly."""
+        basis, mean = _exact(basis), _exact(mean)
+        inverse = torch.linalg.pinv(basis)
+        return cls(inverse, mean - mean @ basis @ inverse)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return kernels (..., k*k) of codes (..., L) in float64; some values may be below 0."""
+        return codes @ self.inverse + self.offset
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.cpu().double()  # in this order: not every device knows float64

@@ -12,6 +12,7 @@ from manet_cli.models import (
     BlindConfig,
     BlindModel,
     KernelCode,
+    KernelDecoder,
     MANet,
     MANetConfig,
     RRDBSFTConfig,
@@ -157,6 +158,21 @@ def test_code_of_a_kernel_is_its_product_with_the_basis() -> None:
     torch.testing.assert_close(codes[..., 0, 0], expected)
     spread = kernel_code(kernels.flatten(1)[:, :, None, None].expand(-1, -1, 4, 6))
     torch.testing.assert_close(spread, codes.expand(-1, -1, 4, 6))
+
+
+def test_decoder_rebuilds_the_mean_and_what_the_basis_spans() -> None:
+    torch.manual_seed(0)
+    basis = torch.randn(25, 3)  # neither orthogonal nor of unit length
+    mean = torch.rand(25)
+    decoder = KernelDecoder.around_mean(basis, mean)
+    assert (decoder.inverse.shape, decoder.offset.shape) == ((3, 25), (25,))
+    kernels = mean + torch.randn(2, 4, 3) @ basis.T
+    rebuilt = decoder((kernels @ basis).double())
+    assert rebuilt.dtype == torch.float64
+    torch.testing.assert_close(rebuilt, kernels.double(), rtol=0, atol=1e-4)
+    same = KernelDecoder.with_offset(basis, decoder.offset.float())
+    assert torch.equal(same.inverse, decoder.inverse)
+    assert torch.equal(same.offset, decoder.offset.float().double())
 
 
 def test_blind_forward_needs_all_parts() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from manet_cli.degradations.adjustment import gaussians_of
 from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.errors import InputError, Parameter, UsageError
+from manet_cli.models import KernelDecoder
 from manet_cli.weights import file_sha256
 
 __all__ = ["KernelField", "interpolated_kernels", "kernel_field", "read_kernel_map"]
@@ -149,11 +150,11 @@ def kernel_field(
             name,
             f": expected real numbers of shape ({expected}), it holds {array.dtype} of shape {array.shape}",
         )
-    rebuilding = _rebuilding(arrays, basis, name) if content == "codes" else None
+    decoder = _decoder(arrays, basis, name) if content == "codes" else None
     if (made := _number(arrays, "scale", name)) not in (None, scale):
         raise UsageError(name, f": it was made for x{made}, the weights are for x{scale}")
     height, width = (_number(arrays, side, name) for side in ("height", "width"))
-    kernels = _KernelRows(array, content, scale, kernel_size, rebuilding, name)
+    kernels = _KernelRows(array, content, scale, kernel_size, decoder, name)
     kernels.check()
     rows, columns = int(array.shape[0]), int(array.shape[1])
     size = (height, width) if height and width else None
@@ -161,7 +162,7 @@ def kernel_field(
 
 
 class _KernelRows:
-    """Rows of a map as kernels, whatever it holds; codes with what rebuilds kernels from them."""
+    """Rows of a map as kernels, whatever it holds; of codes with their decoder."""
 
     def __init__(
         self,
@@ -169,14 +170,14 @@ class _KernelRows:
         content: str,
         scale: int,
         kernel_size: int,
-        rebuilding: tuple[Tensor, Tensor] | None,
+        decoder: KernelDecoder | None,
         name: Parameter,
     ) -> None:
         self._array = array
         self._content = content
         self._scale = scale
         self._size = kernel_size
-        self._rebuilding = rebuilding
+        self._decoder = decoder
         self._name = name
 
     def __call__(self, start: int, stop: int) -> Tensor:
@@ -207,9 +208,8 @@ class _KernelRows:
         array = self._array[start:stop].astype(np.float64)
         # An infinity makes the sum one; a sum of both kinds is not-a-number.
         values = torch.from_numpy(array)
-        if self._rebuilding is not None:
-            inverse, offset = self._rebuilding
-            values = values @ inverse + offset
+        if self._decoder is not None:
+            values = self._decoder(values)
         elif self._content == "params":
             shapes = KernelShapes(*values.unbind(dim=-1))
             return gaussians_of(shapes, self._scale, self._size).double()
@@ -276,8 +276,8 @@ def _number(arrays: Mapping[str, Array], key: str, name: Parameter) -> int | Non
     return int(array.reshape(-1)[0])
 
 
-def _rebuilding(arrays: Mapping[str, Array], basis: Tensor, name: Parameter) -> tuple[Tensor, Tensor]:
-    """Return what turns codes into kernels, (L, k*k) and (k*k,) in float64: codes @ first + second."""
+def _decoder(arrays: Mapping[str, Array], basis: Tensor, name: Parameter) -> KernelDecoder:
+    """Return the decoder of the codes, with the offset that is beside them."""
     given, offset = arrays.get("basis"), arrays.get("offset")
     if given is None or offset is None:
         raise UsageError(
@@ -288,8 +288,7 @@ def _rebuilding(arrays: Mapping[str, Array], basis: Tensor, name: Parameter) -> 
         raise UsageError(name, ": its codes belong to other weights; give kernels or params instead")
     if offset.shape != basis.shape[:1] or offset.dtype.kind != "f":
         raise UsageError(name, f": its offset has shape {offset.shape}, expected {tuple(basis.shape[:1])}")
-    inverse = torch.linalg.pinv(basis.double().cpu())
-    return inverse, torch.from_numpy(offset.astype(np.float64))
+    return KernelDecoder.with_offset(basis, torch.from_numpy(offset.astype(np.float64)))
 
 
 def interpolated_kernels(

@@ -1,9 +1,7 @@
 """What the page of ``manet explore`` knows of every pixel: its kernel's code and shape, in bytes.
 
-A code is ``kernel @ basis``, and nothing is subtracted before. So ``code @ pinv(basis)`` gives of a kernel
-only what the basis spans; what it does not span is much the same for all kernels of a picture, and the mean
-of it is kept beside the codes: ``kernel = code @ pinv(basis) + rest``, negative values cut off, divided by
-the sum.
+The page rebuilds a kernel from its code as `KernelDecoder` does: ``code @ inverse + rest``. Then it cuts off
+negative values and divides by the sum.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from manet_cli.degradations.kernel_shape import kernel_shapes
 from manet_cli.degradations.texture import FLAT_BELOW, texture
 from manet_cli.inference import Engine, KernelTile, LowResolution
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape
+from manet_cli.models import KernelDecoder
 
 __all__ = ["KernelBytes", "KernelGatherer", "Region", "clipped"]
 
@@ -93,7 +92,7 @@ class KernelGatherer:
     """
 
     def __init__(self, engine: Engine, scale: int, region: Region) -> None:
-        self._basis = engine.kernel_code.basis.detach().double().cpu()
+        self._basis = engine.kernel_code.basis
         self._scale = scale
         self._region = region
         height, width = region.height, region.width
@@ -133,14 +132,11 @@ class KernelGatherer:
         unit = torch.cat((unit, torch.tensor([_HALF_TURN / 256, 1.0])))
 
         samples = torch.from_numpy(self._samples).flatten(0, 1).flatten(1).double()
-        inverse = torch.linalg.pinv(self._basis)
-        mean = samples.mean(dim=0)
-        rest = mean - mean @ self._basis @ inverse
-        length = len(inverse)
+        decoder = KernelDecoder.around_mean(self._basis, samples.mean(dim=0))
+        length = len(self._codes)
         codes = self._codes[:, :: self._sample_step, :: self._sample_step].flatten(1)
         rounded = _rounded(codes, low[:length, None], unit[:length, None]) * unit[:length, None]
-        rebuilt = (rounded + low[:length, None]).T.double() @ inverse + rest
-        rebuilt = rebuilt.clamp(min=0)
+        rebuilt = decoder((rounded + low[:length, None]).T.double()).clamp(min=0)
         errors = rebuilt / rebuilt.sum(dim=1, keepdim=True) - samples
         psnr = -10 * torch.log10((errors**2).mean(dim=1).clamp(min=1e-20))
         return KernelBytes(
@@ -148,8 +144,8 @@ class KernelGatherer:
             planes.to(torch.uint8).numpy(),
             low.numpy(),
             unit.numpy(),
-            inverse.float().numpy(),
-            rest.float().numpy(),
+            decoder.inverse.float().numpy(),
+            decoder.offset.float().numpy(),
             float(psnr.mean()),
             float(errors.abs().max()),
         )

@@ -34,6 +34,7 @@ from manet_cli.jobs.outputs import check_outputs, path_beside
 from manet_cli.jobs.sources import STDIN, read_input
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress
+from manet_cli.models import KernelDecoder
 
 __all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kernels"]
 
@@ -163,7 +164,7 @@ class KernelsJob:
 
         def beside() -> dict[str, npt.NDArray[Any]]:
             codes = self.array is not None and self.array.content == "codes"
-            return {**self.about, **(self._rebuilding(kernel_sum / total) if codes else {})}
+            return {**self.about, **(self._decoding(kernel_sum / total) if codes else {})}
 
         progress(0.0)
         with ExitStack() as stack:
@@ -180,17 +181,11 @@ class KernelsJob:
                 temporary.write_bytes(draw_kernel_picture(survey, self.photo, self.title))
         return survey.summary
 
-    def _rebuilding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
-        """Return what turns codes into kernels, given the mean of all kernels: codes @ basis.T + offset.
-
-        Codes are projections without the mean subtracted: what all kernels have in common outside the basis
-        is lost in them, and given back by the offset.
-        """
-        basis = self.model.engine.kernel_code.basis.double().cpu()
-        # The same again where it is orthonormal, as principal components are.
-        inverse = torch.linalg.pinv(basis).T
-        offset = mean.flatten() - inverse @ (basis.T @ mean.flatten())
-        return {"basis": inverse.float().numpy(), "offset": offset.float().numpy()}
+    def _decoding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that rebuild kernels, given the mean of all: codes @ basis.T + offset."""
+        decoder = KernelDecoder.around_mean(self.model.engine.kernel_code.basis, mean.flatten())
+        # Where the basis is orthonormal, as principal components are, this is the same basis again.
+        return {"basis": decoder.inverse.T.float().numpy(), "offset": decoder.offset.float().numpy()}
 
 
 def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> KernelsJob:
