@@ -1,20 +1,22 @@
-"""Downloads over https that survive a cut connection, now or at the next run."""
+"""Downloads over https that survive a cut connection, now or at the next run.
+
+The standard library follows redirects, uses proxies, checks certificates and reads the answer's head. This
+module adds what it lacks: https alone, attempts that go on where the last one ended, and sentences.
+"""
 
 from __future__ import annotations
 
-import http.client
 import logging
 import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.client import HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
 from pathlib import Path
-from typing import IO, NoReturn
-from urllib.parse import urlsplit
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from manet_cli import __version__
 from manet_cli.errors import WeightsError
@@ -29,34 +31,18 @@ _ATTEMPTS = 4  # in a row without a byte gained
 _PAUSE = 0.5  # seconds before the second attempt, doubled for each further one
 _TIMEOUT = 30  # seconds without a byte
 _BLOCK = 1 << 18
-_PASSING = (
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
+_PASSING = (408, 416, 429, 500, 502, 503, 504)  # statuses that another attempt may not meet
 
 
-class _InterruptedError(Exception):
-    """The transfer broke off; another attempt may go on where it stopped."""
-
-
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+class _HttpsOnly(HTTPRedirectHandler):
     """Follows redirects to https alone. There is no token that a redirect could carry on: none is sent."""
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if urlsplit(newurl).scheme != "https":
-            raise WeightsError(f"{_shown(req.full_url)}: the server sends on to an address without https")
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        if not newurl.lower().startswith("https:"):
+            start = req.full_url.partition("?")[0]
+            raise WeightsError(f"{start}: the server sends on to an address without https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -74,34 +60,36 @@ def download(source: HttpsSource, target: Path, progress: Callable[[float], None
     Raises:
         WeightsError: there is no such file, it cannot be had now, or it cannot be written.
     """
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()), _HttpsOnly
-    )
+    opener = build_opener(HTTPSHandler(context=ssl.create_default_context()), _HttpsOnly)
     part = _Part(source, target)
     failures = 0
     while True:
-        size = part.size
+        size, request = part.size, part.request()
         try:
-            _attempt(opener, part, progress)
-            return
-        except _InterruptedError as error:
+            with opener.open(request, timeout=_TIMEOUT) as response:
+                _receive(response, part, progress)
+        except (OSError, HTTPException) as error:
+            reason = _reason(error, part)
             failures = 1 if part.size > size else failures + 1
             if failures == _ATTEMPTS:
                 raise WeightsError(
-                    f"{source.label}: the download failed ({error}): check the connection (and HTTPS_PROXY), "
-                    "then run the command again; it goes on where it stopped"
+                    f"{source.label}: the download failed ({reason}): check the connection (and "
+                    "HTTPS_PROXY), then run the command again; it goes on where it stopped"
                 ) from error
-            logger.info("%s: %s; trying again", source.label, error)
+            logger.info("%s: %s; trying again", source.label, reason)
             time.sleep(_PAUSE * 2 ** (failures - 1))
+        else:
+            part.note.unlink(missing_ok=True)
+            return
 
 
 class _Part:
-    """The file while it grows, and what tells which version of it has begun."""
+    """The file while it grows, and a note of which version of it has begun."""
 
     def __init__(self, source: HttpsSource, target: Path) -> None:
         self.source = source
         self.target = target
-        self._note = target.with_name(f"{target.name}.version")
+        self.note = target.with_name(f"{target.name}.version")
 
     @property
     def size(self) -> int:
@@ -110,121 +98,92 @@ class _Part:
     @property
     def version(self) -> str | None:
         """What the server called the version that has begun; None if it cannot be gone on with."""
-        try:
-            return self._note.read_text(encoding="latin-1") if self.size else None
-        except OSError:
-            return None
+        return self.note.read_text(encoding="latin-1") if self.size and self.note.exists() else None
 
-    def begin(self, version: str | None) -> None:
+    def begin(self, version: str | None = None) -> None:
         """Forget what is there and note the version that now begins."""
-        self.drop()
-        if version:
-            self._note.write_text(version, encoding="latin-1")
-
-    def whole(self) -> None:
-        self._note.unlink(missing_ok=True)
-
-    def drop(self) -> None:
         self.target.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+        if version:
+            self.note.write_text(version, encoding="latin-1")
+
+    def request(self) -> Request:
+        """Return the request for what is missing, or for all if the file has changed."""
+        headers = {"User-Agent": f"manet-cli/{__version__}"}
+        if version := self.version:
+            headers |= {"Range": f"bytes={self.size}-", "If-Range": version}
+        return Request(self.source.text, headers=headers)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what goes wrong in writing into a WeightsError, and leave nothing of the file."""
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):
+                self.begin()
+            raise not_kept(self.target.parent, error) from error
 
 
-def _attempt(opener: urllib.request.OpenerDirector, part: _Part, progress: Callable[[float], None]) -> None:
-    headers = {"User-Agent": f"manet-cli/{__version__}", "Accept-Encoding": "identity"}
-    if version := part.version:
-        headers |= {"Range": f"bytes={part.size}-", "If-Range": version}
-    request = urllib.request.Request(part.source.text, headers=headers)
-    try:
-        response = opener.open(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        with error:
-            _refused(part, error.code)
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise WeightsError(
-                f"{part.source.label}: the server's certificate is not trusted "
-                f"({error.reason.verify_message}): if you trust it, name its authority with SSL_CERT_FILE"
-            ) from error
-        raise _InterruptedError(_reason(error.reason)) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _InterruptedError(_reason(error)) from error
-    with response:
-        _receive(response, part, progress)
-    part.whole()
-
-
-def _refused(part: _Part, status: int) -> NoReturn:
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        part.drop()
-        raise _InterruptedError("the file became shorter")
-    if status in _PASSING:
-        raise _InterruptedError(f"the server answered {status}")
-    raise WeightsError(f"{part.source.label}: the server answered {status}; check the address")
-
-
-def _receive(response: http.client.HTTPResponse, part: _Part, progress: Callable[[float], None]) -> None:
+def _receive(response: HTTPResponse, part: _Part, progress: Callable[[float], None]) -> None:
     headers = response.headers
     if headers.get_content_type() == "text/html":
         raise WeightsError(f"{part.source.label}: the server sent a web page instead of a file")
-    if response.status == HTTPStatus.PARTIAL_CONTENT and not _continues(headers, part):
-        part.drop()
-        raise _InterruptedError("the server sent another part than was asked for")
-    with _written(part):
+    version = headers.get("ETag")
+    if not version or version.startswith("W/"):  # a weak one does not tell byte from byte
+        version = headers.get("Last-Modified")
+    rest = f"bytes {part.size}-"
+    with part.writing():
         if response.status != HTTPStatus.PARTIAL_CONTENT:
-            part.begin(_version(headers))
+            part.begin(version)
+        elif version not in (None, part.version) or not headers.get("Content-Range", "").startswith(rest):
+            part.begin()
+            raise HTTPException("the server sent another part than was asked for")
         size = part.size
-        length = headers.get("Content-Length", "")
-        total = size + int(length) if length.isdecimal() else None
+        total = None if response.length is None else size + response.length
         with part.target.open("ab") as file:
             for block in _blocks(response):
                 file.write(block)
                 size += len(block)
                 if total:
-                    progress(min(size / total, 1.0))
-    if total is not None and size != total:
-        raise _InterruptedError(f"the connection ended after {size} of {total} bytes")
+                    progress(size / total)
+    if total not in (None, size):
+        raise HTTPException(f"the connection ended after {size} of {total} bytes")
 
 
-def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while True:
-        try:
-            block = response.read(_BLOCK)
-        except (OSError, http.client.HTTPException) as error:
-            raise _InterruptedError(_reason(error)) from error
-        if not block:
-            return
-        yield block
-
-
-@contextmanager
-def _written(part: _Part) -> Iterator[None]:
-    """Turn what goes wrong in writing into a WeightsError, and leave nothing of the file."""
+def _blocks(response: HTTPResponse) -> Iterator[bytes]:
+    """Yield the body; an OSError beside it is about the file."""
     try:
-        yield
+        while block := response.read(_BLOCK):
+            yield block
     except OSError as error:
-        with suppress(OSError):
-            part.drop()
-        raise not_kept(part.target.parent, error) from error
+        raise HTTPException(_words(error)) from error
 
 
-def _version(headers: HTTPMessage) -> str | None:
-    """Return what tells one version of a file from another byte for byte."""
-    etag = headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+def _reason(error: Exception, part: _Part) -> str:
+    """Return why a transfer ended, for one that may go on.
+
+    Raises:
+        WeightsError: another attempt would end so too.
+    """
+    if isinstance(error, HTTPError):
+        error.close()
+        answer = f"the server answered {error.code}"
+        if error.code not in _PASSING:
+            raise WeightsError(f"{part.source.label}: {answer}; check the address") from error
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.begin()  # the file became shorter
+        return answer
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        raise WeightsError(
+            f"{part.source.label}: the server's certificate is not trusted ({cause.verify_message}): if "
+            "you trust it, name its authority with SSL_CERT_FILE"
+        ) from error
+    return _words(cause)
 
 
-def _continues(headers: HTTPMessage, part: _Part) -> bool:
-    same = _version(headers) in (None, part.version)
-    return same and headers.get("Content-Range", "").startswith(f"bytes {part.size}-")
-
-
-def _reason(error: object) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
-    if isinstance(error, http.client.IncompleteRead):
+def _words(error: BaseException | str) -> str:
+    if isinstance(error, IncompleteRead):
         return "the connection ended too early"
-    return str(error) or type(error).__name__
-
-
-def _shown(url: str) -> str:
-    return url.partition("?")[0]
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
