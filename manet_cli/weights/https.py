@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import string
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from manet_cli import __version__
@@ -112,7 +114,7 @@ class _Part:
         headers = {"User-Agent": f"manet-cli/{__version__}"}
         if version := self.version:
             headers |= {"Range": f"bytes={self.size}-", "If-Range": version}
-        return Request(self.source.text, headers=headers)
+        return Request(quote(self.source.text, safe=string.punctuation), headers=headers)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

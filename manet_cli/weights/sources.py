@@ -116,7 +116,7 @@ def _https_source(address: str, sha256: str | None) -> HttpsSource:
     try:
         parts = urlsplit(address)
         host, secret = parts.hostname, parts.username or parts.password
-        _ = parts.port
+        _ = parts.port, (host or "").encode("idna"), address.encode()
     except ValueError as error:
         raise UsageError(f"{address}: this address cannot be read ({error})") from error
     if parts.scheme != "https":

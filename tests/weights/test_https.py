@@ -48,6 +48,11 @@ def test_a_file(server: Server, download: Download, monkeypatch: pytest.MonkeyPa
     assert "hf_secret" not in str(headers), "the Hub's token is the Hub's"
 
 
+def test_an_address_beyond_ascii(server: Server, download: Download) -> None:
+    server.files["/ü%b.pth"] = Remote(DATA)
+    assert download(f"{server.url}/ü%25b.pth?ß") == DATA
+
+
 def test_cut_connections_are_taken_up_where_they_ended(server: Server, download: Download) -> None:
     server.files["/w.pth"] = Remote(DATA, cuts=[1_000_000, 500_000, 0, 0])
     assert download(address(server, "w.pth")) == DATA

@@ -66,6 +66,8 @@ def test_keys_are_file_names_of_their_own() -> None:
         ("ftp://example.org/w.pth", "not from ftp://"),
         ("https:///w.pth", "not an https address"),
         ("https://example.org:port/w.pth", "cannot be read"),
+        (f"https://{'a' * 64}.org/w.pth", "cannot be read"),
+        ("https://example.org/\udcff.pth", "cannot be read"),
         ("https://example.org/a w.pth", "not an https address"),
         ("https://me:secret@example.org/w.pth", r"^https://example.org/\.\.\.: an address with a user"),
         ("https://example.org/w.pth#sha256=12", "64 hexadecimal digits"),
