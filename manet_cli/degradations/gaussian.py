@@ -24,6 +24,7 @@ __all__ = [
     "KernelRange",
     "anisotropic_kernels",
     "isotropic_kernels",
+    "placed_side",
     "sample_kernels",
     "sample_parameters",
 ]
@@ -193,6 +194,11 @@ def sample_kernels(
     return kernels.to(generator.device if device is None else device), parameters
 
 
+def placed_side(kernel_size: int, scale: int) -> int:
+    """Return l' = l - s + 1: the rows and columns of a kernel that hold values; the others are empty."""
+    return kernel_size - scale + 1
+
+
 def _check_variances(sig1: Tensor, sig2: Tensor) -> None:
     for values in (sig1, sig2):
         wrong = ~(torch.isfinite(values) & (values > 0))
@@ -205,7 +211,7 @@ def _check_variances(sig1: Tensor, sig2: Tensor) -> None:
 
 def _kernels_from_precision(precision: Tensor, scale: int, kernel_size: int, dtype: torch.dtype) -> Tensor:
     """Evaluate and place kernels given the rows xx, xy, yy (N, 3) of their inverse covariances."""
-    side = kernel_size - scale + 1
+    side = placed_side(kernel_size, scale)
     positions = torch.arange(side, dtype=torch.float64, device=precision.device) - (side - 1) / 2
     y, x = torch.meshgrid(positions, positions, indexing="ij")
     quadratic = torch.stack((x * x, 2 * x * y, y * y)).reshape(3, side * side)

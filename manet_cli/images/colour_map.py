@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["colour_map", "linear_light", "oklab_to_srgb", "srgb_to_oklab"]
+__all__ = ["colour_map", "kernel_shades", "linear_light", "oklab_to_srgb", "srgb_to_oklab"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,6 +51,18 @@ def colour_map(count: int = 256) -> Floats:
     length = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))))
     even = np.linspace(0, length[-1], count)
     return np.stack([np.interp(even, length, column) for column in path.T], axis=1)
+
+
+def kernel_shades(values: Floats, peak: float | None = None) -> npt.NDArray[np.uint8]:
+    """Return the values (h, w) of a kernel as sRGB in 8 bits (h, w, 3): white is 0, dark blue is `peak`.
+
+    Args:
+        values: none negative.
+        peak: give kernels the same one to compare them; by default the largest value.
+    """
+    highest = float(values.max()) if peak is None else peak
+    share = np.clip(np.asarray(values, np.float64) / max(highest, 1e-12), 0, 1)
+    return oklab_to_srgb(np.stack((1 - 0.72 * share, 0 * share, -0.09 * share), axis=-1))
 
 
 def oklab_to_srgb(lab: Floats) -> npt.NDArray[np.uint8]:

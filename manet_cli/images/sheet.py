@@ -1,4 +1,9 @@
-"""A page to draw on: smooth shapes, sharp text, one light style."""
+"""A page to draw on, and the style that all our pictures share: light, few colours, sharp text.
+
+`Sheet` is for pictures, shapes and words; it needs only Pillow. `evaluation.studies.style` is for plots with
+axes; it needs matplotlib, an extra, and takes its colours and text sizes from here. Each of the two libraries
+brings its own font.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,18 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 __all__ = [
-    "ACCENT",
+    "BLUE",
     "FAINT",
+    "GREEN",
     "INK",
+    "LABEL",
     "MUTED",
+    "ORANGE",
+    "PALE",
     "PAPER",
+    "SMALL",
+    "TEXT",
+    "TITLE",
     "Point",
     "Sheet",
     "fitted",
@@ -23,8 +35,13 @@ __all__ = [
     "wrapped",
 ]
 
-INK, MUTED, FAINT, PAPER = "#1D2733", "#55616D", "#D5DAE0", "#FFFFFF"
-ACCENT = "#D55E00"  # told from the map's colours by everybody: Okabe and Ito, "Color Universal Design", 2008
+INK, MUTED, FAINT, PALE, PAPER = "#1D2733", "#55616D", "#D5DAE0", "#EEF1F4", "#FFFFFF"
+# Colours that stay apart with every common colour deficiency: Okabe and Ito, "Color Universal Design", 2008.
+# Orange also stays apart from the colours of `colour_map`.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+
+TITLE, LABEL, TEXT, SMALL = 28, 18, 15, 13
+"""Sizes of text in pixels, on pages 1200 to 1600 pixels wide."""
 
 _SMOOTH = 3
 """Shapes are drawn so many times as large and made small again, which smooths their edges."""
@@ -74,7 +91,7 @@ class Sheet:
         place: Point,
         text: str,
         *,
-        size: float = 14,
+        size: float = TEXT,
         colour: str = INK,
         anchor: str = "la",
         bold: bool = False,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from manet_cli.images.colour_map import colour_map, linear_light, oklab_to_srgb, srgb_to_oklab
+from manet_cli.images.colour_map import colour_map, kernel_shades, linear_light, oklab_to_srgb, srgb_to_oklab
 
 # What is left of colours for people who lack one of the three cones: Machado, Oliveira and Fernandes, "A
 # Physiologically-based Model for Simulation of Color Vision Deficiency", 2009, severity 1, on linear light.
@@ -53,6 +53,15 @@ def test_equal_steps_look_equal() -> None:
     assert steps.max() / steps.min() < 1.25
     # The screen can show them: nothing was cut off.
     assert np.abs(srgb_to_oklab(colours) - colour_map(33)).max() < 0.01
+
+
+def test_kernels_are_white_to_dark() -> None:
+    values = np.array([[0.0, 0.1], [0.2, 0.4]])
+    lightness = srgb_to_oklab(kernel_shades(values))[..., 0]
+    assert lightness == pytest.approx(1 - 0.72 * values / 0.4, abs=0.01)
+    assert (kernel_shades(values)[0, 0] == 255).all()
+    assert (kernel_shades(values / 2, peak=0.4)[1, 1] == kernel_shades(values)[1, 0]).all()
+    assert (kernel_shades(0 * values) == 255).all()
 
 
 def test_oklab_and_srgb_are_inverse() -> None:

@@ -21,6 +21,7 @@ from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject
 from manet_cli.evaluation.studies.files import Study
 from manet_cli.images import read_photo, to_float
+from manet_cli.images.sheet import MUTED, ORANGE, PAPER, fitted
 from manet_cli.inference import memory_reported
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.inference.streams import assembled
@@ -228,24 +229,22 @@ class _Sheet:
                 corners = ([left, left + width, left + width, left, left], [upper, upper])
                 lower = upper + height
                 axes.plot(
-                    corners[0], [upper, upper, lower, lower, upper], color="white", linewidth=4, clip_on=False
+                    corners[0], [upper, upper, lower, lower, upper], color=PAPER, linewidth=4, clip_on=False
                 )
-                axes.plot(corners[0], [upper, upper, lower, lower, upper], color=style.ORANGE, linewidth=2)
+                axes.plot(corners[0], [upper, upper, lower, lower, upper], color=ORANGE, linewidth=2)
                 axes = style.panel(figure, x, top + 28 + whole[1] + 14, *detail)
                 piece = values[upper : upper + height, left : left + width]
                 axes.imshow(piece, interpolation="nearest", aspect="auto")
                 style.bare(axes)
-                style.frame(axes, style.ORANGE, 2)
+                style.frame(axes, ORANGE, 2)
             caption = f"{one.name}, {one.width}x{one.height} pixels"
-            style.note(
-                figure, _MARGIN, top + 28 + whole[1] + 14 + detail[1] + 10, caption, colour=style.MUTED
-            )
+            style.note(figure, _MARGIN, top + 28 + whole[1] + 14 + detail[1] + 10, caption, colour=MUTED)
             top += self._height(one)
 
     def _boxes(self, one: Compared) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return the sizes of the whole picture and of the detail."""
-        whole = style.fitted(one.width, one.height, self._panel, _HIGHEST_PANEL)
-        return whole, style.fitted(one.crop[2], one.crop[3], self._panel, _HIGHEST_PANEL)
+        whole = fitted(one.width, one.height, self._panel, _HIGHEST_PANEL)
+        return whole, fitted(one.crop[2], one.crop[3], self._panel, _HIGHEST_PANEL)
 
     def _height(self, one: Compared) -> int:
         whole, detail = self._boxes(one)

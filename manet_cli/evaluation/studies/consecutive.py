@@ -28,6 +28,7 @@ from manet_cli.evaluation.studies.estimates import (
     survey,
 )
 from manet_cli.evaluation.studies.files import Study
+from manet_cli.images.sheet import BLUE, INK, ORANGE, PALE, fitted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -167,7 +168,7 @@ def _draw(figure: Figure, found: _Findings, numbers: dict[str, Any]) -> None:
     style.bare(picture)
     style.note(figure, 820, 145, "Which kernel is nearer")
     nearer = style.panel(figure, 820, _TOP, *box)
-    colours = LinearSegmentedColormap.from_list("nearer", [style.BLUE, "#F4F5F7", style.ORANGE])
+    colours = LinearSegmentedColormap.from_list("nearer", [BLUE, PALE, ORANGE])
     to_first, to_second = found.estimates.psnr
     shown = nearer.imshow(
         (to_second - to_first).numpy(), cmap=colours, vmin=-_RANGE, vmax=_RANGE, aspect="auto"
@@ -181,7 +182,7 @@ def _draw(figure: Figure, found: _Findings, numbers: dict[str, Any]) -> None:
 def _box(found: _Findings) -> tuple[float, float]:
     """Return the size of the picture and the map in the figure."""
     height, width = found.lr.shape[-2:]
-    return style.fitted(width, height, 740, 480)
+    return fitted(width, height, 740, 480)
 
 
 def _draw_kernels(figure: Figure, found: _Findings, top: float) -> None:
@@ -189,9 +190,9 @@ def _draw_kernels(figure: Figure, found: _Findings, top: float) -> None:
     peak = float(torch.maximum(first, second).max())
     for number, (name, kernel, colour) in enumerate(
         (
-            ("first blur", first, style.BLUE),
-            ("second blur", second, style.ORANGE),
-            ("mean estimate", found.estimates.mean, style.INK),
+            ("first blur", first, BLUE),
+            ("second blur", second, ORANGE),
+            ("mean estimate", found.estimates.mean, INK),
         )
     ):
         left = 40 + 234 * number

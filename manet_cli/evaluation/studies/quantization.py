@@ -20,6 +20,7 @@ from manet_cli.degradations.quantization import apply_quantization
 from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject, decibels, kernel_shape, survey
 from manet_cli.evaluation.studies.files import Study
+from manet_cli.images.sheet import BLUE, GREEN, MUTED, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -200,7 +201,7 @@ def _draw(figure: Figure, found: _Findings, numbers: dict[str, Any]) -> None:
             axes = style.panel(figure, left, 338 + 148 * kind, 132, 132)
             style.show_kernel(axes, found.kernels[kind, 0, column], found.scale, peak=peak)
     for number, (name, kernel, colour) in enumerate(
-        (("true kernel", found.true, style.GREEN), ("blank picture's", found.blank, style.MUTED))
+        (("true kernel", found.true, GREEN), ("blank picture's", found.blank, MUTED))
     ):
         style.note(figure, 40, 690 + 235 * number, name, colour=colour, weight="bold")
         axes = style.panel(figure, 40, 718 + 235 * number, 160, 160)
@@ -210,7 +211,7 @@ def _draw(figure: Figure, found: _Findings, numbers: dict[str, Any]) -> None:
 
 def _draw_curves(axes: Axes, found: _Findings, numbers: dict[str, Any]) -> None:
     places = list(range(len(CROSS_SIZES)))
-    looks = ((style.BLUE, "o", "unrounded", "-"), (style.ORANGE, "s", "8 bits", "--"))
+    looks = ((BLUE, "o", "unrounded", "-"), (ORANGE, "s", "8 bits", "--"))
     for kind, (colour, marker, label, line) in enumerate(looks):
         low, high = found.psnr[kind].amin(dim=0).tolist(), found.psnr[kind].amax(dim=0).tolist()
         axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
@@ -218,15 +219,15 @@ def _draw_curves(axes: Axes, found: _Findings, numbers: dict[str, Any]) -> None:
         look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 9, "linestyle": line}
         axes.plot(places, mean, label=f"{label}: mean, and range over the placements", **look)
     level = numbers["true_to_blank_psnr"]
-    axes.axhline(level, color=style.MUTED, linewidth=1.5, linestyle=":")
+    axes.axhline(level, color=MUTED, linewidth=1.5, linestyle=":")
     axes.text(
         places[-1],
         level,
         "a blank picture's kernel ",
-        color=style.MUTED,
+        color=MUTED,
         ha="right",
         va="bottom",
-        fontsize=12,
+        fontsize=style.SMALL_POINTS,
     )
     axes.set_xticks(places, [f"{size}x{size}" for size in CROSS_SIZES])
     axes.set_xlabel("size of the cross in HR pixels")

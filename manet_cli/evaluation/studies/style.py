@@ -1,7 +1,8 @@
-"""How the figures look: light, few colours that everybody can tell apart, readable at half size.
+"""Figures with axes, by matplotlib, in the colours and text sizes of `images.sheet`; readable at half size.
 
-Places and sizes are pixels from the top left corner of the figure. Nothing global is touched: figures are
-made without pyplot, and the style holds while a figure is drawn.
+A picture that must need no extra is drawn on `images.sheet.Sheet` instead. Places and sizes are pixels from
+the top left corner of the figure. Nothing global is touched: figures are made without pyplot, and the style
+holds while a figure is drawn.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from manet_cli.degradations.gaussian import placed_side
 from manet_cli.evaluation.studies.extra import quiet_libraries
+from manet_cli.images.colour_map import colour_map, kernel_shades, oklab_to_srgb
+from manet_cli.images.sheet import FAINT, INK, LABEL, MUTED, PAPER, TITLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BLUE",
-    "GREEN",
-    "INK",
-    "MUTED",
-    "ORANGE",
-    "SCALE_OF_DECIBELS",
+    "SMALL_POINTS",
     "bare",
     "colour_bar",
-    "fitted",
     "frame",
     "heading",
+    "kernel_pixels",
+    "map_of_numbers",
     "note",
     "panel",
     "percent",
@@ -39,20 +40,19 @@ __all__ = [
     "show_kernel",
 ]
 
-# Colours that stay apart with every common colour deficiency: Okabe and Ito, "Color Universal Design", 2008.
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-INK, MUTED, FAINT = "#1D2733", "#5D6975", "#D5DAE0"
-SCALE_OF_DECIBELS = "cividis"
-_KERNEL_SHADES = "Blues"
 _DPI = 100
+_POINTS = 72 / _DPI  # per pixel
+_TEXT_POINTS = LABEL * _POINTS
+SMALL_POINTS = (LABEL - 1) * _POINTS
+"""Size of the text at axes, in points."""
 _STYLE: dict[str, Any] = {
-    "font.size": 13,
+    "font.size": _TEXT_POINTS,
     "font.family": "DejaVu Sans",
     "text.color": INK,
     "text.parse_math": False,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
-    "axes.titlesize": 13,
+    "axes.titlesize": _TEXT_POINTS,
     "axes.titlecolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -62,13 +62,13 @@ _STYLE: dict[str, Any] = {
     "grid.color": FAINT,
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 12,
-    "ytick.labelsize": 12,
+    "xtick.labelsize": SMALL_POINTS,
+    "ytick.labelsize": SMALL_POINTS,
     "legend.frameon": False,
-    "legend.fontsize": 13,
+    "legend.fontsize": _TEXT_POINTS,
     "lines.linewidth": 2.5,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
 }
 
 
@@ -95,15 +95,9 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
     )
 
 
-def fitted(picture_width: int, picture_height: int, width: float, height: float) -> tuple[float, float]:
-    """Return the size that a picture has when it is made as large as fits a rectangle."""
-    factor = min(width / picture_width, height / picture_height)
-    return picture_width * factor, picture_height * factor
-
-
 def heading(figure: Figure, title: str, lines: list[str]) -> None:
     """Write what the figure shows over it: a title, and lines below."""
-    note(figure, 40, 26, title, size=20, weight="bold")
+    note(figure, 40, 26, title, size=TITLE, weight="bold")
     for number, line in enumerate(lines):
         note(figure, 40, 70 + 25 * number, line, colour=MUTED)
 
@@ -115,14 +109,14 @@ def note(
     text: str,
     *,
     colour: str = INK,
-    size: float = 13,
+    size: float = LABEL,
     weight: str = "normal",
     align: str = "left",
 ) -> None:
     """Write text whose upper edge is at ``top``."""
     width, height = figure.get_size_inches() * _DPI
     place = (left / width, 1 - top / height)
-    figure.text(*place, text, color=colour, fontsize=size, fontweight=weight, ha=align, va="top")
+    figure.text(*place, text, color=colour, fontsize=size * _POINTS, fontweight=weight, ha=align, va="top")
 
 
 def bare(axes: Axes) -> None:
@@ -141,19 +135,36 @@ def frame(axes: Axes, colour: str, width: float = 3) -> None:
         spine.set_linewidth(width)
 
 
+def map_of_numbers() -> ListedColormap:
+    """Return `images.colour_map` for matplotlib."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(oklab_to_srgb(colour_map()) / 255)
+
+
+def kernel_pixels(kernel: Tensor, scale: int, peak: float) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return a kernel (k, k) in shades (side, side, 3), without the rows and columns that are always empty.
+
+    Args:
+        kernel: what.
+        scale: HR pixels per LR pixel.
+        peak: the value that is shown darkest, so that kernels can be compared.
+    """
+    side = placed_side(kernel.shape[-1], scale)
+    return kernel_shades(kernel[:side, :side].double().numpy(), peak)
+
+
 def show_kernel(axes: Axes, kernel: Tensor, scale: int, *, peak: float, colour: str = FAINT) -> None:
-    """Show a kernel (k, k), without the s - 1 rows and columns that its placement leaves empty.
+    """Show a kernel as `kernel_pixels` gives it.
 
     Args:
         axes: where.
         kernel: what.
         scale: HR pixels per LR pixel.
-        peak: the value that is shown darkest, so that kernels can be compared.
+        peak: the value that is shown darkest.
         colour: of the frame.
     """
-    side = kernel.shape[-1] - scale + 1
-    values = kernel[:side, :side].numpy()
-    axes.imshow(values, cmap=_KERNEL_SHADES, vmin=0, vmax=peak, interpolation="nearest", aspect="auto")
+    axes.imshow(kernel_pixels(kernel, scale, peak), interpolation="nearest", aspect="auto")
     bare(axes)
     frame(axes, colour, 1 if colour == FAINT else 3)
 
@@ -163,7 +174,7 @@ def colour_bar(figure: Figure, shown: Any, place: tuple[float, float, float, flo
     axes = panel(figure, *place)
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)
-    axes.set_title(label, loc="left", fontsize=12, pad=4)
+    axes.set_title(label, loc="left", fontsize=SMALL_POINTS, pad=4)
 
 
 def pixels(image: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -22,6 +22,7 @@ from manet_cli.evaluation.studies import style
 from manet_cli.evaluation.studies.estimates import Progress, Subject, Survey, decibels, survey, turned
 from manet_cli.evaluation.studies.extra import quiet_libraries
 from manet_cli.evaluation.studies.files import Study
+from manet_cli.images.sheet import BLUE, GREEN, MUTED, ORANGE, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -231,10 +232,10 @@ def _draw(figure: Figure, found: _Findings, kernel: GaussianParameters, numbers:
     )
     psnr = found.estimates.psnr[_TRUTH]
     low, high = (float(torch.quantile(psnr.flatten(), share)) for share in (0.02, 0.98))
-    limits: dict[str, Any] = {"cmap": style.SCALE_OF_DECIBELS, "vmin": low, "vmax": max(high, low + 0.1)}
+    limits: dict[str, Any] = {"cmap": style.map_of_numbers(), "vmin": low, "vmax": max(high, low + 0.1)}
     _draw_cloud(figure, found, limits)
     height, width = psnr.shape
-    box = style.fitted(width, height, 460, 300)
+    box = fitted(width, height, 460, 300)
     style.note(figure, 1100, 140, "The shrunk picture")
     picture = style.panel(figure, 1100, 165, *box)
     picture.imshow(style.pixels(found.lr), interpolation="nearest", aspect="auto")
@@ -254,16 +255,14 @@ def _draw_cloud(figure: Figure, found: _Findings, limits: dict[str, Any]) -> Non
     axes.scatter(places[:-2, 0], places[:-2, 1], c=levels, s=26, linewidths=0, **limits)
     peak = float(found.true.max())
     for number in _spread(places):
-        _thumbnail(axes, found.estimates.kept[number], found.scale, places[number], 29, peak, style.MUTED)
-    for kernel, place, colour in ((found.blank, -1, style.ORANGE), (found.true, -2, style.GREEN)):
+        _thumbnail(axes, found.estimates.kept[number], found.scale, places[number], 29, peak, MUTED)
+    for kernel, place, colour in ((found.blank, -1, ORANGE), (found.true, -2, GREEN)):
         _thumbnail(axes, kernel, found.scale, places[place], 50, peak, colour)
     axes.set_xlim(0, _CLOUD[0])
     axes.set_ylim(0, _CLOUD[1])
     style.bare(axes)
-    style.note(figure, 56, 1088, "green frame: the true kernel", colour=style.GREEN, weight="bold")
-    style.note(
-        figure, 400, 1088, "orange frame: what a blank picture gives", colour=style.ORANGE, weight="bold"
-    )
+    style.note(figure, 56, 1088, "green frame: the true kernel", colour=GREEN, weight="bold")
+    style.note(figure, 400, 1088, "orange frame: what a blank picture gives", colour=ORANGE, weight="bold")
 
 
 def _filling(points: _Places) -> _Places:
@@ -299,11 +298,10 @@ def _thumbnail(
     peak: float,
     colour: str,
 ) -> None:
-    side = kernel.shape[-1] - scale + 1
-    (x, y), width = place, 1.5 if colour == style.MUTED else 4
+    (x, y), width = place, 1.5 if colour == MUTED else 4
     outline = (x - half, x + half, y - half, y + half)
-    shown: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": peak, "aspect": "auto", "zorder": 3}
-    axes.imshow(kernel[:side, :side].numpy(), extent=outline, interpolation="nearest", **shown)
+    shades = style.kernel_pixels(kernel, scale, peak)
+    axes.imshow(shades, extent=outline, interpolation="nearest", aspect="auto", zorder=3)
     axes.plot(
         [outline[0], outline[1], outline[1], outline[0], outline[0]],
         [outline[2], outline[2], outline[3], outline[3], outline[2]],
@@ -319,8 +317,8 @@ def _draw_histogram(axes: Axes, found: _Findings) -> None:
     bins = [float(edge) for edge in np.linspace(*limits, 25)]
     low, high = (torch.quantile(found.texture.flatten(), share) for share in (0.25, 0.75))
     for mask, colour, label in (
-        (found.texture >= high, style.BLUE, "much texture"),
-        (found.texture <= low, style.ORANGE, "little texture"),
+        (found.texture >= high, BLUE, "much texture"),
+        (found.texture <= low, ORANGE, "little texture"),
     ):
         values = psnr[mask].numpy()
         axes.hist(values, bins=bins, histtype="step", color=colour, linewidth=2.5, label=label)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from manet_cli.evaluation.kernel_summary import KernelSummary, size_range
 from manet_cli.images.colour_map import colour_map, oklab_to_srgb
-from manet_cli.images.sheet import ACCENT, FAINT, INK, MUTED, PAPER, Point, Sheet, wrapped
+from manet_cli.images.sheet import FAINT, INK, LABEL, MUTED, ORANGE, PALE, PAPER, SMALL, Point, Sheet, wrapped
 
 __all__ = ["LEGEND_HEIGHT", "draw_ellipse", "draw_legend", "flat_lightness"]
 
@@ -72,7 +72,7 @@ def draw_legend(
     swatch[..., 0] = flat_lightness(24, 34)
     sheet.picture(Image.fromarray(oklab_to_srgb(swatch)), left, top + 330)
     text = f"flat: nothing shows the blur here ({100 * summary.flat:.0f} %)"
-    sheet.text((left + 44, top + 334), text, size=13, colour=MUTED)
+    sheet.text((left + 44, top + 334), text, size=SMALL, colour=MUTED)
     _show_directions(sheet, summary, left, top + 374, width)
 
 
@@ -81,9 +81,9 @@ def _explain_colours(
 ) -> None:
     """Draw the colours from sharp to blurred, over them how many pixels have each."""
     low, high = size_range(scale)
-    sheet.text((left, top), "Blur size", size=17, bold=True)
+    sheet.text((left, top), "Blur size", size=LABEL, bold=True)
     text = f"standard deviation in pixels of the x{scale} result"
-    sheet.text((left, top + 24), text, size=13, colour=MUTED)
+    sheet.text((left, top + 24), text, size=SMALL, colour=MUTED)
     edges = torch.linspace(low, high, _BARS + 1)
     edges[0], edges[-1] = 0, math.inf  # what lies beyond has the last colour too
     counts = summary.sizes(edges).double()
@@ -97,30 +97,30 @@ def _explain_colours(
     for half in range(math.ceil(2 * low), math.floor(2 * high) + 1):
         x = left + width * (half / 2 - low) / (high - low)
         sheet.line([(x, bar + 16), (x, bar + 21)], INK, 1)
-        sheet.text((x, bar + 23), f"{half / 2:g}", size=13, anchor="ma")
-    sheet.text((left, bar + 42), "sharp", size=13, colour=MUTED)
-    sheet.text((left + width, bar + 42), "blurred", size=13, colour=MUTED, anchor="ra")
+        sheet.text((x, bar + 23), f"{half / 2:g}", size=SMALL, anchor="ma")
+    sheet.text((left, bar + 42), "sharp", size=SMALL, colour=MUTED)
+    sheet.text((left + width, bar + 42), "blurred", size=SMALL, colour=MUTED, anchor="ra")
 
 
 def _explain_ellipses(sheet: Sheet, scale: int, left: float, top: float, width: int, unit: float) -> None:
     """Draw round kernels of whole sizes."""
-    sheet.text((left, top), "Kernels", size=17, bold=True)
+    sheet.text((left, top), "Kernels", size=LABEL, bold=True)
     _, high = size_range(scale)
     for number in range(math.floor(high)):
         x, sigma = left + 22 + 62 * number, number + 1
         draw_ellipse(sheet, (x, top + 44), (sigma, sigma, 0), unit, INK)
-        sheet.text((x, top + 66), f"{sigma}", size=13, anchor="ma")
+        sheet.text((x, top + 66), f"{sigma}", size=SMALL, anchor="ma")
     text = "An ellipse is the kernel of the pixel in its middle, one standard deviation to each side."
-    for number, line in enumerate(wrapped(text, width, 13)):
-        sheet.text((left, top + 88 + 17 * number), line, size=13, colour=MUTED)
+    for number, line in enumerate(wrapped(text, width, SMALL)):
+        sheet.text((left, top + 88 + 17 * number), line, size=SMALL, colour=MUTED)
 
 
 def _show_directions(sheet: Sheet, summary: KernelSummary, left: float, top: float, width: int) -> None:
     """Draw in which directions the long axes lie."""
-    sheet.text((left, top), "Directions", size=17, bold=True)
+    sheet.text((left, top), "Directions", size=LABEL, bold=True)
     radius = 52.0
     x, y = left + radius, top + 30 + radius
-    sheet.disc((x, y), radius, "#EEF1F4")
+    sheet.disc((x, y), radius, PALE)
 
     def around(angle: float, length: float) -> Point:
         return x + radius * length * math.cos(angle), y + radius * length * math.sin(angle)
@@ -134,11 +134,11 @@ def _show_directions(sheet: Sheet, summary: KernelSummary, left: float, top: flo
             sheet.polygon([(x, y), *arc], _SHADE)
     angle, agreement = summary.angle, summary.agreement
     if angle is not None and agreement is not None and agreement >= summary.AGREED:
-        sheet.line([around(math.radians(angle) + side, 1) for side in (0, math.pi)], ACCENT, 2.5)
+        sheet.line([around(math.radians(angle) + side, 1) for side in (0, math.pi)], ORANGE, 2.5)
     right, room = left + 2 * radius + 20, width - 2 * radius - 20
     text = "of the long axes, in degrees clockwise from the right; round kernels hardly count."
-    lines = wrapped(text, room, 13)
+    lines = wrapped(text, room, SMALL)
     if angle is not None:
-        lines += ["", *wrapped(f"{summary.direction().capitalize()}.", room, 13)]
+        lines += ["", *wrapped(f"{summary.direction().capitalize()}.", room, SMALL)]
     for number, line in enumerate(lines):
-        sheet.text((right, top + 30 + 17 * number), line, size=13, colour=MUTED)
+        sheet.text((right, top + 30 + 17 * number), line, size=SMALL, colour=MUTED)

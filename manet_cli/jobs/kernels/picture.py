@@ -14,15 +14,20 @@ import torch
 from PIL import Image, ImageFilter
 from torch.nn import functional
 
+from manet_cli.degradations.gaussian import placed_side
 from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.images import Photo, to_integer
-from manet_cli.images.colour_map import colour_map, oklab_to_srgb, srgb_to_oklab
+from manet_cli.images.colour_map import colour_map, kernel_shades, oklab_to_srgb, srgb_to_oklab
 from manet_cli.images.sheet import (
-    ACCENT,
     FAINT,
+    LABEL,
     MUTED,
+    ORANGE,
     PAPER,
+    SMALL,
+    TEXT,
+    TITLE,
     Point,
     Sheet,
     fitted,
@@ -64,17 +69,18 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str) -> bytes:
         photo: the photo.
         name: of the photo, for the title.
     """
-    lines = [line for sentence in survey.summary.words() for line in wrapped(sentence, _PANEL[0], 15)]
+    lines = [line for sentence in survey.summary.words() for line in wrapped(sentence, _PANEL[0], TEXT)]
     top = 88 + 21 * max(len(lines), 3)
     width, height = fitted(survey.width, survey.height, *_PANEL)
     beside = height < _LOW_PANEL
     below = top + (height if beside else max(height, LEGEND_HEIGHT)) + 24
     pixel = _SMALL_SAMPLE_PIXEL if beside else _SAMPLE_PIXEL
-    side = survey.kernels.shape[-1] - survey.scale + 1
+    side = placed_side(survey.kernels.shape[-1], survey.scale)
     sheet = Sheet(_PAGE, max(below + side * pixel + 122, top + LEGEND_HEIGHT + _MARGIN))
-    sheet.text((_MARGIN, 28), shortened(f"The blur of {plain(name)}", _PANEL[0], 25), size=25, bold=True)
+    title = shortened(f"The blur of {plain(name)}", _PANEL[0], TITLE)
+    sheet.text((_MARGIN, 24), title, size=TITLE, bold=True)
     for number, line in enumerate(lines):
-        sheet.text((_MARGIN, 68 + 21 * number), line, size=15, colour=MUTED)
+        sheet.text((_MARGIN, 68 + 21 * number), line, colour=MUTED)
     small = fitted(survey.width, survey.height, _LEGEND_WIDTH, top - 46)
     sheet.picture(Image.fromarray(_on_paper(photo, small)), _LEGEND_LEFT, 28)
     panel = _Panel(sheet, survey, _MARGIN, top, width, height)
@@ -148,33 +154,30 @@ def _draw_samples(
     sheet: Sheet, survey: KernelSurvey, panel: _Panel, top: float, width: float, pixel: int
 ) -> None:
     """Draw some kernels, ``pixel`` pixels for each of theirs, and mark where they are."""
-    sheet.text((_MARGIN, top), "Some of the kernels, enlarged", size=17, bold=True)
-    # The last s - 1 rows and columns are left empty by the placement.
-    side = survey.kernels.shape[-1] - survey.scale + 1
+    sheet.text((_MARGIN, top), "Some of the kernels, enlarged", size=LABEL, bold=True)
+    side = placed_side(survey.kernels.shape[-1], survey.scale)
     shown = side * pixel
     step = (width - shown) / (_SAMPLES - 1)
     for number, (label, row, column) in enumerate(_chosen(survey)):
         left, badge = _MARGIN + step * number, str(number + 1)
-        values = survey.kernels[row, column, :side, :side].double().numpy()
-        values = np.clip(values / max(float(values.max()), 1e-12), 0, 1)
-        shades = np.stack((1 - 0.72 * values, 0 * values, -0.09 * values), axis=-1)
-        image = Image.fromarray(oklab_to_srgb(shades)).resize((shown, shown), Image.Resampling.NEAREST)
+        shades = kernel_shades(survey.kernels[row, column, :side, :side].double().numpy())
+        image = Image.fromarray(shades).resize((shown, shown), Image.Resampling.NEAREST)
         sheet.picture(image, left, top + 32, smooth=False)
         sheet.box(left, top + 32, shown, shown, FAINT)
         sigma_x, sigma_y, theta = shape = survey.shape(row, column)
-        draw_ellipse(sheet, (left + shown / 2, top + 32 + shown / 2), shape, pixel, ACCENT)
+        draw_ellipse(sheet, (left + shown / 2, top + 32 + shown / 2), shape, pixel, ORANGE)
         _draw_badge(sheet, panel.place(row, column), badge)
         below = top + 32 + shown + 10
         _draw_badge(sheet, (left + 11, below + 10), badge)
-        sheet.text((left + 30, below + 1), label, size=14)
+        sheet.text((left + 30, below + 1), label)
         angle = f", {theta:.0f}\u00b0" if sigma_x > 1.1 * sigma_y else ""
-        sheet.text((left, below + 27), f"{sigma_x:.2f} by {sigma_y:.2f}{angle}", size=13, colour=MUTED)
+        sheet.text((left, below + 27), f"{sigma_x:.2f} by {sigma_y:.2f}{angle}", size=SMALL, colour=MUTED)
 
 
 def _draw_badge(sheet: Sheet, centre: Point, text: str) -> None:
     sheet.disc(centre, 11, PAPER)
-    sheet.disc(centre, 10, ACCENT)
-    sheet.text(centre, text, size=14, colour=PAPER, anchor="mm", bold=True)
+    sheet.disc(centre, 10, ORANGE)
+    sheet.text(centre, text, colour=PAPER, anchor="mm", bold=True)
 
 
 def _chosen(survey: KernelSurvey) -> list[tuple[str, int, int]]:
