@@ -22,8 +22,10 @@ except ImportError:  # Windows: there a file that is open cannot be removed, whi
 __all__ = [
     "atomic_path",
     "check_folder",
+    "disk_reported",
     "exclusive",
     "is_temporary",
+    "not_written",
     "prepare_folder",
     "remove_leftovers",
 ]
@@ -41,7 +43,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # some network and user
 
 
 @contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, ...] = ()) -> Iterator[Path]:
     """Give the path of an empty temporary file beside `final`, and rename it to `final` when the block ends.
 
     The block writes to that path; it must not rename or remove it. When it ends, the content is flushed to
@@ -50,8 +52,10 @@ def atomic_path(final: Path) -> Iterator[Path]:
     would grow too long), locked while it is in use, with the permissions that the umask gives a new file.
 
     Raises OutputError if another process, or another thread, is writing the same file, if it cannot be made,
-    and if the disk fails or is full while the block writes.
+    and if the disk fails or is full while the block writes. `name` and `advice` are for that sentence, see
+    `not_written`; by default the name is that of `final`.
     """
+    shown = final.name if name is None else name
     if len(os.fsencode(final.name)) > _LONGEST_NAME:
         raise OutputError(
             f"{final.name[:40]}... is a name of more than {_LONGEST_NAME} bytes: choose a shorter one"
@@ -60,7 +64,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     try:
         descriptor = _claimed(temporary)
     except OSError as error:
-        raise _not_written(final, error) from error
+        raise not_written(shown, error, *advice) from error
     if descriptor is None:
         raise OutputError(f"another process is writing {final.name}: wait for it, or choose another output")
     try:
@@ -69,7 +73,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
         except OSError as error:
             # Any other error may come from what the block reads.
             if error.errno in _DISK_ERRORS:
-                raise _not_written(final, error) from error
+                raise not_written(shown, error, *advice) from error
             raise
         try:
             os.fsync(descriptor)
@@ -78,7 +82,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
                 descriptor = -1
             temporary.replace(final)
         except OSError as error:
-            raise _not_written(final, error) from error
+            raise not_written(shown, error, *advice) from error
     except BaseException:
         with suppress(OSError):
             if fcntl is None and descriptor >= 0:
@@ -89,6 +93,30 @@ def atomic_path(final: Path) -> Iterator[Path]:
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+@contextmanager
+def disk_reported(name: str, *advice: object) -> Iterator[None]:
+    """Turn an OSError of the block into the OutputError of `not_written`.
+
+    For a block that only writes: in any other, the error may come from what it reads.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise not_written(name, error, *advice) from error
+
+
+def not_written(name: str, error: OSError, *advice: object) -> OutputError:
+    """Return the error for an output that cannot be written.
+
+    `name`: what the message calls the output. `advice`: parts of a message that say what to do; by default to
+    choose another place, and to free space if the disk is full.
+    """
+    reason = error.strerror or "the system gave no reason"
+    room = "free some space, or " if error.errno in _FULL_ERRORS else ""
+    parts = advice or (f"{room}choose another name or folder",)
+    return OutputError(f"{name} cannot be written ({reason}): ", *parts)
 
 
 @contextmanager
@@ -244,9 +272,3 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
-
-
-def _not_written(final: Path, error: OSError) -> OutputError:
-    reason = error.strerror or "the system gave no reason"
-    room = "free some space, or " if error.errno in _FULL_ERRORS else ""
-    return OutputError(f"{final.name} cannot be written ({reason}): {room}choose another name or folder")

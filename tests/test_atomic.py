@@ -14,8 +14,15 @@ from pathlib import Path
 import pytest
 
 from manet_cli import atomic
-from manet_cli.atomic import atomic_path, is_temporary, prepare_folder, remove_leftovers
-from manet_cli.errors import OutputError
+from manet_cli.atomic import (
+    atomic_path,
+    disk_reported,
+    is_temporary,
+    not_written,
+    prepare_folder,
+    remove_leftovers,
+)
+from manet_cli.errors import OutputError, Parameter
 
 HOLDER = """
 import sys, time
@@ -304,3 +311,16 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with atomic_path(tmp_path / "file") as temporary:
         temporary.write_text("whole")
     assert (tmp_path / "file").read_text() == "whole"
+
+
+def test_the_sentence_names_the_output_and_what_to_do(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    advice = ("go on with ", Parameter("resume", True))
+    expected = rf"the map cannot be written \({full.strerror}\): go on with resume=True\."
+    with pytest.raises(OutputError, match=expected), disk_reported("the map", *advice):
+        raise full
+    path = tmp_path / "a.npy"
+    with pytest.raises(OutputError, match=expected), atomic_path(path, name="the map", advice=advice):
+        raise full
+    with pytest.raises(OutputError, match=r"the map cannot be written \(the system gave no reason\): choose"):
+        raise not_written("the map", OSError())

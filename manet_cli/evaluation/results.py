@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manet_cli import __version__
-from manet_cli.atomic import prepare_folder
+from manet_cli.atomic import disk_reported, prepare_folder
 from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.measuring import FIGURES, Figures
 
@@ -136,16 +136,11 @@ class Results:
         """
         if self._file is None:
             return
-        try:
+        with disk_reported(self._file.name, "free some space; the lines in it are kept"):
             rest = measurement.encoded()
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise OutputError(
-                f"{self._file.name} cannot be written ({error.strerror}): free some space; the lines in it "
-                "are kept"
-            ) from error
 
 
 @contextmanager
@@ -172,11 +167,9 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is not a regular file: choose another ", _OUTPUT)
     prepare_folder(path.parent)
-    try:
+    with disk_reported(str(path), "choose another ", _OUTPUT):
         # Unbuffered: what a full disk refused would be written again, and fail again, on closing.
         file = path.open("a+b", buffering=0)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another ", _OUTPUT) from error
     with file:
         _lock(file, path)
         file.seek(0)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy.typing as npt
 from PIL.TiffImagePlugin import TiffImageFile
 
+from manet_cli.atomic import not_written
 from manet_cli.errors import OutputError, UsageError
 from manet_cli.images import exif, xmp
 from manet_cli.images.encoding import Encoder, OutputSpec
@@ -174,9 +175,7 @@ def _reported(name: str, fmt: ImageFormat) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, OSError) and error.strerror:
-            raise OutputError(
-                f"{name} cannot be written ({error.strerror}): free some space or choose another folder"
-            ) from error
+            raise not_written(name, error) from error
         raise OutputError(
             f"{name} cannot be encoded as {fmt.name.upper()} ({error}): choose {DEFAULT_FORMAT.name}"
         ) from error

@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from manet_cli.atomic import atomic_path, exclusive, prepare_folder, remove_leftovers
-from manet_cli.errors import InputError, OutputError, Parameter, UsageError
+from manet_cli.atomic import atomic_path, disk_reported, exclusive, prepare_folder, remove_leftovers
+from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.models import BlindConfig
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.recipe_files import parse_recipe
@@ -26,6 +26,8 @@ from manet_cli.weights import Weights, write_weights
 __all__ = ["Checkpoint", "RunFolder", "check_same_run"]
 
 _log = logging.getLogger(__name__)
+
+_GO_ON = ("free some space and go on with ", Parameter("resume", True))
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,10 @@ class RunFolder:
         facts = {"step": checkpoint.step, "seconds": checkpoint.seconds, **checkpoint.facts}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}
         data = safetensors.torch.save(tensors, {"run": json.dumps(facts)})
-        with atomic_path(self.checkpoints / f"step_{checkpoint.step:08d}.safetensors") as temporary:
-            try:
-                temporary.write_bytes(data)
-            except OSError as error:
-                raise OutputError(
-                    f"the checkpoint of step {checkpoint.step} cannot be written ({error.strerror}): "
-                    "free some space and go on with ",
-                    Parameter("resume", True),
-                    "; the checkpoint before it is kept",
-                ) from error
+        path = self.checkpoints / f"step_{checkpoint.step:08d}.safetensors"
+        advice = (*_GO_ON, "; the checkpoint before it is kept")
+        with atomic_path(path, name=f"the checkpoint of step {checkpoint.step}", advice=advice) as temporary:
+            temporary.write_bytes(data)
         for old in self._checkpoint_files()[keep:]:
             old.unlink(missing_ok=True)
 
@@ -155,14 +151,8 @@ class RunFolder:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in line.items()
         }
-        try:
-            with self._metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(known) + "\n")
-        except OSError as error:
-            raise OutputError(
-                f"{self._metrics} cannot be written ({error.strerror}): free some space and go on with ",
-                Parameter("resume", True),
-            ) from error
+        with disk_reported(str(self._metrics), *_GO_ON), self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(known) + "\n")
 
     def read_log(self) -> list[dict[str, object]]:
         """Return the lines of `metrics.jsonl`; one that was cut off is left out."""

@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.atomic import atomic_path, prepare_folder
-from manet_cli.errors import InputError, ManetError, OutputError, Parameter
+from manet_cli.errors import InputError, ManetError, Parameter
 from manet_cli.images import read_photo
 from manet_cli.stopping import end_if_stopped
 
@@ -113,7 +114,7 @@ def open_cache(
     photos = _read_index(folder, wanted)
     if photos is None:
         photos = _write(paths, root, folder, smallest, progress)
-        with atomic_path(folder / _INDEX) as temporary:
+        with _written_whole(folder / _INDEX) as temporary:
             temporary.write_text(json.dumps({**wanted, "photos": photos}), encoding="utf-8")
     return _open(folder, photos)
 
@@ -149,29 +150,28 @@ def _write(
 ) -> list[_Entry]:
     photos: list[_Entry] = []
     (folder / _INDEX).unlink(missing_ok=True)
-    try:
-        with atomic_path(folder / _PIXELS) as pixels, atomic_path(folder / _TEXTURE) as texture:
-            with pixels.open("wb") as pixel_file, texture.open("wb") as texture_file:
-                for number, decoded in enumerate(_decode_all(paths, root, smallest), 1):
-                    progress(number / len(paths))
-                    if decoded is None:
-                        continue
-                    pixel_file.write(decoded.pixels.tobytes())
-                    texture_file.write(decoded.texture.tobytes())
-                    height, width = decoded.pixels.shape[:2]
-                    photos.append((_name(paths[number - 1], root), decoded.sha256, height, width))
-            if not photos:
-                raise InputError(
-                    f"none of the {len(paths)} pictures in {root} can be trained on: give a folder of photos "
-                    f"of at least {smallest}x{smallest} pixels"
-                )
-    except OSError as error:
-        raise OutputError(
-            f"the decoded photos cannot be written to {folder} ({error.strerror}): free some space, or "
-            "choose another folder with ",
-            Parameter("cache"),
-        ) from error
+    with _written_whole(folder / _PIXELS) as pixels, _written_whole(folder / _TEXTURE) as texture:
+        with pixels.open("wb") as pixel_file, texture.open("wb") as texture_file:
+            for number, decoded in enumerate(_decode_all(paths, root, smallest), 1):
+                progress(number / len(paths))
+                if decoded is None:
+                    continue
+                pixel_file.write(decoded.pixels.tobytes())
+                texture_file.write(decoded.texture.tobytes())
+                height, width = decoded.pixels.shape[:2]
+                photos.append((_name(paths[number - 1], root), decoded.sha256, height, width))
+        if not photos:
+            raise InputError(
+                f"none of the {len(paths)} pictures in {root} can be trained on: give a folder of photos "
+                f"of at least {smallest}x{smallest} pixels"
+            )
     return photos
+
+
+def _written_whole(path: Path) -> AbstractContextManager[Path]:
+    """Return `atomic_path` for a file of the cache, whose errors name the cache."""
+    advice = ("free some space, or choose another folder with ", Parameter("cache"))
+    return atomic_path(path, name=f"the cache of decoded photos, {path.parent},", advice=advice)
 
 
 def _decode_all(paths: Sequence[Path], root: Path, smallest: int) -> Iterator[_Decoded | None]:

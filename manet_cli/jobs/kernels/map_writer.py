@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from manet_cli.atomic import atomic_path, prepare_folder
+from manet_cli.atomic import atomic_path, disk_reported, prepare_folder
 from manet_cli.errors import OutputError, Parameter
 from manet_cli.inference import KernelTile
 
@@ -163,26 +163,18 @@ def open_map(
     prepare_folder(path.parent)
     packed = path.suffix.lower() == ".npz"
     with atomic_path(path) as temporary:
-        with _no_room_reported(path):
+        with disk_reported(path.name):
             # A zip file tells its contents' checksums, so the array is filled elsewhere first.
             opened = tempfile.TemporaryFile(dir=path.parent) if packed else temporary.open("r+b")  # noqa: SIM115
         with opened as file:
-            with _no_room_reported(path):
+            with disk_reported(path.name):
                 array = _mapped(file, shape, dtype)
             yield writer(array, stride)
-            with _no_room_reported(path):
+            with disk_reported(path.name):
                 if packed:
                     _pack(temporary, {**beside(), name: array})
                 else:
                     array.flush()
-
-
-@contextmanager
-def _no_room_reported(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}): free some space") from error
 
 
 def _mapped(file: IO[bytes], shape: Shape, dtype: str) -> np.memmap[Any, np.dtype[Any]]:
