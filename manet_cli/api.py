@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from manet_cli.errors import InputError, OutOfMemoryError, UsageError
-from manet_cli.images import format_by_name
+from manet_cli.images import DEFAULT_FORMAT
 from manet_cli.images.arrays import array_of, check_array, image_of, photo_of_array, photo_of_image
 from manet_cli.inference import SMALLEST_TILE, Engine, LowResolution, available_memory, memory_reported
 from manet_cli.jobs import models
@@ -169,7 +169,7 @@ class Model:
         )
         blur = open_blur(options, self._engine, self.scale)
         run = UpscaleOptions(
-            self.scale, format_by_name("png"), None, registration == "input", blur, self.weights_sha256, {}
+            self.scale, DEFAULT_FORMAT, None, registration == "input", blur, self.weights_sha256, {}
         )
         with memory_reported("the picture"):
             if isinstance(image, Image.Image):

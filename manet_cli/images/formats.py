@@ -29,6 +29,7 @@ __all__ = [
     "has_readable_suffix",
     "listed",
     "load_encoder",
+    "readable_titles",
 ]
 
 
@@ -222,7 +223,9 @@ FORMATS = [
 DEFAULT_FORMAT = FORMATS[0]
 """The format of results for which the user names none. It holds every picture."""
 
-_READ_ONLY_SUFFIXES = frozenset((".gif", ".heic", ".heif", ".hif", ".jxl"))
+_READ_ONLY = {"GIF": (".gif",), "HEIC": (".heic", ".heif", ".hif"), "JPEG XL": (".jxl",)}
+"""The title of a format that is read but not written -> its suffixes."""
+
 _OTHER_PICTURE_SUFFIXES = frozenset(
     (".jp2", ".tga", ".ico", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".exr")  # neither read nor written
 )
@@ -230,12 +233,18 @@ _OTHER_PICTURE_SUFFIXES = frozenset(
 
 def has_readable_suffix(path: Path) -> bool:
     """Whether a path has the suffix of a readable picture, in any case; folders are searched for these."""
-    return format_for_suffix(path) is not None or path.suffix.lower() in _READ_ONLY_SUFFIXES
+    suffix = path.suffix.lower()
+    return format_for_suffix(path) is not None or any(suffix in known for known in _READ_ONLY.values())
 
 
 def has_picture_suffix(path: Path) -> bool:
     """Whether a path has the suffix of any picture, in any case; it then means a file, not a folder."""
     return has_readable_suffix(path) or path.suffix.lower() in _OTHER_PICTURE_SUFFIXES
+
+
+def readable_titles() -> list[str]:
+    """Return what the docs call the formats that are read."""
+    return [*(entry.title for entry in FORMATS), *_READ_ONLY]
 
 
 def format_for_suffix(path: Path) -> ImageFormat | None:

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError, Parameter
 from manet_cli.images import cmyk, headers, jxl, plugins, sixteen_bit, tiff_structure
-from manet_cli.images.formats import FORMATS
+from manet_cli.images.formats import FORMATS, listed, readable_titles
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
 from manet_cli.images.warning_log import logged_warnings
@@ -31,7 +31,6 @@ MAX_PIXELS = 200_000_000
 millions. Decoding that many takes up to 2 GB."""
 
 _RAISE_LIMIT = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
-_KNOWN = "a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
 _COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK"))
 _REFUSED_MODES = {
@@ -162,21 +161,25 @@ _pillow_limit = _PillowLimit()
 def _opened_file(source: Path | bytes, name: str) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
-            raise InputError(f"{name} is empty: give {_KNOWN}")
+            raise InputError(f"{name} is empty: give {_known()}")
         return io.BytesIO(source)
     try:
         if source.is_dir():
-            raise InputError(f"{name} is a folder: give {_KNOWN}")
+            raise InputError(f"{name} is a folder: give {_known()}")
         if source.exists() and not source.is_file():
-            raise InputError(f"{name} is not a regular file: give {_KNOWN}")
+            raise InputError(f"{name} is not a regular file: give {_known()}")
         if source.stat().st_size == 0:
-            raise InputError(f"{name} is empty: give {_KNOWN}")
+            raise InputError(f"{name} is empty: give {_known()}")
         return source.open("rb")
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist: check the path") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is not valid"
         raise InputError(f"{name} cannot be read ({reason}): check the path and its permissions") from error
+
+
+def _known() -> str:
+    return f"a {listed(readable_titles())} picture"
 
 
 def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
@@ -204,7 +207,7 @@ def _too_large(name: str, width: int, height: int, max_pixels: int) -> InputErro
 def _why_unknown(file: BinaryIO, name: str) -> str:
     kind = headers.kind_of(file)
     if kind is None:
-        return f"{name} is not {_KNOWN}: convert it to PNG"
+        return f"{name} is not {_known()}: convert it to PNG"
     if kind == "TIFF" and (mode := _unreadable_tiff(file)) is not None:
         return _UNREADABLE_MODE.format(name, mode)
     return f"{name} is a damaged, cut off or unsupported {kind} file: copy it again, or export it as PNG"

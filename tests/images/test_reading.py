@@ -336,7 +336,7 @@ def test_files_that_are_not_there_or_not_files(tmp_path: Path) -> None:
         (tmp_path / "empty.png", r"empty\.png is empty"),
         (
             tmp_path / "text.png",
-            r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIC or JPEG XL picture: convert",
+            r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP, AVIF, GIF, HEIC or JPEG XL picture: convert",
         ),
         (tmp_path / "empty.png" / "below.png", r"below\.png cannot be read \(Not a directory\)"),
         (tmp_path / "nul\0.png", "cannot be read|does not exist"),
