@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-__all__ = ["FileLedger", "existing_folder", "folded", "ignores_case", "ledger_of", "same_file"]
+__all__ = ["FileLedger", "existing_folder", "ignores_case", "ledger_of", "same_file"]
 
 Owner = TypeVar("Owner")
 
@@ -27,15 +27,16 @@ class FileLedger(Generic[Owner]):
 
     def __init__(self, *, links: bool = True) -> None:
         self._links = links
-        self._by_path: dict[str, Owner] = {}
-        self._by_folded: dict[str, tuple[Path, Owner]] = {}
+        self._by_path: dict[str, tuple[Path, Owner]] = {}
+        self._by_folded: dict[str, list[str]] = {}
         self._by_inode: dict[tuple[int, int], Owner] = {}
 
     def add(self, path: Path, owner: Owner) -> None:
         """Enter a file; whoever entered it first stays its owner."""
         key = _real(path)
-        self._by_path.setdefault(key, owner)
-        self._by_folded.setdefault(folded(key), (path, owner))
+        if key not in self._by_path:
+            self._by_path[key] = path, owner
+            self._by_folded.setdefault(_folded(key), []).append(key)
         inode = _inode(path) if self._links else None
         if inode is not None:
             self._by_inode.setdefault(inode, owner)
@@ -44,7 +45,7 @@ class FileLedger(Generic[Owner]):
         """Return the owner of a file; None for a file that is not entered."""
         key = _real(path)
         if key in self._by_path:
-            return self._by_path[key]
+            return self._by_path[key][1]
         inode = _inode(path) if self._links else None
         if inode is not None and inode in self._by_inode:
             return self._by_inode[inode]
@@ -52,9 +53,12 @@ class FileLedger(Generic[Owner]):
         return None if alike is None else alike[1]
 
     def alike(self, path: Path) -> tuple[Path, Owner] | None:
-        """Return the file, and its owner, that only case tells from this one, if the disk ignores case."""
-        found = self._by_folded.get(folded(_real(path)))
-        return found if found is not None and ignores_case(path.parent) else None
+        """Return the file, and its owner, that only case tells from this one, where disks ignore case."""
+        key = _real(path)
+        for other in self._by_folded.get(_folded(key), ()):
+            if other != key and _only_case_differs(key, other):
+                return self._by_path[other]
+        return None
 
 
 def ledger_of(paths: Iterable[Path]) -> FileLedger[Path]:
@@ -68,11 +72,6 @@ def ledger_of(paths: Iterable[Path]) -> FileLedger[Path]:
 def same_file(path: Path, other: Path) -> bool:
     """Whether two paths are one file."""
     return ledger_of([other]).find(path) is not None
-
-
-def folded(path: str) -> str:
-    """Normalise a path for a file system that ignores case and Unicode's spellings."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def existing_folder(path: Path) -> Path:
@@ -107,6 +106,24 @@ def ignores_case(folder: Path) -> bool:
 
 def _real(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
+
+
+def _folded(path: str) -> str:
+    """Normalise a path for a file system that ignores case and Unicode's spellings."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def _only_case_differs(path: str, other: str) -> bool:
+    """Whether two real paths, equal when `_folded`, differ only in names whose folders ignore case.
+
+    Folders of one path may lie on several disks, so each is asked for the name that it holds.
+    """
+    folder = Path()
+    for name, other_name in zip(Path(path).parts, Path(other).parts, strict=True):
+        if name != other_name and not ignores_case(folder):
+            return False
+        folder /= name
+    return True
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

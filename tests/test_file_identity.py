@@ -49,6 +49,23 @@ def test_a_disk_that_ignores_case_has_one_file_for_two_names(
     assert not same_file(folder / "below" / "Photo.PNG", folder / "below" / "photo.png")
 
 
+def test_each_folder_says_whether_the_name_in_it_has_a_case(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root of a stick that ignores case, mounted where case counts; and the other way round."""
+    ignoring = {folder / "Stick", folder / "stick"}
+    monkeypatch.setattr(file_identity, "ignores_case", lambda there: there in ignoring)
+    assert not same_file(folder / "Stick" / "a.png", folder / "stick" / "a.png")
+    assert not same_file(folder / "Stick" / "A.png", folder / "stick" / "a.png")
+    assert same_file(folder / "Stick" / "A.png", folder / "Stick" / "a.png")
+    assert same_file(folder / "stick" / "Mount" / "a.png", folder / "stick" / "mount" / "a.png")
+    assert not same_file(folder / "stick" / "Mount" / "A.png", folder / "stick" / "mount" / "a.png")
+    # The first of several paths that are equal when folded is not the only one that is looked at.
+    ledger = ledger_of([folder / "Stick" / "a.png", folder / "stick" / "a.png"])
+    assert ledger.find(folder / "stick" / "A.png") == folder / "stick" / "a.png"
+    assert ledger.alike(folder / "stick" / "a.png") is None
+
+
 def test_case_is_ignored_where_a_name_is_found_that_is_not_listed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ class Claims:
                 f"{path} is an input, and inputs are never overwritten: choose another ", _OUTPUT
             )
         owner, alike = self._claimed.find(path), self._claimed.alike(path)
-        if alike is not None and alike[0] != path:
+        if alike is not None:
             raise OutputError(
                 f"{path} and {alike[0]} (for {alike[1].name}) are one file on a disk that ignores case: "
                 "choose another ",
