@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from manet_cli.inference import Engine, choose_precision
-from manet_cli.jobs import doctor, probe, speed
+from manet_cli.jobs import doctor, speed
 from manet_cli.weights import find_entry, load_weights
 from manet_cli.weights.manifest import Entry
 from tests.commands.conftest import Manet, Outcome
@@ -99,14 +99,18 @@ def test_nothing_works(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_format_that_computes_nonsense(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = probe._run
+    real = doctor._run
 
     def wrong(engine: Engine, side: int) -> torch.Tensor:
         half = engine.restorer.get_parameter("trunk.weight").dtype == torch.bfloat16
         return real(engine, side) + (0.5 if half else 0.0)
 
-    monkeypatch.setattr(probe, "_run", wrong)
-    monkeypatch.setattr(doctor, "choose_precision", lambda device, name="auto": torch.bfloat16)
+    monkeypatch.setattr(doctor, "_run", wrong)
+    monkeypatch.setattr(
+        doctor,
+        "choose_precision",
+        lambda device, name="auto": torch.bfloat16 if name == "auto" else choose_precision(device, name),
+    )
     outcome = manet("doctor", "--json")
     found = object_of(outcome)
     assert probes(found)["bf16"]["error"].startswith("its result is wrong: off by 12")
