@@ -9,58 +9,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from manet_cli.shared_setting import SharedSetting
+
 __all__ = ["logged_warnings"]
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _caught = threading.local()
 
 
-class _Capture:
-    """Catches the warnings of all threads inside of it, each thread's for itself.
+@contextmanager
+def _all_taken() -> Iterator[None]:
+    """Keep the warnings of threads that log theirs; show all others as before."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
 
-    `warnings.catch_warnings` swaps a setting of the whole process: two threads that interleave would leave it
-    changed. Here the first one in swaps it, and the last one out restores it.
-    """
+        def take(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            mine: list[str] | None = getattr(_caught, "messages", None)
+            if mine is None:
+                show(message, category, filename, lineno, file, line)
+            else:
+                mine.append(str(message))
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._swapped = warnings.catch_warnings()
-        self._show = warnings.showwarning
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._swapped = warnings.catch_warnings()
-                self._swapped.__enter__()
-                self._show = warnings.showwarning
-                warnings.simplefilter("always")
-                warnings.showwarning = self._take
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._swapped.__exit__(None, None, None)
-
-    def _take(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        mine: list[str] | None = getattr(_caught, "messages", None)
-        if mine is None:
-            self._show(message, category, filename, lineno, file, line)
-        else:
-            mine.append(str(message))
+        warnings.simplefilter("always")
+        warnings.showwarning = take
+        yield
 
 
-_capture = _Capture()
+_capture = SharedSetting(_all_taken)
 
 
 @contextmanager
@@ -74,4 +56,4 @@ def logged_warnings(name: str) -> Iterator[None]:
         finally:
             _caught.messages = outer
     for message in messages:
-        _log.info("%s: %s", name, message)
+        logger.info("%s: %s", name, message)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
+from contextlib import AbstractContextManager
 
 import torch
 
 from manet_cli.errors import DeviceError, Parameter, UsageError
+from manet_cli.shared_setting import SharedSetting
 
 __all__ = [
     "PRECISIONS",
@@ -114,33 +114,9 @@ def _cpu_has_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-class _ExactConvolutions:
-    """On CUDA float32 means float32, and equal runs give equal bytes.
-
-    The switches are the process's: with an engine on each of several GPUs, the first thread in sets them and
-    the last one out restores them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._flags = contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._flags.enter_context(
-                    torch.backends.cudnn.flags(
-                        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-                    )
-                )
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._flags.close()
+def _exact_flags() -> AbstractContextManager[None]:
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-exact_convolutions = _ExactConvolutions()
+exact_convolutions = SharedSetting(_exact_flags)
+"""On CUDA float32 means float32, and equal runs give equal bytes, while a block is inside."""

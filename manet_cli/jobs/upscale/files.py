@@ -18,16 +18,12 @@ from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape,
 from manet_cli.jobs.sources import STDIN, read_input
 from manet_cli.jobs.upscale.devices import Devices
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, check_result, upscale
+from manet_cli.jobs.upscale.memory import HELD_ROWS, host_memory
 from manet_cli.jobs.upscale.plan import Item, MadeMeanwhileError, check_still_free
 from manet_cli.jobs.upscale.result import Result
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["PictureMaker"]
-
-_HELD_ROWS = 64 << 20
-"""Bytes of a result that may wait for the encoder until the device is free for the next picture."""
-
-_COLLECTED = 256 << 20  # bytes of a result that the encoder itself may hold
 
 
 @dataclass(frozen=True)
@@ -46,11 +42,7 @@ class PictureMaker:
         """Return about how many bytes of the host a picture takes from reading to renaming."""
         if item.header is None:
             return 0
-        taken, made = (
-            header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
-            for header in (item.header, self.options.result_of(item.header))
-        )
-        return 2 * taken + min(made, _HELD_ROWS + _COLLECTED)
+        return host_memory(item.header, self.options.result_of(item.header))
 
     def make(self, item: Item, progress: Progress) -> Result:
         """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
@@ -118,7 +110,7 @@ class PictureMaker:
         ):
             check_still_free(item, record)  # from here on no other process writes these files
             # Rows wait in memory while the picture has a device, so that encoding does not keep it.
-            held = HeldRows(rows, _HELD_ROWS)
+            held = HeldRows(rows, HELD_ROWS)
             with self.devices.take() as engine:
                 report = upscale(photo, engine, options, held, progress, kernel_map)
             held.let_go()

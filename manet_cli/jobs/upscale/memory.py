@@ -5,8 +5,12 @@ from __future__ import annotations
 from manet_cli.images import Header, ImageFormat
 from manet_cli.inference import Engine
 
-__all__ = ["needed_memory"]
+__all__ = ["HELD_ROWS", "host_memory", "needed_memory"]
 
+HELD_ROWS = 64 << 20
+"""Bytes of a result that may wait for the encoder until the device is free for the next picture."""
+
+_COLLECTED = 256 << 20  # bytes of a result that the encoder itself may hold
 _PROGRAM = 300_000_000  # Python, PyTorch and the weights
 _CODE = 15 * 4  # bytes of a pixel's kernel code
 _FLOATS = 3 * 4  # bytes of a pixel's colours as the networks take them
@@ -24,9 +28,8 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
         result: what it becomes.
         fmt: of the output.
     """
-    pixels = header.width * header.height
+    pixels, photo = header.width * header.height, _pixel_bytes(header)
     channels = header.channels + header.has_alpha
-    photo = pixels * channels * header.bits // 8
     # The decoder's picture, a copy of ours, and ours.
     reading = 2 * photo + pixels * (4 if channels > 2 else channels) * header.bits // 8
     layers = 1 + header.has_alpha
@@ -42,3 +45,17 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
     if fmt.encoder_memory_limit is not None:
         writing = min(writing, fmt.encoder_memory_limit)
     return _PROGRAM + max(reading, photo + tiles + writing)
+
+
+def host_memory(header: Header, result: Header) -> int:
+    """Return about how many bytes of the host a picture takes while it is decoded or encoded.
+
+    Args:
+        header: of the input.
+        result: what it becomes.
+    """
+    return 2 * _pixel_bytes(header) + min(_pixel_bytes(result), HELD_ROWS + _COLLECTED)
+
+
+def _pixel_bytes(header: Header) -> int:
+    return header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
