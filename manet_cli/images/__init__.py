@@ -22,6 +22,7 @@ from manet_cli.images.formats import (
 
 if TYPE_CHECKING:
     from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
+    from manet_cli.images.damage import Damage, denoise_of, measure_damage, quality_of_tables
     from manet_cli.images.photo import Header, Metadata, Photo
     from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
     from manet_cli.images.resizing import Resizer
@@ -34,6 +35,7 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "CollectedPhoto",
+    "Damage",
     "Header",
     "HeldRows",
     "ImageFormat",
@@ -43,13 +45,16 @@ __all__ = [
     "RowSink",
     "TransferCurves",
     "check_writable_as",
+    "denoise_of",
     "format_by_name",
     "format_for_suffix",
     "has_picture_suffix",
     "has_readable_suffix",
     "listed",
+    "measure_damage",
     "open_output",
     "premultiply",
+    "quality_of_tables",
     "read_header",
     "read_photo",
     "read_record",
@@ -61,7 +66,7 @@ __all__ = [
     "write_photo",
 ]
 
-_IMPORTED_LATER = ("alpha", "photo", "reading", "resizing", "sinks", "transfer", "writing")
+_IMPORTED_LATER = ("alpha", "damage", "photo", "reading", "resizing", "sinks", "transfer", "writing")
 
 
 def __getattr__(name: str) -> object:

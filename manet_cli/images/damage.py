@@ -1,0 +1,383 @@
+"""Damage that a camera leaves in a picture: noise, and JPEG compression, also an earlier one.
+
+Both are measured on a bounded number of small windows, spread evenly over the picture. A huge picture costs
+no more time or memory than a middle-sized one, and the same pixels always give the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from manet_cli.errors import InputError
+
+__all__ = ["Damage", "denoise_of", "measure_damage", "quality_of_tables"]
+
+_Floats = npt.NDArray[np.float32]
+
+_BLOCK = 8
+_PHASES = _BLOCK * _BLOCK
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+# Noise below the first level needs no denoising, from the second on it needs all of it; levels of 255.
+_NOISE_FROM, _NOISE_FULL = 1.5, 2.7
+# The same for the quality of a JPEG. In between the exponent lifts it: 0.43 for 97, 0.62 for 95.
+_QUALITY_FROM, _QUALITY_FULL, _QUALITY_EXPONENT = 100.0, 90.0, 0.7
+
+
+@dataclass(frozen=True)
+class Damage:
+    """How damaged a picture is.
+
+    Attributes:
+        noise: standard deviation of each channel in flat areas, levels of 255. 0 where it cannot be told: in
+            pictures of less than 16 blocks of 8x8 pixels, and where nearly all is clipped. Correlated noise
+            reads lower than it is: 0.6 times at a correlation of 1 pixel.
+        jpeg_quality: 1 to 100 on the scale of libjpeg; None where no trace of JPEG is found.
+    """
+
+    noise: float
+    jpeg_quality: float | None
+
+
+def denoise_of(damage: Damage) -> float:
+    """Return how much denoising suits the damage: 0 for none, 1 for all.
+
+    It rises with the noise, from 1.5 levels to 2.7, and with falling quality, from 100 to 90. Where both are
+    found, each takes its share of what the other leaves.
+    """
+    noise = _ramp(damage.noise, _NOISE_FROM, _NOISE_FULL)
+    quality = _QUALITY_FROM if damage.jpeg_quality is None else damage.jpeg_quality
+    jpeg = _ramp(quality, _QUALITY_FROM, _QUALITY_FULL) ** _QUALITY_EXPONENT
+    return float(1 - (1 - noise) * (1 - jpeg))
+
+
+def measure_damage(pixels: npt.NDArray[Any], file_quality: float | None = None) -> Damage:
+    """Measure the noise and the traces of JPEG.
+
+    Args:
+        pixels: (H, W, 3) RGB or (H, W, 1) grey, uint8 or uint16, the full range of the type.
+        file_quality: quality of the JPEG file that the pixels come from, see `quality_of_tables`; None for
+            other files. Traces of an earlier, stronger compression count all the same.
+
+    Raises:
+        InputError: the array has another shape or type.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"the array has the shape {pixels.shape} and holds {pixels.dtype}: give (height, width, 3) or "
+            "(height, width, 1) of uint8 or uint16"
+        )
+    quality = _traced_quality(pixels)
+    if file_quality is not None and (quality is None or quality > file_quality - _SAME_QUALITY):
+        quality = file_quality
+    return Damage(_noise_level(pixels, is_jpeg=quality is not None), quality)
+
+
+def _ramp(value: float, start: float, end: float) -> float:
+    return float(min(max((value - start) / (end - start), 0.0), 1.0))
+
+
+# Windows
+
+
+def _windows(pixels: npt.NDArray[Any], side: int, step: int, most: int) -> npt.NDArray[Any]:
+    """Cut square windows, spread evenly over the picture, that begin at multiples of `step`.
+
+    Returns (N, side, side, C) of the pixels' type. N is about `most` or less, 0 where the picture is smaller
+    than a window.
+    """
+    counts = [max((length - side) // step + 1, 0) for length in pixels.shape[:2]]
+    thinning = max((counts[0] * counts[1] / most) ** 0.5, 1.0)
+    rows, columns = (_spread(count, round(count / thinning)) * step for count in counts)
+    places = [axis.ravel()[:, None, None] for axis in np.meshgrid(rows, columns, indexing="ij")]
+    kept = _spread(len(places[0]), most)
+    inside = np.arange(side)
+    windows: npt.NDArray[Any] = pixels[places[0][kept] + inside[:, None], places[1][kept] + inside]
+    return windows
+
+
+def _spread(count: int, wanted: int) -> npt.NDArray[np.intp]:
+    """Return at most `wanted` of the numbers below `count`, evenly spaced; at least one if there is any."""
+    kept = min(max(wanted, 1), count)
+    return np.arange(kept, dtype=np.intp) * count // max(kept, 1)
+
+
+def _levels(values: npt.NDArray[Any]) -> _Floats:
+    """Return pixel values as levels of 255."""
+    levels: _Floats = values.astype(np.float32)
+    if values.dtype == np.uint16:
+        levels /= 257
+    return levels
+
+
+def _luma(levels: _Floats) -> _Floats:
+    """(..., C) -> (...), C = 1 or 3."""
+    luma: _Floats = levels[..., 0] if levels.shape[-1] == 1 else levels @ _LUMA
+    return luma
+
+
+# Noise
+#
+# Noise is in every block; texture is not. So the noise is a low percentile of the deviations of blocks from a
+# smooth surface. Three things tell it from texture that fills the picture. Noise has nearly the same strength
+# in all blocks: where the percentiles lie far apart, the level is taken lower. Texture has little of its
+# contrast in colour, noise as much there as in the luma: the least of luma, R-Y and B-Y counts. And where
+# colour tells nothing (grey; JPEG, which removes colour noise), noise has to be in high frequencies too.
+
+_NOISE_BLOCKS = 4096
+_FEWEST_BLOCKS = 8
+_TINY, _SMALL = 16, 64
+"""Whole blocks below which noise cannot be told from texture, and below which blocks overlap by half."""
+_FEWEST_SHARE = 0.05
+"""Share of the blocks that must be nearly free of clipping."""
+_CLIPPED_SHARES = (0.05, 0.5)
+_LEVELS_OF_NOISE = 24
+_DARKEST, _BRIGHTEST = 1.0, 254.0
+_LOW, _MIDDLE = 5, 25
+_SPREAD_OF_NOISE = 0.11
+"""Distance of these percentiles for pure white noise, as a share of the lower one."""
+
+# The low percentile for white noise of level 1 in all three channels, of the luma, R-Y and B-Y (measured);
+# the same for noise of level 1 in a grey picture; and the share of it that the high frequencies show.
+_COLOUR_GAINS = (0.62, 0.62 * 1.29, 0.62 * 1.55)
+_GREY_GAIN = 0.86
+_HIGH_GAIN = 0.9
+
+
+def _cosines() -> npt.NDArray[np.float64]:
+    """Return the orthonormal DCT of 8 values, (frequency, place)."""
+    order, place = np.mgrid[0:_BLOCK, 0:_BLOCK]
+    rows: npt.NDArray[np.float64] = np.cos((2 * place + 1) * order * np.pi / (2 * _BLOCK)) / 2
+    rows[0] /= 2**0.5
+    return rows
+
+
+_DCT = _cosines()
+
+
+def _rough_part() -> _Floats:
+    """Return the projection (64, 64) that removes the fitted quadratic surface from a block."""
+    row, column = (axis.ravel() / 4 for axis in np.mgrid[0:_BLOCK, 0:_BLOCK] - 3.5)
+    terms = np.stack([np.ones(_PHASES), row, column, row * column, row * row, column * column], axis=1)
+    basis = np.linalg.qr(terms)[0]
+    rough: _Floats = (np.eye(_PHASES) - basis @ basis.T).astype(np.float32)
+    return rough
+
+
+_ROUGH = _rough_part()
+_ROUGH_FREEDOM = _PHASES - 6
+_ORDERS = np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK)).ravel()
+_HIGH = np.kron(_DCT, _DCT)[_ORDERS >= _BLOCK].astype(np.float32)
+
+
+def _noise_level(pixels: npt.NDArray[Any], *, is_jpeg: bool) -> float:
+    """Return the standard deviation of the noise, levels of 255."""
+    whole = (pixels.shape[0] // _BLOCK) * (pixels.shape[1] // _BLOCK)
+    if whole < _TINY:
+        return 0.0
+    small = whole < _SMALL
+    cut = _windows(pixels, _BLOCK, _BLOCK // 2 if small else _BLOCK, _NOISE_BLOCKS)
+    blocks = _unclipped(_levels(cut).reshape(len(cut), _PHASES, pixels.shape[2]))
+    if len(blocks) < _FEWEST_BLOCKS:
+        return 0.0
+    luma = _luma(blocks)
+    drawn = _drawn(luma)
+    if blocks.shape[2] == 1 or float(np.ptp(blocks, axis=2).max()) == 0:
+        return _strict_floor(luma, drawn) / _GREY_GAIN
+    planes = (luma, blocks[..., 0] - luma, blocks[..., 2] - luma)
+    floor = _strict_floor if small else _floor
+    level = min(floor(plane, drawn) / gain for plane, gain in zip(planes, _COLOUR_GAINS, strict=True))
+    return max(level, _strict_floor(luma, drawn) / _COLOUR_GAINS[0]) if is_jpeg else level
+
+
+def _unclipped(blocks: _Floats) -> _Floats:
+    """Return the blocks (N, 64, C) with little clipping; where these are few, those half of which is clipped.
+
+    None are returned where these are few, too: the rest tells nothing about the whole.
+    """
+    clipped = ((blocks <= _DARKEST) | (blocks >= _BRIGHTEST)).mean(axis=1).max(axis=1)
+    for share in _CLIPPED_SHARES:
+        kept = clipped <= share
+        if kept.mean() >= _FEWEST_SHARE:
+            return np.asarray(blocks[kept])
+    return blocks[:0]
+
+
+def _drawn(luma: _Floats) -> npt.NDArray[np.bool_]:
+    """Return which blocks (N, 64) have fewer distinct levels than noise of their contrast would have."""
+    distinct = _distinct(luma)
+    drawn: npt.NDArray[np.bool_] = distinct < np.minimum(2 * luma.std(axis=1) + 3, _LEVELS_OF_NOISE)
+    return drawn
+
+
+def _distinct(values: _Floats) -> npt.NDArray[np.intp]:
+    """Return how many distinct values each row has."""
+    counts: npt.NDArray[np.intp] = (np.diff(np.sort(values, axis=1), axis=1) > 0).sum(axis=1) + 1
+    return counts
+
+
+def _floor(plane: _Floats, drawn: npt.NDArray[np.bool_]) -> float:
+    return max(_floors(plane, drawn, 0.5))
+
+
+def _strict_floor(plane: _Floats, drawn: npt.NDArray[np.bool_]) -> float:
+    return min(_floors(plane, drawn, 1.0))
+
+
+def _floors(plane: _Floats, drawn: npt.NDArray[np.bool_], steepness: float) -> tuple[float, float]:
+    """Return the deviation that nearly all blocks have, in all frequencies and in the high ones.
+
+    Args:
+        plane: (N, 64).
+        drawn: (N,), blocks without noise, whatever is in them.
+        steepness: how much of the distance between a low and a middle percentile is taken off, beyond the
+            distance that noise has.
+    """
+    rough = np.sqrt(np.square(plane @ _ROUGH).sum(axis=1) / _ROUGH_FREEDOM)
+    high = np.sqrt(np.square(plane @ _HIGH.T).mean(axis=1)) / _HIGH_GAIN
+    floors = []
+    for deviations in (rough, high):
+        low, middle = (float(part) for part in np.percentile(np.where(drawn, 0, deviations), [_LOW, _MIDDLE]))
+        excess = max(middle - low * (1 + _SPREAD_OF_NOISE), 0.0)
+        floors.append(max(low - steepness * excess, 0.0))
+    return floors[0], floors[1]
+
+
+# JPEG
+#
+# A JPEG holds multiples of its quantisation steps. On the grid of its blocks the DCT of the decoded luma
+# still lies near such multiples; on the 63 other grids it does not. So every grid is tried, and every step
+# for each frequency: the mean cosine of 2 pi value / step is near 1 on the true one. Zeros do not count,
+# since smooth blocks have them on any grid.
+
+_LUMA_TABLE = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+"""ITU-T T.81, table K.1, row by row; libjpeg scales it for a quality."""
+_CHROMA_TABLE = (
+    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99),
+    *(24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99),
+    *(99,) * 32,
+)
+"""Table K.2."""
+_QUALITIES = np.arange(1, 101)
+_SAME_QUALITY = 5.0
+"""A quality that traces tell is another compression than the file's from this distance on."""
+
+_JPEG_CANDIDATES, _JPEG_WINDOWS = 4096, 1024
+_WINDOW = 2 * _BLOCK - 1
+"""Side of a window that holds one block of each grid."""
+_LEAST_RANGE = 4.0
+_FEWEST_LEVELS = 12
+"""Distinct levels of a window below which it is drawn, not photographed: its DCT is discrete on any grid."""
+_FREQUENCIES = np.flatnonzero((_ORDERS > 0) & (_ORDERS < _BLOCK))
+_STEPS = np.array([*range(2, 41), *range(42, 61, 2), *range(64, 105, 4)], np.float64)
+_BINS_PER_LEVEL, _LARGEST = 4, 128
+_BINS = _LARGEST * _BINS_PER_LEVEL
+_CENTRES = (np.arange(_BINS) + 0.5) / _BINS_PER_LEVEL
+_COUNTED = (_CENTRES[:, None] > _STEPS / 2).astype(np.float64)
+_COMBS = np.cos(2 * np.pi * _CENTRES[:, None] / _STEPS) * _COUNTED
+
+_CHANCE = 2.0
+"""Evidence, in standard deviations, that the best of the steps has by chance."""
+_LEAST_SCORE, _LEAST_LEAD = 2.0, 3.0
+"""Mean square evidence of the best grid, and its ratio to the rival's. Undamaged photos reach 0.5 and 1.5."""
+_RIVAL = 4
+"""Rank of the grid to compare with: a picture compressed twice has two good grids."""
+_FLOOR = 0.3
+_CLEAR_SCORE, _LARGEST_SCATTER, _LEAST_MATCH = 5.0, 0.4, 0.7
+"""Or this score, if the steps resemble the standard table (deviation of the logarithm of the ratio) and the
+values match them (mean cosine). Coarse steps in smooth pictures leave traces on other grids, too."""
+
+
+def quality_of_tables(tables: Mapping[int, Sequence[int]]) -> float:
+    """Return the quality, 1 to 100, whose standard tables are as coarse as these.
+
+    Args:
+        tables: 64 steps each, row by row, as `quantization` of a Pillow image gives them. Table 0 is the
+            luma's, the others are the chroma's. Tables of cameras count by their mean ratio to the standard.
+
+    Raises:
+        InputError: there is no table, or one has not 64 steps.
+    """
+    if not tables or any(len(table) != _PHASES for table in tables.values()):
+        sizes = [len(table) for table in tables.values()]
+        raise InputError(
+            f"the quantisation tables have the sizes {sizes}: give one or more of {_PHASES} steps"
+        )
+    standards = [_LUMA_TABLE if key == 0 else _CHROMA_TABLE for key in tables]
+    standard = np.array(standards, np.float64)
+    ratio = (np.array(list(tables.values())) / standard).mean()
+    return _quality_of_ratio(float(ratio), standard.ravel(), np.ones(standard.size))
+
+
+def _quality_of_ratio(ratio: float, standard: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:
+    """Return the quality whose steps have a mean ratio to the standard's, by the rounding of libjpeg."""
+    scales = np.where(_QUALITIES < 50, 5000 // _QUALITIES, 200 - 2 * _QUALITIES)
+    steps = np.clip((standard * scales[:, None] + 50) // 100, 1, 255)
+    ratios = np.average(steps / standard, axis=1, weights=weights)
+    return float(np.interp(-ratio, -ratios, _QUALITIES))
+
+
+def _traced_quality(pixels: npt.NDArray[Any]) -> float | None:
+    """Return the quality of the JPEG that the pixels once were; None where there is no trace of one."""
+    windows = _textured_windows(pixels)
+    if not len(windows):
+        return None
+    counts = _histograms(windows)
+    hits, tries = counts @ _COMBS, counts @ _COUNTED
+    usual = hits.sum(axis=0) / np.maximum(tries.sum(axis=0), 1)
+    evidence = (hits - tries * usual) / np.sqrt(tries / 2 + 2)
+    strengths = np.maximum(evidence.max(axis=2) - _CHANCE, 0)
+    scores = np.square(strengths).mean(axis=1)
+    grid, rival = int(scores.argmax()), float(np.sort(scores)[-_RIVAL])
+    if scores[grid] < _LEAST_SCORE:
+        return None
+    weights, best = strengths[grid], evidence[grid].argmax(axis=1)
+    standard = np.array(_LUMA_TABLE)[_FREQUENCIES]
+    ratios = _STEPS[best] / standard
+    leads = scores[grid] + _FLOOR >= _LEAST_LEAD * (rival + _FLOOR)
+    logs, places = np.log(ratios), (np.arange(len(best)), best)
+    scatter = np.average(np.square(logs - np.average(logs, weights=weights)), weights=weights) ** 0.5
+    match = np.average(hits[grid][places] / np.maximum(tries[grid][places], 1), weights=weights)
+    looks_alike = scores[grid] >= _CLEAR_SCORE and scatter <= _LARGEST_SCATTER and match >= _LEAST_MATCH
+    if not (leads or looks_alike):
+        return None
+    # Some frequencies take a multiple of the true step, or have none above 1: they do not count.
+    order = np.argsort(ratios)
+    reached = np.cumsum(weights[order])
+    median = ratios[order][np.searchsorted(reached, reached[-1] / 2)]
+    weights = np.where(np.abs(np.log(ratios / median)) <= _LARGEST_SCATTER, weights, 0)
+    return _quality_of_ratio(float(np.average(ratios, weights=weights)), standard, weights)
+
+
+def _textured_windows(pixels: npt.NDArray[Any]) -> _Floats:
+    """Return the luma of windows (N, 15, 15) that may show a grid; each begins at multiples of 8."""
+    cut = _windows(pixels, _WINDOW, _BLOCK, _JPEG_CANDIDATES)
+    luma = _luma(_levels(cut)).reshape(len(cut), _WINDOW * _WINDOW)
+    luma = luma[np.ptp(luma, axis=1) >= _LEAST_RANGE]
+    luma = luma[_spread(len(luma), _JPEG_WINDOWS)]
+    photographed: _Floats = luma[_distinct(luma) >= _FEWEST_LEVELS]
+    return photographed.reshape(-1, _WINDOW, _WINDOW)
+
+
+def _histograms(windows: _Floats) -> npt.NDArray[np.float64]:
+    """Return how often the DCT has which value: (64 grids, frequencies, bins of a quarter level)."""
+    transform = _DCT.astype(np.float32).T
+    across = sliding_window_view(windows, _BLOCK, axis=2) @ transform
+    both = sliding_window_view(across, _BLOCK, axis=1) @ transform  # window, row, column, v, u
+    values = both.transpose(1, 2, 4, 3, 0).reshape(_PHASES, _PHASES, -1)[:, _FREQUENCIES]
+    bins = (np.abs(values) * _BINS_PER_LEVEL).astype(np.int64)
+    inside = bins < _BINS
+    shape = (_PHASES, len(_FREQUENCIES), _BINS)
+    bins += (np.arange(shape[0] * shape[1]) * _BINS).reshape(shape[0], shape[1], 1)
+    return np.bincount(bins[inside], minlength=int(np.prod(shape))).reshape(shape).astype(np.float64)
