@@ -18,11 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from manet_cli.errors import InputError, OutOfMemoryError, UsageError
-from manet_cli.images import DEFAULT_FORMAT
+from manet_cli.images import DEFAULT_FORMAT, Photo
 from manet_cli.images.arrays import array_of, check_array, image_of, photo_of_array, photo_of_image
 from manet_cli.inference import SMALLEST_TILE, Engine, LowResolution, available_memory, memory_reported
 from manet_cli.jobs import models
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
+from manet_cli.jobs.denoise import check_denoise
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import UpscaleOptions, result_tiles, upscaled
@@ -62,7 +63,10 @@ def open_model(
     if tile is not None and (tile < 0 or 0 < tile < SMALLEST_TILE):
         raise UsageError(f"tile={tile}: expected None, 0, or a whole number from {SMALLEST_TILE} on")
     return Model(
-        models.open_model(models.ModelOptions(os.fspath(model), scale, device, precision, tile, exact))
+        models.open_model(
+            models.ModelOptions(os.fspath(model), scale, device, precision, tile, exact, dial=True)
+        ),
+        os.fspath(model),
     )
 
 
@@ -77,7 +81,8 @@ class Model:
         weights_sha256: digest of the weight file.
     """
 
-    def __init__(self, opened: models.OpenModel) -> None:
+    def __init__(self, opened: models.OpenModel, name: str) -> None:
+        self._name = name
         self._engine = opened.engine
         self.scale = opened.scale
         self.kernel_size = opened.engine.kernel_size
@@ -89,7 +94,7 @@ class Model:
         return f"<manet_cli.Model x{self.scale} on {self.device} in {self.precision}>"
 
     def kernels(self, image: npt.NDArray[Any] | Image.Image, *, stride: int = 1) -> npt.NDArray[np.float32]:
-        """Estimate the blur kernel of every pixel.
+        """Estimate the blur kernel of every pixel; with the weights ``default``, by those for clean pictures.
 
         Args:
             image: a picture, as in `upscale`.
@@ -108,6 +113,8 @@ class Model:
         if stride < 1:
             raise UsageError(f"stride={stride}: expected 1 or more")
         self._engine.require(estimator=True)
+        if self._engine.has_dial:
+            self._engine.turn(0)
         lr = _rows_of(image)
         shape = kernel_map_shape(lr.height, lr.width, stride, self.kernel_size)
         size = 4 * math.prod(shape)
@@ -133,6 +140,7 @@ class Model:
         strength: float = 1.0,
         smooth: int = 0,
         flat_sigma: Sigma | None = None,
+        denoise: float | Literal["auto"] | None = None,
     ) -> Picture:
         """Upscale a picture.
 
@@ -150,6 +158,8 @@ class Model:
             strength: what the blur's covariance is multiplied by; below 1 for a gentler result.
             smooth: radius in input pixels of a median over the blur's neighbourhood; 0 for none.
             flat_sigma: the blur where the picture is flat, as in ``sigma``.
+            denoise: where the weights ``default`` stand between ``clean`` (0) and ``camera`` (1); by default
+                ``auto``: measured on the picture (floats: as 8 bits).
 
         Returns:
             The same kind of picture, ``scale`` times as wide and as high: an array of the same type (floats:
@@ -169,15 +179,37 @@ class Model:
         )
         blur = open_blur(options, self._engine, self.scale)
         run = UpscaleOptions(
-            self.scale, DEFAULT_FORMAT, None, registration == "input", blur, self.weights_sha256, {}
+            self.scale,
+            DEFAULT_FORMAT,
+            None,
+            registration == "input",
+            blur,
+            self.weights_sha256,
+            {},
+            denoise=check_denoise(denoise, self._engine, self._name, self.scale),
         )
         with memory_reported("the picture"):
             if isinstance(image, Image.Image):
-                return image_of(upscaled(photo_of_image(image), self._engine, run), image)
+                return image_of(self._upscaled(photo_of_image(image), run), image)
             array = _array(image)
             if array.dtype.kind == "f":
-                return _restored_floats(self._engine, run, _FloatRows(array), array.ndim)
-            return array_of(upscaled(photo_of_array(array), self._engine, run), array.ndim)
+                return self._upscaled_floats(array, run)
+            return array_of(self._upscaled(photo_of_array(array), run), array.ndim)
+
+    def _upscaled(self, photo: Photo, run: UpscaleOptions) -> Photo:
+        self._turn(photo, run)
+        return upscaled(photo, self._engine, run)
+
+    def _upscaled_floats(self, array: npt.NDArray[Any], run: UpscaleOptions) -> npt.NDArray[np.float32]:
+        rows = _FloatRows(array)
+        if run.denoise is not None:
+            self._turn(photo_of_array(np.round(array * 255).astype(np.uint8)), run)
+        return _restored_floats(self._engine, run, rows, array.ndim)
+
+    def _turn(self, photo: Photo, run: UpscaleOptions) -> None:
+        denoise = run.denoise_of(photo)
+        if denoise is not None:
+            self._engine.turn(denoise)
 
 
 def _numbers(sigma: Sigma | None) -> tuple[float, ...] | None:

@@ -49,6 +49,7 @@ def evaluate(
             help="Append every finished line here; run again, the lines in it are not measured again.",
         ),
     ] = None,
+    denoise: shared.Denoise = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
@@ -65,16 +66,18 @@ def evaluate(
     """
     from manet_cli.console import Reporter, print_lines, print_table
     from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.denoise import parse_denoise
     from manet_cli.jobs.evaluate import EvaluateRequest, UnmeasuredPicture, open_evaluation
     from manet_cli.jobs.models import ModelOptions
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
     models = given or [os.environ.get("MANET_MODEL") or "default"]
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    options = ModelOptions(models[0], scale, device, precision, side, downloads=reporter.progress)
+    options = ModelOptions(models[0], scale, device, precision, side, dial=True, downloads=reporter.progress)
+    position = None if denoise is None else parse_denoise(denoise)
     failed = False
     with open_evaluation(
-        EvaluateRequest(hr, models, options, protocol, steps, seed, limit, recursive, output)
+        EvaluateRequest(hr, models, options, protocol, steps, seed, limit, recursive, output, position)
     ) as job:
         for outcome in job.run(reporter.progress):
             if isinstance(outcome, UnmeasuredPicture):

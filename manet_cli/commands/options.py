@@ -10,6 +10,7 @@ from manet_cli.errors import UsageError
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
+    "Denoise",
     "Device",
     "Devices",
     "Json",
@@ -38,6 +39,16 @@ Model: TypeAlias = Annotated[
         envvar="MANET_MODEL",
         help="Family of weights (see 'manet weights list'), a .safetensors or .pth file, or a source: "
         "hf://OWNER/REPO/FILE@REVISION or https://...",
+    ),
+]
+Denoise: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--denoise",
+        metavar="auto|F",
+        help="Remove noise and JPEG's traces: 0 for clean pictures, 1 for photos from cameras; auto measures "
+        "each picture. 0 sharpens noise with the rest. (default: auto)",
+        show_default=False,
     ),
 ]
 Device: TypeAlias = Annotated[

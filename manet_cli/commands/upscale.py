@@ -76,6 +76,7 @@ def upscale(
     ] = None,
     recursive: shared.Recursive = False,
     model: shared.Model = "default",
+    denoise: shared.Denoise = None,
     device: shared.Devices = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
@@ -167,6 +168,7 @@ def upscale(
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
     from manet_cli.jobs.blur.source import BlurOptions, parse_sigma
+    from manet_cli.jobs.denoise import parse_denoise
     from manet_cli.jobs.models import ModelOptions
     from manet_cli.jobs.upscale.plan import plan_destination
     from manet_cli.jobs.upscale.run import Request, open_run
@@ -201,6 +203,7 @@ def upscale(
             smooth,
             None if flat_sigma is None else parse_sigma(flat_sigma, "flat_sigma"),
         ),
+        denoise=None if denoise is None else parse_denoise(denoise),
         recursive=recursive,
         quality=quality,
         registration=registration.value,

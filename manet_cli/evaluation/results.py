@@ -20,6 +20,7 @@ from manet_cli import __version__
 from manet_cli.atomic import disk_reported, prepare_folder
 from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.measuring import FIGURES, Figures
+from manet_cli.inference.dial import Denoise
 
 try:
     import fcntl
@@ -47,6 +48,7 @@ class Settings:
         device: cpu, cuda or mps.
         precision: number format that was really used: fp32, bf16 or fp16.
         tile: as the user gave it.
+        denoise: where the dial of weights that have one stands: 0 to 1, or ``auto``; None without a dial.
     """
 
     scale: int
@@ -56,6 +58,7 @@ class Settings:
     device: str
     precision: str
     tile: str
+    denoise: Denoise | None = None
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,30 @@ from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import Protocol
 from manet_cli.evaluation.results import Measurement, Results, Settings
 from manet_cli.images import read_photo
+from manet_cli.images.arrays import photo_of_array
 from manet_cli.inference import Engine, memory_reported
+from manet_cli.inference.dial import Denoise, position
 
 __all__ = ["Evaluation", "TestedModel", "check_models"]
 
 
 @dataclass(frozen=True)
 class TestedModel:
-    """A model under test: what the user called it, the model ready to run, the digest of its weights."""
+    """A model under test.
+
+    Attributes:
+        name: what the user called it.
+        engine: runs it.
+        sha256: digest of its weights.
+        denoise: where its dial stands; None for weights without one.
+    """
 
     __test__ = False  # not a test case, whatever its name
 
     name: str
     engine: Engine
     sha256: str
+    denoise: Denoise | None = None
 
 
 def check_models(models: Sequence[TestedModel]) -> None:
@@ -116,6 +126,9 @@ class Evaluation:
         degraded: DegradedImage,
         bicubic: float | None,
     ) -> Measurement:
+        if model.denoise is not None:
+            lr = (degraded.lr[0].permute(1, 2, 0) * 255).round().byte().numpy()
+            model.engine.turn(position(model.denoise, photo_of_array(lr)))
         figures = measure(model.engine, degraded, self.settings.scale, bicubic=bicubic)
         height, width = degraded.hr.shape[-2:]
         return Measurement(

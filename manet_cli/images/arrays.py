@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from manet_cli.errors import InputError
+from manet_cli.images.damage import file_quality
 from manet_cli.images.photo import Metadata, Photo
 
 __all__ = ["array_of", "check_array", "image_of", "photo_of_array", "photo_of_image"]
@@ -76,7 +77,7 @@ def photo_of_image(image: Image.Image) -> Photo:
         values = values[..., np.newaxis]
     if mode in ("LA", "RGBA"):
         return Photo(values[..., :-1], values[..., -1], metadata)
-    return Photo(values, None, metadata)
+    return Photo(values, None, metadata, file_quality(image))
 
 
 def image_of(photo: Photo, like: Image.Image) -> Image.Image:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
 
 from manet_cli.errors import InputError
 
-__all__ = ["Damage", "denoise_of", "measure_damage", "quality_of_tables"]
+__all__ = ["Damage", "denoise_of", "file_quality", "measure_damage", "names_camera", "quality_of_tables"]
 
 _Floats = npt.NDArray[np.float32]
 
@@ -24,10 +25,14 @@ _BLOCK = 8
 _PHASES = _BLOCK * _BLOCK
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-# Noise below the first level needs no denoising, from the second on it needs all of it; levels of 255.
-_NOISE_FROM, _NOISE_FULL = 1.5, 2.7
-# The same for the quality of a JPEG. In between the exponent lifts it: 0.43 for 97, 0.62 for 95.
-_QUALITY_FROM, _QUALITY_FULL, _QUALITY_EXPONENT = 100.0, 90.0, 0.7
+# Noise below the first level needs no denoising, from the second on it needs all of it; levels of 255. The
+# exponent lifts what lies between: a little above where PSNR is best (Set5: 0.35 at 3, 0.6 at 5, 0.35 at JPEG
+# 95, 0.6 at 90, 0.75 at 75), since the traces of noise and JPEG disturb more than softness does.
+_NOISE_FROM, _NOISE_FULL, _NOISE_EXPONENT = 1.5, 8.0, 0.6
+_QUALITY_FROM, _QUALITY_FULL, _QUALITY_EXPONENT = 100.0, 80.0, 0.6
+_CAMERA = 0.85
+"""The least for photos whose EXIF names a camera: cameras sharpen, and remove noise with its texture."""
+_MAKE = 271
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,32 @@ class Damage:
     jpeg_quality: float | None
 
 
-def denoise_of(damage: Damage) -> float:
+def denoise_of(damage: Damage, *, from_camera: bool = False) -> float:
     """Return how much denoising suits the damage: 0 for none, 1 for all.
 
-    It rises with the noise, from 1.5 levels to 2.7, and with falling quality, from 100 to 90. Where both are
+    It rises with the noise, from 1.5 levels to 8, and with falling quality, from 100 to 80. Where both are
     found, each takes its share of what the other leaves.
+
+    Args:
+        damage: that was measured.
+        from_camera: whether the picture came from a camera as it is, see `names_camera`.
     """
-    noise = _ramp(damage.noise, _NOISE_FROM, _NOISE_FULL)
+    noise = _ramp(damage.noise, _NOISE_FROM, _NOISE_FULL) ** _NOISE_EXPONENT
     quality = _QUALITY_FROM if damage.jpeg_quality is None else damage.jpeg_quality
     jpeg = _ramp(quality, _QUALITY_FROM, _QUALITY_FULL) ** _QUALITY_EXPONENT
-    return float(1 - (1 - noise) * (1 - jpeg))
+    return float(max(1 - (1 - noise) * (1 - jpeg), _CAMERA if from_camera else 0.0))
+
+
+def names_camera(exif: bytes | None) -> bool:
+    """Whether an EXIF block, from its ``II`` or ``MM`` on, names the maker of a camera."""
+    if exif is None:
+        return False
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        return bool(str(tags.get(_MAKE) or "").strip())
+    except Exception:  # noqa: BLE001 - a damaged block can raise anything, and names nothing
+        return False
 
 
 def measure_damage(pixels: npt.NDArray[Any], file_quality: float | None = None) -> Damage:
@@ -297,6 +318,12 @@ _FLOOR = 0.3
 _CLEAR_SCORE, _LARGEST_SCATTER, _LEAST_MATCH = 5.0, 0.4, 0.7
 """Or this score, if the steps resemble the standard table (deviation of the logarithm of the ratio) and the
 values match them (mean cosine). Coarse steps in smooth pictures leave traces on other grids, too."""
+
+
+def file_quality(image: Image.Image) -> float | None:
+    """Return the quality of the JPEG file that a Pillow image was opened from; None for other images."""
+    tables = getattr(image, "quantization", None)
+    return quality_of_tables(tables) if isinstance(tables, dict) and tables else None
 
 
 def quality_of_tables(tables: Mapping[int, Sequence[int]]) -> float:

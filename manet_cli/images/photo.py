@@ -49,11 +49,13 @@ class Photo:
     `pixels`: (H, W, C), uint8 or native uint16, C is 1 (grey) or 3 (RGB), the full range of the type.
     `alpha`: (H, W) of the same type, straight (the colours are not multiplied by it), or None.
     `metadata`: what the file kept beside the pixels.
+    `jpeg_quality`: 1 to 100, of the JPEG that the pixels were read from; None for other sources.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None
     metadata: Metadata
+    jpeg_quality: float | None = None
 
     @property
     def height(self) -> int:

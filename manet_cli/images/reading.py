@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError, Parameter
 from manet_cli.images import cmyk, headers, jxl, plugins, sixteen_bit, tiff_structure
+from manet_cli.images.damage import file_quality
 from manet_cli.images.formats import FORMATS, listed, readable_titles
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
@@ -80,7 +81,9 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         pixels, alpha = decode(image, file, name)
         turn = turn_of(image, file)
         metadata = metadata_of(image, file, name)
-    return Photo(_turned(pixels, turn), None if alpha is None else _turned(alpha, turn), metadata)
+        quality = file_quality(image)
+    turned = (_turned(pixels, turn), None if alpha is None else _turned(alpha, turn))
+    return Photo(*turned, metadata, quality)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from manet_cli.errors import ManetError, OutOfMemoryError, Parameter, WeightsError
 from manet_cli.inference.device import exact_convolutions
+from manet_cli.inference.dial import Dial
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
 from manet_cli.inference.streams import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.tiles import Tile, TileGrid
@@ -49,6 +50,7 @@ class Engine:
         precision: number format of the networks' inner parts.
         tile: largest core in LR pixels; None to choose by device and free memory, 0 for no tiling.
         exact: give tiles the full receptive field, so that the result is the untiled one.
+        dial: sets the model between two sets of weights; None where there is one set.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Engine:
         *,
         tile: int | None = None,
         exact: bool = False,
+        dial: Dial | None = None,
     ) -> None:
         model.set_precision(precision)
         self._model = model.to(device)
@@ -66,6 +69,8 @@ class Engine:
         self._device = device
         self._tile = tile
         self._exact = exact
+        self._dial = dial
+        self._denoise = 0.0
         # Read once: tiles of a run must not change with what other programs do.
         self._memory = available_memory(device)
         self._largest_tile = sys.maxsize
@@ -103,6 +108,23 @@ class Engine:
                 "these weights hold no restorer: give weights that do with ", Parameter("model")
             )
         return self._model.kernel_code
+
+    @property
+    def has_dial(self) -> bool:
+        """Whether `turn` can be used."""
+        return self._dial is not None
+
+    def turn(self, denoise: float) -> None:
+        """Set the model between the clean weights (0) and the camera weights (1).
+
+        Raises:
+            WeightsError: there is only one set.
+        """
+        if self._dial is None:
+            raise WeightsError("these weights are one set: there is nothing between two to set")
+        if denoise != self._denoise:
+            self._dial.turn(denoise)
+            self._denoise = denoise
 
     def require(self, *, estimator: bool = False, restorer: bool = False) -> None:
         """Raise WeightsError unless the weights hold the networks named."""

@@ -13,6 +13,7 @@ from manet_cli.evaluation.protocols import GRID, parse_protocol
 from manet_cli.evaluation.results import Measurement, Settings, open_results
 from manet_cli.evaluation.runs import Evaluation
 from manet_cli.evaluation.tables import Table, mean_fields, tables
+from manet_cli.inference.dial import Denoise
 from manet_cli.jobs.models import ModelOptions, open_models
 from manet_cli.jobs.sources import Source, expand_sources, read_input
 from manet_cli.stopping import end_if_stopped
@@ -35,6 +36,7 @@ class EvaluateRequest:
         limit: number of pictures to take; None for all.
         recursive: take the folders below a folder too.
         output: file of the results, which an earlier run may have begun; None to keep none.
+        denoise: where the dial of weights that have one stands: 0 to 1, or ``auto``; None for ``auto``.
     """
 
     pictures: str
@@ -46,6 +48,7 @@ class EvaluateRequest:
     limit: int | None = None
     recursive: bool = False
     output: Path | None = None
+    denoise: Denoise | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class EvaluateJob:
         pictures = len({(line.image, line.image_sha256) for line in self.lines})
         parts = [f"x{settings.scale}", f"protocol {settings.protocol}", f"pictures {pictures}"]
         parts += [f"{name} {text}" for name, text in settings.steps.items()]
+        parts += [f"denoise {settings.denoise}"] if settings.denoise is not None else []
         parts += [f"{settings.precision} on {settings.device}"]
         names = [
             f"{f'{number}: ' if len(models) > 1 else ''}{model.name}, sha256 {model.sha256}"
@@ -146,7 +150,7 @@ def open_evaluation(request: EvaluateRequest) -> Iterator[EvaluateJob]:
     # Checked at any scale first: a protocol that means nothing is found before weights are loaded.
     scale = options.scale or DEFAULT_SCALE
     parse_protocol(request.protocol, scale, steps=request.steps, seed=request.seed)
-    models = open_models(request.models, options)
+    models = open_models(request.models, options, request.denoise)
     opened = models[0][1]
     test = parse_protocol(request.protocol, opened.scale, steps=request.steps, seed=request.seed)
     settings = Settings(
@@ -157,6 +161,7 @@ def open_evaluation(request: EvaluateRequest) -> Iterator[EvaluateJob]:
         opened.device,
         opened.precision,
         options.tile_text,
+        next((model.denoise for model, _ in models if model.denoise is not None), None),
     )
     sources = expand_sources([request.pictures], recursive=request.recursive)[: request.limit]
     with open_results(request.output, settings) as results:

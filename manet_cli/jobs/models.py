@@ -11,10 +11,12 @@ from manet_cli.errors import DeviceError, Parameter, UsageError
 from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import MAX_PIXELS, ImageFormat
 from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_devices, choose_precision
+from manet_cli.inference.dial import AUTO, Denoise, Dial
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
+from manet_cli.jobs.denoise import check_denoise
 from manet_cli.jobs.upscale.job import UpscaleOptions
 from manet_cli.jobs.upscale.size import parse_size
-from manet_cli.weights import Downloads, load_weights
+from manet_cli.weights import DEFAULT_FAMILY, Downloads, load_pair, load_weights, pair_digest
 from manet_cli.weights.resolve import is_weight_file
 
 __all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscale"]
@@ -31,6 +33,7 @@ class ModelOptions:
         precision: auto, fp32, bf16 or fp16.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
         exact: give tiles the full receptive field.
+        dial: load both sets of the default pair, so that the engine can be set between them.
         downloads: shows downloads of weights that are not here; None to download nothing.
     """
 
@@ -40,6 +43,7 @@ class ModelOptions:
     precision: str
     tile: int | None
     exact: bool = False
+    dial: bool = False
     downloads: Downloads | None = None
 
     @property
@@ -55,7 +59,7 @@ class OpenModel:
     Attributes:
         engine: runs it.
         scale: it is used at.
-        sha256: digest of its weights.
+        sha256: digest of its weights, or of the pair's.
         device: cpu, cuda or mps.
         precision: number format that is really used: fp32, bf16 or fp16.
     """
@@ -77,24 +81,31 @@ def open_model(options: ModelOptions) -> OpenModel:
     """
     device = choose_device(options.device)
     precision = choose_precision(device, options.precision)
+    pair = load_pair(options.scale) if options.dial and options.model == DEFAULT_FAMILY else None
     weights, scale = load_weights(options.model, options.scale, options.downloads)
+    dial = Dial(*(one.build() for one in pair)) if pair else None
+    model = dial.model if dial else weights.build()
     try:
-        engine = Engine(weights.build(), device, precision, tile=options.tile, exact=options.exact)
+        engine = Engine(model, device, precision, tile=options.tile, exact=options.exact, dial=dial)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(
             f"{device} cannot hold the model ({reason}): choose another ", Parameter("device")
         ) from error
     name = next(name for name, dtype in PRECISIONS.items() if dtype == precision)
-    return OpenModel(engine, scale, weights.sha256, device.type, name)
+    digest = pair_digest(scale) if pair else None
+    return OpenModel(engine, scale, digest or weights.sha256, device.type, name)
 
 
-def open_models(names: Sequence[str], options: ModelOptions) -> list[tuple[TestedModel, OpenModel]]:
+def open_models(
+    names: Sequence[str], options: ModelOptions, denoise: Denoise | None = None
+) -> list[tuple[TestedModel, OpenModel]]:
     """Open models that are to be compared, each with a name that tells it from the others.
 
     Args:
         names: families, entries or files of weights.
         options: how all are run; where no scale is asked for, the first decides it.
+        denoise: where the dial stands of those that have one; None for ``auto``.
 
     Raises:
         UsageError: an option has no meaning, two names stand for the same weights, or one for another scale.
@@ -107,8 +118,11 @@ def open_models(names: Sequence[str], options: ModelOptions) -> list[tuple[Teste
         opened = open_model(dataclasses.replace(options, model=name))
         options = dataclasses.replace(options, scale=opened.scale)
         label = file if files.count(file) == 1 else name
-        models.append((TestedModel(label, opened.engine, opened.sha256), opened))
+        dial = (AUTO if denoise is None else denoise) if opened.engine.has_dial else None
+        models.append((TestedModel(label, opened.engine, opened.sha256, dial), opened))
     check_models([model for model, _ in models])
+    if not any(model.denoise is not None for model, _ in models):
+        check_denoise(denoise, models[0][1].engine, names[0], models[0][1].scale)
     return models
 
 
@@ -119,6 +133,7 @@ def open_upscale(
     quality: int | None,
     registration: str,
     blur: BlurOptions,
+    denoise: Denoise | None = None,
     size: str | None = None,
     check: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -131,6 +146,7 @@ def open_upscale(
         quality: for formats that have one.
         registration: ``input`` or ``protocol``.
         blur: what the user says about it.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
         size: of the results, as for ``--size``; None for that of the scale.
         check: compare each result with its input.
         max_pixels: larger inputs are refused.
@@ -148,8 +164,9 @@ def open_upscale(
     if result_size is not None and options.scale is None and not is_weight_file(options.model):
         options = dataclasses.replace(options, scale=result_size.scale)
     first = str(choose_devices(options.device)[0])
-    opened = open_model(dataclasses.replace(options, device=first))
+    opened = open_model(dataclasses.replace(options, device=first, dial=True))
     engine = opened.engine
+    denoise = check_denoise(denoise, engine, options.model, opened.scale)
     opened_blur = open_blur(blur, engine, opened.scale)
     settings: dict[str, object] = {
         "scale": opened.scale,
@@ -159,6 +176,8 @@ def open_upscale(
         "tile": "auto" if options.tile is None else options.tile,
         "exact": options.exact,
     }
+    if denoise is not None:
+        settings["denoise"] = denoise if denoise == AUTO else f"{denoise:g}"
     if format.default_quality is not None:
         settings["quality"] = quality or format.default_quality
     if result_size is not None:
@@ -175,6 +194,7 @@ def open_upscale(
         result_size,
         check,
         max_pixels,
+        denoise,
     )
     return engine, settled
 
@@ -198,8 +218,6 @@ def open_on_devices(engine: Engine, scale: int, options: ModelOptions, pictures:
     # All in the number format of the first, so that it does not matter which device a picture is done on.
     dtype = choose_precision(devices[0], options.precision)
     precision = next(name for name, known in PRECISIONS.items() if known == dtype)
-    others = (
-        open_model(dataclasses.replace(options, scale=scale, device=str(device), precision=precision))
-        for device in devices[1:]
-    )
+    same = dataclasses.replace(options, scale=scale, precision=precision, dial=True)
+    others = (open_model(dataclasses.replace(same, device=str(device))) for device in devices[1:])
     return [engine, *(other.engine for other in others)]

@@ -21,7 +21,7 @@ Settings = Mapping[str, object]
 
 SETTINGS = frozenset(
     (
-        *("scale", "registration", "blur", "strength", "smooth", "flat-sigma"),
+        *("scale", "registration", "blur", "strength", "smooth", "flat-sigma", "denoise"),
         *("precision", "tile", "exact", "quality", "size"),
     )
 )
@@ -91,8 +91,19 @@ def is_made_from(output: Path, path: Path, weights_sha256: str, settings: Settin
         return False
     # As JSON gives it back: tuples become lists.
     wanted = json.loads(json.dumps(dict(settings)))
-    same = found.weights_sha256 == weights_sha256 and found.settings == wanted
+    same = found.weights_sha256 == weights_sha256 and _agree(found.settings, wanted)
     return same and found.input_sha256 == file_sha256(path)
+
+
+def _agree(found: Settings, wanted: Settings) -> bool:
+    """Whether an output was made with the settings wanted.
+
+    A dial that was measured is recorded as ``auto 0.35``; that agrees with ``auto`` and with ``0.35``.
+    """
+    words = str(found.get("denoise", "")).split()
+    if wanted.get("denoise") in words:
+        found = {**found, "denoise": wanted["denoise"]}
+    return found == wanted
 
 
 def parse_record(text: str | None) -> Record | None:

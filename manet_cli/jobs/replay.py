@@ -13,7 +13,15 @@ from manet_cli.errors import InputError, UsageError
 from manet_cli.images import format_for_suffix, has_readable_suffix, read_record
 from manet_cli.jobs.blur.source import read_kernel
 from manet_cli.jobs.record import SETTINGS, Record, parse_record
-from manet_cli.weights import file_sha256, find_entry, list_weights, load_manifest, locate_weights
+from manet_cli.weights import (
+    DEFAULT_FAMILY,
+    file_sha256,
+    find_entry,
+    list_weights,
+    load_manifest,
+    locate_weights,
+    pair_digest,
+)
 
 __all__ = ["Replay", "plan_replay"]
 
@@ -135,6 +143,8 @@ def _path_word(path: Path) -> str:
 def _model_word(record: Record, output: Path, model: str | None) -> str:
     """Give what ``--model`` takes for the weights that were used."""
     digest, scale = record.weights_sha256, record.settings.get("scale")
+    if digest in map(pair_digest, (2, 3, 4)) and model in (None, DEFAULT_FAMILY):
+        return DEFAULT_FAMILY
     if model is not None:
         if locate_weights(model, scale if isinstance(scale, int) else None).sha256 != digest:
             raise UsageError(f"--model {model}: {output} was made with other weights, of sha256 {digest}")
@@ -162,6 +172,8 @@ def _setting_words(record: Record, output: Path, kernel: Path | None) -> list[st
             )
         if name == "blur":
             words += _blur_words(str(value), output, kernel)
+        elif name == "denoise":
+            words.append(f"--denoise={str(value).rpartition(' ')[2]}")  # of "auto 0.35" the number
         elif value is True:
             words.append(f"--{name}")
         elif value is not False:

@@ -1,5 +1,6 @@
 """The networks, and nothing else: no files, no devices, no tiles."""
 
+from manet_cli.models.blend import BlendedRestorer
 from manet_cli.models.blind import BlindConfig, BlindModel
 from manet_cli.models.kernel_code import KernelCode, KernelDecoder
 from manet_cli.models.manet import MANet, MANetConfig
@@ -11,6 +12,7 @@ from manet_cli.models.tiling_facts import Footprint
 __all__ = [
     "RESTORERS",
     "RRDBSFT",
+    "BlendedRestorer",
     "BlindConfig",
     "BlindModel",
     "Footprint",

@@ -5,7 +5,15 @@ from manet_cli.weights.files import Weights, file_sha256, read_weights, write_we
 from manet_cli.weights.inventory import describe_weights, list_weights, names_here
 from manet_cli.weights.manifest import DEFAULT_FAMILY, Entry, load_manifest
 from manet_cli.weights.pull import Downloads
-from manet_cli.weights.resolve import DEFAULT_SCALE, Located, find_entry, load_weights, locate_weights
+from manet_cli.weights.resolve import (
+    DEFAULT_SCALE,
+    Located,
+    find_entry,
+    load_pair,
+    load_weights,
+    locate_weights,
+    pair_digest,
+)
 
 __all__ = [
     "DEFAULT_FAMILY",
@@ -20,9 +28,11 @@ __all__ = [
     "find_entry",
     "list_weights",
     "load_manifest",
+    "load_pair",
     "load_weights",
     "locate_weights",
     "names_here",
+    "pair_digest",
     "read_weights",
     "write_weights",
 ]

@@ -17,10 +17,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["DEFAULT_FAMILY", "RETIRED", "Entry", "load_manifest", "parse_manifest"]
+__all__ = ["DEFAULT_FAMILY", "PAIR", "RETIRED", "Entry", "load_manifest", "parse_manifest"]
 
 DEFAULT_FAMILY = "default"
-RETIRED = {"fast": "default", "fast_x2": "default_x2", "fast_x3": "default_x3", "fast_x4": "default_x4"}
+PAIR = ("clean", "camera")
+"""The families that `DEFAULT_FAMILY` stands for: the ends of a dial. Where one set is needed, the first."""
+
+RETIRED = {"fast": "default"} | {
+    f"{family}_x{scale}": f"{PAIR[0]}_x{scale}" for family in ("fast", "default") for scale in (2, 3, 4)
+}
 """Families and entries of earlier versions, each with the name to use instead."""
 
 

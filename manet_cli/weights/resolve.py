@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import Message, Parameter, UsageError, WeightsError
 from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
-from manet_cli.weights.manifest import DEFAULT_FAMILY, RETIRED, Entry, load_manifest
+from manet_cli.weights.manifest import DEFAULT_FAMILY, PAIR, RETIRED, Entry, load_manifest
 from manet_cli.weights.pull import Downloads, cached, pull
 from manet_cli.weights.sources import is_source, parse_source
 
-__all__ = ["DEFAULT_SCALE", "Located", "find_entry", "is_weight_file", "load_weights", "locate_weights"]
+__all__ = [
+    "DEFAULT_SCALE",
+    "Located",
+    "find_entry",
+    "is_weight_file",
+    "load_pair",
+    "load_weights",
+    "locate_weights",
+    "pair_digest",
+]
 
 DEFAULT_SCALE = 4
 
@@ -67,8 +77,34 @@ def load_weights(
     return weights, weights.scale or scale or DEFAULT_SCALE
 
 
+def load_pair(scale: int | None = None) -> tuple[Weights, Weights] | None:
+    """Load both sets that `DEFAULT_FAMILY` stands for; None where there is no second one at this scale.
+
+    Args:
+        scale: 2, 3 or 4; None for 4.
+
+    Raises:
+        WeightsError: missing or damaged weights.
+    """
+    if pair_digest(scale) is None:
+        return None
+    first, second = (load_weights(family, scale)[0] for family in PAIR)
+    return first, second
+
+
+def pair_digest(scale: int | None = None) -> str | None:
+    """Return the digest that tells the pair of a scale from others; None where there is no pair."""
+    wanted = scale or DEFAULT_SCALE
+    digests = {entry.family: entry.sha256 or "" for entry in load_manifest() if entry.scale == wanted}
+    if not all(family in digests for family in PAIR):
+        return None
+    return hashlib.sha256(" ".join(digests[family] for family in PAIR).encode()).hexdigest()
+
+
 def find_entry(name: str, scale: int | None = None) -> Entry:
     """Find the manifest's entry for a family (at ``scale``, by default 4) or of that very name.
+
+    `DEFAULT_FAMILY` is the first of `PAIR`.
 
     Raises:
         WeightsError: there is none, or the name is one of an earlier version.
@@ -82,13 +118,11 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
                     f"{name} is for x{entry.scale}, but ", Parameter("scale", scale), " was asked for"
                 )
             return entry
-    family = [entry for entry in manifest if entry.family == name]
+    family = [entry for entry in manifest if entry.family == (PAIR[0] if name == DEFAULT_FAMILY else name)]
     if not family:
         if name in RETIRED:
-            raise WeightsError(
-                f"the weights {name!r} were the same as {RETIRED[name]!r} and are gone: use {RETIRED[name]!r}"
-            )
-        known = ", ".join(dict.fromkeys(entry.family for entry in manifest))
+            raise WeightsError(f"there are no weights {name!r} any more: use {RETIRED[name]!r}")
+        known = ", ".join(dict.fromkeys([DEFAULT_FAMILY, *(entry.family for entry in manifest)]))
         raise WeightsError(
             f"there are no weights called {name!r}; give one of {known}, "
             "the path of a .safetensors or .pth file, or hf://OWNER/REPO/FILE@REVISION."

@@ -63,7 +63,7 @@ def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     low, high = found["estimates"][0]["seconds_range"]
     assert 0 < low <= found["estimates"][0]["seconds"] <= high
     assert tried[found["auto"]["precision"]]["photo_seconds"] == [low, high], "the figures agree"
-    assert found["weights"]["default_x4"] == "shipped"
+    assert found["weights"]["clean_x4"] == "shipped"
     assert found["cache"]["folder"] == str(tmp_path / "manet" / "weights")
     assert found["cache"]["writable"] is True
     assert found["settings"]["MANET_TILE"] == "64"

@@ -84,7 +84,8 @@ def test_lines_and_their_mean(manet: Manet, hr: Path, model: Path) -> None:
         assert last["mean"][name] == pytest.approx(sum(line[name] for line in lines) / len(lines), rel=1e-12)
     assert (lines[0]["width"], lines[0]["height"]) == (60, 48)
     settings = {"scale": 4, "protocol": "grid", "steps": {}, "seed": 0}
-    assert lines[0]["settings"] == settings | {"device": "cpu", "precision": "fp32", "tile": "auto"}
+    run = {"device": "cpu", "precision": "fp32", "tile": "auto", "denoise": None}
+    assert lines[0]["settings"] == settings | run
     assert lines[0]["model"] == "small.safetensors"
 
 

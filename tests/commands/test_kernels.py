@@ -97,7 +97,7 @@ def test_what_exists_is_kept(manet: Manet, photo: Path) -> None:
         (["photo.png", "--out", "below/there.npy/k.npy"], 1),
         (["photo.png", "--stride", "0"], 2),
         (["photo.png", "--dtype", "int8"], 2),
-        (["photo.png", "-s", "3", "--model", "default_x4"], 2),
+        (["photo.png", "-s", "3", "--model", "clean_x4"], 2),
     ],
 )
 def test_errors(

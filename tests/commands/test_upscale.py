@@ -388,7 +388,7 @@ def bad_kernels(folder: Path) -> None:
         (["--precision", "fp8"], 2),
         (["--precision", "fp16", "--device", "cpu"], 2),
         (["--scale", "5"], 2),
-        (["--scale", "2", "--model", "default_x4"], 2),
+        (["--scale", "2", "--model", "clean_x4"], 2),
         (["--model", "nonsense"], 3),
         (["--model", "published"], 3),
         (["--model", "missing.pth"], 3),

@@ -25,12 +25,12 @@ def test_list(manet: Manet) -> None:
 
 def test_path_verify_show(manet: Manet) -> None:
     (path,) = manet("weights", "path", "default").lines
-    assert manet("weights", "path", "default_x4", "-s", "4").lines == [path]
+    assert manet("weights", "path", "clean_x4", "-s", "4").lines == [path]
     assert manet("weights", "path", path).lines == [path]
     assert Path(path).is_file()
     outcome = manet("weights", "verify")
     assert outcome.code == 0
-    assert "default_x4: sound" in outcome.stdout
+    assert "clean_x4: sound" in outcome.stdout
     fields = json.loads(manet("weights", "show", path, "--json").stdout)
     assert fields["estimator_parameters"] == 1_810_361
     assert fields["scale"] == 4

@@ -127,7 +127,7 @@ def test_the_file_tells_the_quality() -> None:
 def test_noise_is_found_in_a_jpeg() -> None:
     fine = compressed(noisy(scene(), 6), 96)
     assert measure_damage(fine).noise == pytest.approx(6, rel=0.3)
-    assert denoise_of(measure_damage(fine)) == 1
+    assert denoise_of(measure_damage(fine)) > 0.8
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -154,9 +154,12 @@ def test_the_dial_is_monotone_and_continuous() -> None:
     for axis in (0, 1):
         assert np.diff(dial, axis=axis).min() >= -1e-12
         assert np.diff(dial, axis=axis).max() < 0.1
-    assert 0.3 <= denoise_of(Damage(2, None)) <= 0.5
-    assert 0.3 <= denoise_of(Damage(0, 98)) < denoise_of(Damage(0, 95)) < 0.8
-    assert denoise_of(Damage(0, 90)) == 1
+    assert 0.1 <= denoise_of(Damage(2, None)) <= 0.3
+    assert 0.2 <= denoise_of(Damage(0, 98)) < denoise_of(Damage(0, 95)) < 0.6
+    assert denoise_of(Damage(0, 85)) > 0.8
+    assert denoise_of(Damage(8, None)) == denoise_of(Damage(0, 80)) == 1
+    assert denoise_of(Damage(0, None), from_camera=True) == 0.85
+    assert denoise_of(Damage(8, None), from_camera=True) == 1
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

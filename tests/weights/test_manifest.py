@@ -71,7 +71,7 @@ def test_a_table_becomes_an_entry() -> None:
 def test_a_name_of_an_earlier_version_says_which_to_use(name: str) -> None:
     successor = RETIRED[name]
     for find in (find_entry, load_weights, locate_weights):
-        with pytest.raises(WeightsError, match=rf"'{name}' .* are gone: use '{successor}'\.$") as caught:
+        with pytest.raises(WeightsError, match=rf"'{name}' any more: use '{successor}'\.$") as caught:
             find(name)
         assert caught.value.exit_code == 3
     assert find_entry(successor).file
@@ -101,7 +101,7 @@ def test_what_is_wrong_in_a_manifest_is_said(old: str, new: str, expected: str) 
 
 
 def test_a_scale_without_weights_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    only = tuple(entry for entry in load_manifest() if entry.name == "default_x4")
+    only = tuple(entry for entry in load_manifest() if entry.name == "clean_x4")
     monkeypatch.setattr(manet_cli.weights.resolve, "load_manifest", lambda: only)
     with pytest.raises(
         WeightsError, match=r"no weights for x2 in 'default' yet; use scale=4.* with model"
@@ -118,13 +118,13 @@ def test_weights_that_are_not_shipped_say_where_they_are() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match=r"'defualt'; give one of default, camera, published"):
+    with pytest.raises(WeightsError, match=r"'defualt'; give one of default, clean, camera, published"):
         load_weights("defualt")
 
 
 def test_an_entry_of_another_scale_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"default_x4 is for x4, but scale=2"):
-        load_weights("default_x4", 2)
+    with pytest.raises(UsageError, match=r"clean_x4 is for x4, but scale=2"):
+        load_weights("clean_x4", 2)
 
 
 def test_a_file_of_another_scale_is_a_usage_error(safetensors_file: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_wrong_digest_is_refused_before_the_file_is_read(monkeypatch: pytest.M
 
     monkeypatch.setattr(manet_cli.weights.resolve, "read_weights", never)
     for refuse in (lambda: load_weights("default"), lambda: locate_weights(entry.name)):
-        with pytest.raises(WeightsError, match=f"{real.sha256}, but default_x4 is 0000"):
+        with pytest.raises(WeightsError, match=f"{real.sha256}, but clean_x4 is 0000"):
             refuse()
 
 

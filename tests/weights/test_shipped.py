@@ -37,7 +37,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def test_every_scale_works_out_of_the_box() -> None:
-    assert {entry.scale for entry in SHIPPED if entry.family == "default"} == {2, 3, 4}
+    assert {entry.scale for entry in SHIPPED if entry.family == "clean"} == {2, 3, 4}
 
 
 def test_the_blind_result_beats_bicubic_and_is_near_the_true_kernels(
@@ -72,15 +72,15 @@ def test_the_estimator_tells_orientations_apart(engine: Engine, hr: torch.Tensor
 @pytest.mark.parametrize(
     "steps", [(Noise(10),), (Jpeg(60),), (Noise(6, 0.7), Sharpening(0.8, 0.5), Jpeg(80))]
 )
-def test_camera_weights_beat_bicubic_and_default_on_what_cameras_give(
+def test_camera_weights_beat_bicubic_and_clean_on_what_cameras_give(
     hr: torch.Tensor, steps: tuple[DegradationStep, ...]
 ) -> None:
     degraded = Degradation(4, GaussianParameters(3.0, 3.0), steps=steps).apply(hr)
     bicubic = bicubic_figure(degraded, 4)
     figures = {}
-    for family in ("default", "camera"):
+    for family in ("clean", "camera"):
         engine = Engine(load_weights(family, 4)[0].build(), torch.device("cpu"), torch.float32)
         figures[family] = measure(engine, degraded, 4, bicubic=bicubic).psnr_y or 0.0
     assert bicubic is not None
     assert figures["camera"] > bicubic + 0.1
-    assert figures["camera"] > figures["default"] + 0.1
+    assert figures["camera"] > figures["clean"] + 0.1

@@ -26,10 +26,16 @@ class Devices:
             self._free.put(engine)
 
     @contextmanager
-    def take(self) -> Iterator[Engine]:
-        """Lend the first engine that is free, for a block."""
+    def take(self, denoise: float | None = None) -> Iterator[Engine]:
+        """Lend the first engine that is free, for a block.
+
+        Args:
+            denoise: where its dial is to stand; None for weights without one.
+        """
         engine = self._free.get()
         try:
+            if denoise is not None:
+                engine.turn(denoise)
             yield engine
         finally:
             self._free.put(engine)

@@ -81,7 +81,8 @@ class PictureMaker:
         if options.check and options.size is None and item.source.path and item.output:
             photo = read_photo(item.source.path, item.source.name, options.max_pixels)
             made = read_photo(item.output, str(item.output), options.max_pixels)
-            with self.devices.take() as engine:
+            denoise = options.denoise_of(photo)
+            with self.devices.take(denoise) as engine:
                 report = check_result(photo, made, engine, options)
         header = item.header and options.result_of(item.header)
         width, height = (header.width, header.height) if header else (None, None)
@@ -100,7 +101,8 @@ class PictureMaker:
         photo = read_photo(data, "standard input" if name == STDIN else name, options.max_pixels)
         options.blur.check(photo.height, photo.width)
         header = options.result_of(photo.header)
-        record = options.record_of(name, data).to_json()
+        denoise = options.denoise_of(photo)
+        record = options.record_of(name, data, denoise).to_json()
         del data
         if item.output:
             prepare_folder(item.output.parent)
@@ -111,11 +113,12 @@ class PictureMaker:
             check_still_free(item, record)  # from here on no other process writes these files
             # Rows wait in memory while the picture has a device, so that encoding does not keep it.
             held = HeldRows(rows, HELD_ROWS)
-            with self.devices.take() as engine:
+            with self.devices.take(denoise) as engine:
                 report = upscale(photo, engine, options, held, progress, kernel_map)
             held.let_go()
         seconds = time.perf_counter() - started
-        return Result(item, "done", options.scale, header.width, header.height, seconds, check=report)
+        size = header.width, header.height
+        return Result(item, "done", options.scale, *size, seconds, check=report, denoise=denoise)
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
         if item.kernels is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from manet_cli.images import MAX_PIXELS, CollectedPhoto, Header, ImageFormat, Photo, Resizer, RowSink
 from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile
+from manet_cli.inference.dial import AUTO, Denoise, position
 from manet_cli.jobs.blur.source import Blur
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter
 from manet_cli.jobs.record import Record
@@ -36,6 +37,7 @@ class UpscaleOptions:
         size: that results are brought to after super-resolution; None to leave them.
         check: compare each result, blurred and made small again, with its input.
         max_pixels: larger inputs are refused.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for weights that are one set.
     """
 
     scale: int
@@ -48,6 +50,7 @@ class UpscaleOptions:
     size: ResultSize | None = None
     check: bool = False
     max_pixels: int = MAX_PIXELS
+    denoise: Denoise | None = None
 
     def enlarged(self, header: Header) -> Header:
         """Return what the networks make of an input."""
@@ -62,9 +65,22 @@ class UpscaleOptions:
         enlarged = self.enlarged(header)
         return enlarged if self.size is None else self.size.of(enlarged, self.scale)
 
-    def record_of(self, name: str, data: bytes) -> Record:
-        """Return the record of an output made from an input's content."""
-        return Record.of("stdin" if name == STDIN else name, data, self.weights_sha256, self.settings)
+    def denoise_of(self, photo: Photo) -> float | None:
+        """Return where the dial stands for a photo; None for weights that are one set."""
+        return None if self.denoise is None else position(self.denoise, photo)
+
+    def record_of(self, name: str, data: bytes, denoise: float | None = None) -> Record:
+        """Return the record of an output made from an input's content.
+
+        Args:
+            name: of the input.
+            data: its content.
+            denoise: where the dial stood, if it was measured.
+        """
+        settings = self.settings
+        if self.denoise == AUTO:
+            settings = {**settings, "denoise": f"{AUTO} {denoise:g}"}
+        return Record.of("stdin" if name == STDIN else name, data, self.weights_sha256, settings)
 
 
 def upscale(

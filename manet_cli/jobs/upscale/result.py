@@ -27,6 +27,7 @@ class Result:
         check: how well the result explains the input, where that was asked for.
         error: why it failed.
         estimate: seconds that the run will take, at least and at most; by a dry run only.
+        denoise: where the dial stood, 0 to 1; None for weights without one, or if nothing was made.
     """
 
     item: Item
@@ -39,6 +40,7 @@ class Result:
     check: CheckReport | None = None
     error: ManetError | None = None
     estimate: tuple[float, float] | None = None
+    denoise: float | None = None
 
     def fields(self) -> dict[str, object]:
         """Return the result for a script."""
@@ -55,6 +57,8 @@ class Result:
         }
         if item.kernels and self.error is None:
             fields["kernels"] = str(item.kernels)
+        if self.denoise is not None:
+            fields["denoise"] = self.denoise
         if self.memory is not None:
             fields["memory"] = self.memory
         if self.check is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from manet_cli.errors import Parameter, UsageError
 from manet_cli.images import MAX_PIXELS
 from manet_cli.inference import Engine
+from manet_cli.inference.dial import Denoise
 from manet_cli.jobs.blur.source import BlurOptions
 from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
 from manet_cli.jobs.sources import Source, expand_sources
@@ -30,6 +31,7 @@ class Request:
         destination: where outputs go.
         model: the weights and how they are run.
         blur: what the user says about the blur.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
         recursive: take the folders below a folder too.
         quality: for formats that have one; None for the format's default.
         registration: ``input`` or ``protocol``.
@@ -45,6 +47,7 @@ class Request:
     destination: Destination
     model: ModelOptions
     blur: BlurOptions
+    denoise: Denoise | None = None
     recursive: bool = False
     quality: int | None = None
     registration: str = "input"
@@ -118,6 +121,7 @@ def open_run(request: Request) -> Run:
         quality=request.quality,
         registration=request.registration,
         blur=request.blur,
+        denoise=request.denoise,
         size=request.size,
         max_pixels=request.max_pixels,
         check=request.check,

@@ -138,6 +138,7 @@ def _packed(result: Result) -> str:
             "width": result.width,
             "height": result.height,
             "seconds": result.seconds,
+            "denoise": result.denoise,
             "check": found and [found.lr_psnr, found.worst_psnr, found.worst_box],
             "error": result.error and [type(result.error).__name__, _packed_parts(result.error)],
         }

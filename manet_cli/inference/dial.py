@@ -1,0 +1,86 @@
+"""A dial between two sets of weights, for clean pictures and for photos from cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+
+from manet_cli.errors import WeightsError
+from manet_cli.images import Photo
+from manet_cli.images.damage import denoise_of, measure_damage, names_camera
+from manet_cli.models import BlendedRestorer, BlindModel, KernelCode, MANet, Restorer
+
+__all__ = ["AUTO", "Denoise", "Dial", "position"]
+
+AUTO: Literal["auto"] = "auto"
+
+Denoise: TypeAlias = float | Literal["auto"]
+"""The dial from clean weights (0) to camera weights (1); ``auto`` is measured on each picture."""
+
+
+class Dial:
+    """Sets a model between two sets of weights that share their kernel code.
+
+    Of the restorers the results are averaged. The estimators were not trained far apart, so that of these the
+    weights can be (Wang et al., Deep Network Interpolation, CVPR 2019), which costs no time.
+
+    Args:
+        start: the model at 0, with all its networks. Its restorer is replaced by one that blends.
+        end: the model at 1, of the same shape.
+
+    Attributes:
+        model: to be run.
+
+    Raises:
+        WeightsError: the two sets do not fit together.
+    """
+
+    def __init__(self, start: BlindModel, end: BlindModel) -> None:
+        first, second = _whole(start), _whole(end)
+        if start.config != end.config:
+            raise WeightsError("the two sets of a dial have different networks: install manet-cli again")
+        if not torch.equal(first.kernel_code.basis, second.kernel_code.basis):
+            raise WeightsError("the two sets of a dial have different kernel codes: install manet-cli again")
+        ends = first.estimator.state_dict(), second.estimator.state_dict()
+        self._ends = {name: (tensor.clone(), ends[1][name]) for name, tensor in ends[0].items()}
+        self._estimator = first.estimator
+        self._restorer = BlendedRestorer(first.restorer, second.restorer)
+        start.restorer = self._restorer
+        self.model = start
+
+    def turn(self, amount: float) -> None:
+        """Set the model, wherever it is and in whatever number format.
+
+        Args:
+            amount: 0 for exactly the first set, 1 for exactly the second.
+        """
+        self._restorer.amount = amount
+        tensors = self._estimator.state_dict()
+        with torch.no_grad():
+            for name, (start, end) in self._ends.items():
+                tensors[name].copy_(torch.lerp(start, end, amount))
+
+
+@dataclass(frozen=True)
+class _Networks:
+    estimator: MANet
+    restorer: Restorer
+    kernel_code: KernelCode
+
+
+def _whole(model: BlindModel) -> _Networks:
+    """Return the networks of a model that has all."""
+    if model.estimator is None or model.restorer is None or model.kernel_code is None:
+        raise WeightsError("a set of a dial lacks a network: install manet-cli again")
+    return _Networks(model.estimator, model.restorer, model.kernel_code)
+
+
+def position(denoise: Denoise, photo: Photo) -> float:
+    """Return where the dial stands for a photo: 0 to 1; what is measured in steps of 0.01."""
+    if denoise != AUTO:
+        return denoise
+    from_camera = photo.header.bits == 8 and names_camera(photo.metadata.exif)
+    damage = measure_damage(photo.pixels, photo.jpeg_quality)
+    return round(denoise_of(damage, from_camera=from_camera), 2)

@@ -1,0 +1,74 @@
+"""The dial between weights for clean pictures (0) and for photos from cameras (1)."""
+
+from __future__ import annotations
+
+from manet_cli.errors import Parameter, UsageError
+from manet_cli.inference import Engine
+from manet_cli.inference.dial import AUTO, Denoise
+from manet_cli.weights import DEFAULT_FAMILY
+
+__all__ = ["check_denoise", "parse_denoise"]
+
+
+def parse_denoise(text: str) -> Denoise:
+    """Return what a text says about the dial.
+
+    Raises:
+        UsageError: it is neither ``auto`` nor a number from 0 to 1.
+    """
+    if text == AUTO:
+        return AUTO
+    try:
+        return _checked(float(text))
+    except ValueError as error:
+        raise _unknown(text) from error
+
+
+def check_denoise(denoise: Denoise | str | None, engine: Engine, model: str, scale: int) -> Denoise | None:
+    """Check that the weights have the dial that is asked for.
+
+    Args:
+        denoise: 0 to 1, or ``auto``; None for what suits the weights.
+        engine: with the weights.
+        model: what the weights were asked for by.
+        scale: of the run.
+
+    Returns:
+        Where the dial stands; None for weights without one.
+
+    Raises:
+        UsageError: no such position, or weights without a dial.
+    """
+    if isinstance(denoise, str):
+        denoise = parse_denoise(denoise)
+    elif denoise is not None:
+        denoise = _checked(float(denoise))
+    if engine.has_dial:
+        return AUTO if denoise is None else denoise
+    if denoise is None or (model == DEFAULT_FAMILY and denoise in (0, AUTO)):
+        return None
+    if model == DEFAULT_FAMILY:
+        raise UsageError(
+            *(
+                Parameter("denoise", denoise),
+                f": there are no weights for photos from cameras at x{scale} yet; ",
+            ),
+            *("leave it out, or give ", Parameter("scale", 4)),
+        )
+    raise UsageError(
+        *(Parameter("denoise", denoise), f" sets the weights {DEFAULT_FAMILY!r} between clean and camera; "),
+        *("leave it out with ", Parameter("model", model)),
+    )
+
+
+def _checked(number: float) -> float:
+    if not 0 <= number <= 1:  # not-a-number is neither
+        raise _unknown(number)
+    return number
+
+
+def _unknown(given: object) -> UsageError:
+    return UsageError(
+        Parameter("denoise", given),
+        ": expected auto, or a number from 0 (clean pictures) to 1 (photos from cameras)",
+    )
