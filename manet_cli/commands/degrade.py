@@ -23,14 +23,8 @@ def degrade(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for LR/, HR/ and kernels/.")
     ],
     scale: shared.Scale = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(
-            "--kernel",
-            metavar="SIG1,SIG2,THETA",
-            help="One Gaussian blur: variances along its axes in HR pixels squared, angle in degrees.",
-        ),
-    ] = None,
+    variances: shared.Variances = None,
+    kernel: shared.VariancesAsKernel = None,
     mode: Annotated[
         int | None,
         typer.Option("--mode", min=1, max=6, help="A blur that varies over the picture: published type 1-6."),
@@ -68,7 +62,8 @@ def degrade(
     from manet_cli.jobs.sources import expand_sources
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
-    test = choose_protocol(kernel, mode, grid, protocol, scale=scale or 4, steps=steps, seed=seed)
+    variances = shared.stated_variances(variances, kernel)
+    test = choose_protocol(variances, mode, grid, protocol, scale=scale or 4, steps=steps, seed=seed)
     sources = expand_sources(inputs, recursive=recursive)
     degrader = Degrader(test, output, sources, overwrite=overwrite)
     degrader.remove_leftovers()

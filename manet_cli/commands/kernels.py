@@ -27,6 +27,7 @@ def kernels(
     output: Annotated[
         str | None,
         typer.Option(
+            "--output",
             "--out",
             "-o",
             metavar="FILE",

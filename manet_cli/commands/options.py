@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -23,7 +24,10 @@ __all__ = [
     "Recursive",
     "Scale",
     "Tile",
+    "Variances",
+    "VariancesAsKernel",
     "parse_tile",
+    "stated_variances",
 ]
 
 Scale: TypeAlias = Annotated[
@@ -95,6 +99,17 @@ Recursive: TypeAlias = Annotated[
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
+Variances: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--variances",
+        metavar="SIG1,SIG2,THETA",
+        help="One Gaussian blur: variances along its axes in HR pixels squared, angle in degrees.",
+    ),
+]
+VariancesAsKernel: TypeAlias = Annotated[
+    str | None, typer.Option("--kernel", hidden=True, help="The earlier name of --variances.")
+]
 Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
 ]
@@ -111,3 +126,21 @@ def parse_tile(text: str, smallest: int) -> int | None:
     if not text.isdecimal() or 0 < int(text) < smallest:
         raise UsageError(f"--tile {text}: expected auto, 0, or a whole number from {smallest} on.")
     return int(text)
+
+
+def stated_variances(variances: str | None, kernel: str | None) -> str | None:
+    """Return the text of ``--variances``, or of ``--kernel``, its earlier name.
+
+    Raises:
+        UsageError: both are given, or ``--kernel`` is a file, as elsewhere.
+    """
+    if kernel is None:
+        return variances
+    if variances is not None:
+        raise UsageError("--variances and --kernel both give the blur; give --variances alone")
+    if "," not in kernel and Path(kernel).suffix:
+        raise UsageError(
+            f"--kernel {kernel}: no file is taken here; describe the blur by --variances SIG1,SIG2,THETA, "
+            "such as --variances 9,1,45"
+        )
+    return kernel

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from manet_cli.console import Reporter
@@ -31,13 +32,9 @@ _KERNEL = "SIG1,SIG2,THETA"
 @app.command()
 def tsne(
     hr: Hr,
-    kernel: Annotated[
-        str,
-        typer.Option(
-            "--kernel", metavar=_KERNEL, help="The blur: variances in HR pixels squared, and degrees."
-        ),
-    ],
     output: Folder,
+    variances: shared.Variances = None,
+    kernel: shared.VariancesAsKernel = None,
     scale: shared.Scale = None,
     samples: Annotated[
         int, typer.Option("--samples", min=16, max=20000, help="Lay out the estimates of N pixels at most.")
@@ -68,7 +65,10 @@ def tsne(
 
     reporter = Reporter(quiet=quiet)
     require_extra("matplotlib", "sklearn")
-    true = parse_kernel(kernel)
+    stated = shared.stated_variances(variances, kernel)
+    if stated is None:
+        raise UsageError(f"no blur is given: add --variances {_KERNEL}, such as --variances 9,1,45")
+    true = parse_kernel(stated)
     files = StudyFiles.plan(output, f"{Path(hr).stem}_tsne", [hr], overwrite=overwrite)
     (subject,) = open_subjects([model], _options(reporter, model, scale, device, precision, tile))
     picture = read_sharp_picture(hr)

@@ -24,6 +24,7 @@ GRID = "grid"
 CAMERA = "camera"
 CAMERA_CASES = 16
 _MODE_PREFIX = "mode"
+_KERNEL = "SIG1,SIG2,THETA (two variances in HR pixels squared and degrees, such as 9,1,45)"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def parse_protocol(
             raise _unknown(text)
         name, mode = text, int(number)
     else:
+        if "," not in text:
+            raise _unknown(text)
         kernels = (parse_kernel(text),)
         name = kernels[0].label if kernels[0] else text
     return Protocol(name, tuple(Degradation(scale, kernel, mode, tuple(steps), seed) for kernel in kernels))
@@ -87,7 +90,7 @@ def parse_kernel(text: str) -> GaussianParameters:
     try:
         sig1, sig2, degrees = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise _unknown(text) from error
+        raise UsageError(f"{text!r} names no blur: expected {_KERNEL}") from error
     return GaussianParameters.from_degrees(sig1, sig2, degrees)
 
 
@@ -105,6 +108,5 @@ def _camera_cases(scale: int, seed: int) -> tuple[Degradation, ...]:
 
 def _unknown(text: str) -> UsageError:
     return UsageError(
-        f"{text!r} names no blur: expected SIG1,SIG2,THETA (two variances in HR pixels squared and degrees, "
-        f"such as 9,1,45), {GRID}, {CAMERA}, or mode1 to mode{max(MODES)}."
+        f"{text!r} names no blur: expected {_KERNEL}, {GRID}, {CAMERA}, or mode1 to mode{max(MODES)}."
     )

@@ -35,7 +35,7 @@ _OUTPUT = Parameter("output")
 
 
 def choose_protocol(
-    kernel: str | None,
+    variances: str | None,
     mode: int | None,
     grid: bool,
     protocol: str | None = None,
@@ -44,10 +44,10 @@ def choose_protocol(
     steps: Sequence[DegradationStep] = (),
     seed: int,
 ) -> Protocol:
-    """Return the test that ``--kernel``, ``--mode``, ``--grid`` or ``--protocol`` asks for.
+    """Return the test that one of four parameters asks for.
 
     Args:
-        kernel: ``SIG1,SIG2,THETA``, variances in HR pixels squared and degrees.
+        variances: ``SIG1,SIG2,THETA``, variances in HR pixels squared and degrees.
         mode: spatially variant type, 1 to 6.
         grid: the published kernels.
         protocol: as in `parse_protocol`.
@@ -56,20 +56,20 @@ def choose_protocol(
         seed: of all that is drawn.
 
     Raises:
-        UsageError: none or several of the four are given, or the kernel is none.
+        UsageError: none or several of the four are given, or the variances are none.
     """
-    given = [kernel is not None, mode is not None, grid, protocol is not None]
+    given = [variances is not None, mode is not None, grid, protocol is not None]
     if sum(given) != 1:
         what = "Several blurs are given" if any(given) else "No blur is given"
         raise UsageError(
             f"{what}: give one of ",
-            *(Parameter("kernel"), " SIG1,SIG2,THETA, ", Parameter("mode"), " 1 to 6, "),
+            *(Parameter("variances"), " SIG1,SIG2,THETA, ", Parameter("mode"), " 1 to 6, "),
             *(Parameter("grid"), " and ", Parameter("protocol")),
         )
     text = protocol or (GRID if grid else f"mode{mode}")
-    if kernel is not None:
-        parse_kernel(kernel)  # refuses the other names that a protocol can have
-        text = kernel
+    if variances is not None:
+        parse_kernel(variances)  # refuses the other names that a protocol can have
+        text = variances
     return parse_protocol(text, scale, steps=steps, seed=seed)
 
 

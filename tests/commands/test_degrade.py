@@ -203,6 +203,15 @@ def test_inputs_are_never_overwritten(manet: Manet, photo: Path, tmp_path: Path)
     assert files_below(tmp_path / "set") == ["HR/photo.png"]
 
 
+def test_variances_and_their_earlier_name(manet: Manet, photo: Path, tmp_path: Path) -> None:
+    for option, folder in (("--variances", "a"), ("--kernel", "b")):
+        assert manet("degrade", photo, "-o", tmp_path / folder, option, KERNEL).code == 0
+    files = files_below(tmp_path / "a")
+    assert files == files_below(tmp_path / "b") != []
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
 def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(photo.read_bytes())))
     assert manet("degrade", "-", "-o", tmp_path, "--kernel", KERNEL).code == 0
@@ -215,6 +224,9 @@ def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: 
         ([], "No blur is given"),
         (["--grid", "--mode", "1"], "Several blurs"),
         (["--kernel", "9,1"], "names no blur"),
+        (["--variances", "9,1"], "names no blur"),
+        (["--variances", "9,1,0", "--kernel", "9,1,0"], "give --variances alone"),
+        (["--kernel", "blur.npy"], "--variances SIG1,SIG2,THETA"),
         (["--kernel", "grid"], "names no blur"),
         (["--kernel", "mode1"], "names no blur"),
         (["--kernel", "0,1,0"], "above 0"),

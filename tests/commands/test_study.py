@@ -81,7 +81,7 @@ def check_files(folder: Path, stem: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def test_estimates_lie_near_the_truth_or_are_round(manet: Manet, hr: Path, tmp_path: Path) -> None:
-    command = ("study", "tsne", hr, "--kernel", "9,1,0", "--samples", "150", *COMMON, "--json")
+    command = ("study", "tsne", hr, "--variances", "9,1,0", "--samples", "150", *COMMON, "--json")
     numbers = check_files(tmp_path / "a", "leaves_tsne", manet(*command, "-o", tmp_path / "a"))
     assert (numbers["study"], numbers["kernel"], numbers["precision"]) == ("tsne", "9,1,0", "fp32")
     assert (numbers["lr_width"], numbers["lr_height"]) == (48, 48)
@@ -228,7 +228,8 @@ def test_files_that_are_there(manet: Manet, photo: Path, model: Path, tmp_path: 
     ("command", "code", "sentence"),
     [
         (["tsne", "HR", "--kernel", "9,1"], 2, "names no blur"),
-        (["tsne", "HR"], 2, "--kernel"),
+        (["tsne", "HR"], 2, "add --variances SIG1,SIG2,THETA"),
+        (["tsne", "HR", "--variances", "9,1"], 2, "names no blur"),
         (["tsne", "HR", "--kernel", "9,1,0", "--samples", "3"], 2, ""),
         (["tsne", "nowhere.png", "--kernel", "9,1,0"], 1, "does not exist"),
         (["tsne", "HR", "--kernel", "9,1,0"], 1, "at least 32 a side"),

@@ -416,6 +416,35 @@ def test_wrong_options(
     assert sorted(os.listdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("numbers", "variances"), [("9,1,45", "3,1,45"), ("4", "2"), ("2.25,1", "1.5,1"), ("10,1,0", "3.162,1,0")]
+)
+def test_numbers_in_place_of_a_kernel_file(manet: Manet, photo: Path, numbers: str, variances: str) -> None:
+    outcome = manet("upscale", photo, "--kernel", numbers)
+    assert outcome.code == 2
+    assert f"type --sigma {variances} if they are variances" in outcome.stderr
+    assert f"--sigma {numbers} if they are standard deviations" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        (["--sigma", "9"], "0.84 to 3.16 result pixels at x4"),
+        (["--sigma", "2,0.3,45"], "0.84 to 3.16"),
+        (["--sigma", "2.5", "-s", "2", "--model", "default"], "0.59 to 2.24 result pixels at x2"),
+        (["--flat-sigma", "9"], "--flat-sigma 9: the weights know"),
+        (["--sigma", "3.1,0.9,30"], None),
+    ],
+)
+def test_blur_beyond_what_the_weights_know_is_said(
+    manet: Manet, photo: Path, options: list[str], known: str | None
+) -> None:
+    outcome = manet("upscale", photo, *options)
+    assert outcome.code == 0
+    said = " ".join(outcome.stderr.split())  # a warning is broken into lines
+    assert "the weights know" not in said if known is None else known in said
+
+
 def test_settings_from_the_environment(manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value, code in (
         ("MANET_MODEL", "nonsense", 3),

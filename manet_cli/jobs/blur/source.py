@@ -18,6 +18,7 @@ from torch import Tensor
 
 from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.errors import Message, Parameter, UsageError
+from manet_cli.evaluation.kernel_summary import EDGE, size_range
 from manet_cli.evaluation.self_check import Kernels
 from manet_cli.inference import Engine, KernelTile, LowResolution
 from manet_cli.inference.estimated_codes import EstimatedCodes
@@ -71,10 +72,27 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
     try:
         array = np.lib.format.open_memmap(path, mode="r")  # no memory for what a header claims
     except FileNotFoundError as error:
-        raise UsageError(name, ": there is no such file") from error
+        raise UsageError(name, *_no_such_file(str(path))) from error
     except (OSError, ValueError) as error:
         raise UsageError(name, ": this is not a .npy file of plain numbers") from error
     return given_kernel(array, kernel_size, name)
+
+
+def _no_such_file(given: str) -> tuple[object, ...]:
+    """Return the words for a kernel file that does not exist; numbers belong to another parameter."""
+    try:
+        sig1, *more = numbers = parse_sigma(given)
+    except UsageError:
+        return (": there is no such file",)
+    widths = [math.sqrt(sig1), *map(math.sqrt, more[:1]), *more[1:]]
+    roots = ",".join(f"{width:.4g}" for width in widths)
+    return (
+        ": this is no file but numbers; type ",
+        Parameter("sigma", roots),
+        " if they are variances, as published, or ",
+        Parameter("sigma", ",".join(f"{number:g}" for number in numbers)),
+        " if they are standard deviations",
+    )
 
 
 def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _KERNEL) -> GivenBlur:
@@ -131,6 +149,19 @@ def sigma_kernel(sigma: Sequence[float], scale: int, kernel_size: int, name: str
     kernel = parameters.kernel(scale, kernel_size=kernel_size)
     exact = ",".join(f"{value:g}" if float(f"{value:g}") == value else f"{value!r}" for value in numbers)
     return GivenBlur(kernel, f"sigma {exact}")
+
+
+def _warn_beyond_training(sigma: Sequence[float], scale: int, name: str) -> None:
+    """Warn of standard deviations that no network was trained for."""
+    low, high = size_range(scale)
+    widths = sigma[:2]
+    if min(widths) < low * (1 - EDGE) or max(widths) > high * (1 + EDGE):
+        given = Parameter(name, ",".join(f"{number:g}" for number in sigma))
+        logger.warning(
+            "%s: the weights know standard deviations from %.2f to %.2f result pixels at x%d; "
+            "beyond them the result is a guess",
+            *(Message(given), low, high, scale),
+        )
 
 
 def _check_sigma(sigma: Sequence[float], given: Parameter) -> None:
@@ -230,6 +261,7 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
     flat = None
     if options.flat_sigma is not None:
         flat = sigma_kernel(options.flat_sigma, scale, size, "flat_sigma")
+        _warn_beyond_training(options.flat_sigma, scale, "flat_sigma")
     adjustment = Adjustment(options.smooth, options.strength, flat.kernel if flat else None)
     settings: dict[str, object] = {"blur": "estimated"}
     if options.strength != 1:
@@ -246,6 +278,7 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
             given = given_kernel(options.kernel, size)
     elif options.sigma is not None:
         given = sigma_kernel(options.sigma, scale, size)
+        _warn_beyond_training(options.sigma, scale, "sigma")
     if given is not None:
         kernel = strengthened_kernel(given.kernel, options.strength, scale)
         blur = Blur({**settings, "blur": given.description}, kernel=kernel)

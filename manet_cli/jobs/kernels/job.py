@@ -209,7 +209,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
     picture = Path(request.picture) if request.picture is not None else None
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError(Parameter("picture", picture), ": pictures of the blur are written as .png")
-    check_outputs(path, {"out": target, "picture": picture}, overwrite=request.overwrite)
+    check_outputs(path, {"output": target, "picture": picture}, overwrite=request.overwrite)
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):
@@ -242,11 +242,11 @@ def _array_path(request: KernelsRequest, scale: int) -> Path:
     target = Path(request.output)
     if target.suffix.lower() not in (".npy", ".npz"):
         raise UsageError(
-            Parameter("out", target), ": arrays are written as .npy, or as .npz with where they come from"
+            Parameter("output", target), ": arrays are written as .npy, or as .npz with where they come from"
         )
     if request.content == "codes" and target.suffix.lower() == ".npy":
         raise UsageError(
-            Parameter("out", target), ": codes mean nothing without their basis; write them as .npz"
+            Parameter("output", target), ": codes mean nothing without their basis; write them as .npz"
         )
     return target
 
