@@ -31,7 +31,7 @@ def kernels(
             "--out",
             "-o",
             metavar="FILE",
-            help="Array to write: .npy, or .npz with where it comes from. (default: INPUT_x4_kernels.npy)",
+            help="Array to write: .npy, or .npz with where it comes from.",
         ),
     ] = None,
     codes: Annotated[
@@ -47,11 +47,11 @@ def kernels(
         typer.Option(
             "--picture",
             metavar="FILE.png",
-            help="Draw the blur over the photo; no array unless it is asked for too.",
+            help="Draw the blur over the photo. (default: INPUT_x4_kernels.png, where no array is written)",
         ),
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print the summary on stdout; no array unless it is asked for.")
+        bool, typer.Option("--summary", help="Print the summary on stdout; draw no picture.")
     ] = False,
     stride: Annotated[
         int, typer.Option("--stride", min=1, help="Take every Nth pixel of every Nth row into the array.")
@@ -70,9 +70,10 @@ def kernels(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Estimate the blur kernel of every pixel: write an array, draw a picture, say it in figures.
+    """Estimate the blur kernel of every pixel: draw a picture, say it in figures, write an array.
 
-    The array has the shape (height, width, 21, 21), each kernel summing to 1; with --codes (height, width,
+    Without options the picture goes beside the photo. An array is written where one of its options is
+    given, and with --json: (height, width, 21, 21), each kernel summing to 1; with --codes (height, width,
     15), with --params (height, width, 3). Read a .npy with numpy.load(FILE, mmap_mode="r"), which takes no
     memory.
     """
@@ -85,13 +86,17 @@ def kernels(
         raise UsageError("--codes and --params are two contents of one array; give one of them")
     reporter = Reporter(as_json=as_json, quiet=quiet)
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    opened = open_model(ModelOptions(model, scale, device, precision, side, downloads=reporter.progress))
+    options = ModelOptions(model, scale, device, precision, side, downloads=reporter.progress)
+    opened = open_model(options)
+    named = output is not None or codes or params
+    about_array = stride != 1 or dtype is not None or large or as_json
     request = KernelsRequest(
         input,
-        array=output is not None or codes or params or not (picture is not None or summary),
+        array=named or (about_array and picture is None and not summary),
         output=output,
         content="codes" if codes else "params" if params else "kernels",
         picture=picture,
+        summary=summary,
         stride=stride,
         dtype=dtype.value if dtype else None,
         large=large,
@@ -101,9 +106,11 @@ def kernels(
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()
     try:
-        job = plan_kernels(request, opened, model)
+        job = plan_kernels(request, opened, options)
         if job.array:
             reporter.message(job.array.line())
+        if job.kept:
+            reporter.message(f"{job.picture}: made already, kept")
         with reporter.progress(input) as progress:
             found = job.run(progress)
     except ManetError as error:

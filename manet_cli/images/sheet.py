@@ -7,12 +7,16 @@ brings its own font.
 
 from __future__ import annotations
 
+import io
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from manet_cli.images.lossless import RECORD_KEYWORD
 
 __all__ = [
     "BLUE",
@@ -29,6 +33,7 @@ __all__ = [
     "TITLE",
     "Point",
     "Sheet",
+    "as_png",
     "fitted",
     "plain",
     "shortened",
@@ -108,6 +113,21 @@ class Sheet:
             stroke = 0.35 if bold else 0
             draw.text(place, text, colour, _font(size), anchor, stroke_width=stroke)
         return page
+
+
+def as_png(page: Image.Image, record: str | None = None) -> bytes:
+    """Return a finished page as a PNG file.
+
+    Args:
+        page: to be encoded.
+        record: ASCII text that `read_record` returns.
+    """
+    chunks = PngInfo()
+    if record is not None:
+        chunks.add_itxt(RECORD_KEYWORD, record)
+    file = io.BytesIO()
+    page.save(file, "PNG", pnginfo=chunks)
+    return file.getvalue()
 
 
 def wrapped(text: str, width: float, size: float) -> list[str]:

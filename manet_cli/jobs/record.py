@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ from manet_cli import __version__
 from manet_cli.images import read_record
 from manet_cli.weights import file_sha256
 
-__all__ = ["SETTINGS", "Record", "is_made_from", "parse_record"]
+__all__ = ["COMMAND", "SETTINGS", "Record", "is_made_from", "parse_record"]
 
 Settings = Mapping[str, object]
+
+COMMAND = "upscale"
+"""The command whose results name none in their records."""
 
 SETTINGS = frozenset(
     (
@@ -43,6 +47,7 @@ class Record:
             dashes and its value. An option that comes with a later version stands here only where it is not
             at its default, so that what older versions made is still recognised.
         tool: name and version of the program that wrote it.
+        command: that made it.
     """
 
     input_name: str
@@ -50,9 +55,12 @@ class Record:
     weights_sha256: str
     settings: Settings
     tool: str = f"manet_cli {__version__}"
+    command: str = COMMAND
 
     @classmethod
-    def of(cls, name: str, data: bytes, weights_sha256: str, settings: Settings) -> Record:
+    def of(
+        cls, name: str, data: bytes, weights_sha256: str, settings: Settings, command: str = COMMAND
+    ) -> Record:
         """Make the record for an input's content.
 
         Raises:
@@ -60,7 +68,8 @@ class Record:
         """
         if unknown := settings.keys() - SETTINGS:
             raise ValueError(f"settings that cannot be replayed: {sorted(unknown)}")
-        return cls(Path(name).name, hashlib.sha256(data).hexdigest(), weights_sha256, settings)
+        digest = hashlib.sha256(data).hexdigest()
+        return cls(Path(name).name, digest, weights_sha256, settings, command=command)
 
     def to_json(self) -> str:
         """Return the record as one line of ASCII JSON."""
@@ -68,8 +77,10 @@ class Record:
 
     def fields(self) -> dict[str, object]:
         """Return the record as it stands in JSON."""
+        command = {} if self.command == COMMAND else {"command": self.command}
         return {
             "tool": self.tool,
+            **command,
             "input": self.input_name,
             "input_sha256": self.input_sha256,
             "weights_sha256": self.weights_sha256,
@@ -77,8 +88,10 @@ class Record:
         }
 
 
-def is_made_from(output: Path, path: Path, weights_sha256: str, settings: Settings) -> bool:
-    """Whether ``output`` is there and holds a record of this input, these weights and settings.
+def is_made_from(
+    output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
+) -> bool:
+    """Whether ``output`` is there and holds a record of this command, input, weights and settings.
 
     Names do not matter, so that files can be renamed and folders moved. The input is read only if all else
     agrees.
@@ -86,13 +99,14 @@ def is_made_from(output: Path, path: Path, weights_sha256: str, settings: Settin
     Raises:
         OSError: the input cannot be read.
     """
-    found = parse_record(read_record(output)) if output.is_file() else None
+    there = os.path.isfile(output)  # noqa: PTH113 - a name may be too long to ask for
+    found = parse_record(read_record(output)) if there else None
     if found is None:
         return False
     # As JSON gives it back: tuples become lists.
     wanted = json.loads(json.dumps(dict(settings)))
     same = found.weights_sha256 == weights_sha256 and _agree(found.settings, wanted)
-    return same and found.input_sha256 == file_sha256(path)
+    return same and found.command == command and found.input_sha256 == file_sha256(path)
 
 
 def _agree(found: Settings, wanted: Settings) -> bool:
@@ -116,9 +130,10 @@ def parse_record(text: str | None) -> Record | None:
             fields["weights_sha256"],
             fields["settings"],
             fields["tool"],
+            fields.get("command", COMMAND),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    texts = (record.input_name, record.input_sha256, record.weights_sha256, record.tool)
+    texts = (record.input_name, record.input_sha256, record.weights_sha256, record.tool, record.command)
     valid = all(isinstance(value, str) for value in texts) and isinstance(record.settings, dict)
     return record if valid else None

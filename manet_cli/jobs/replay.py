@@ -27,6 +27,9 @@ __all__ = ["Replay", "plan_replay"]
 
 _KERNEL_SIZE = 21
 
+_OUTPUT_OPTIONS = {"upscale": "-o", "kernels": "--picture"}
+"""The commands whose results hold records, and the option that names the result."""
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -73,16 +76,22 @@ def plan_replay(
     record = _record_in(output)
     source = _find_input(record, output, sought)
     target = target or output
+    if record.command not in _OUTPUT_OPTIONS:
+        raise InputError(
+            f"{output} was made by {record.tool} with a command that is not known here, {record.command!r}: "
+            "replay it with that version"
+        )
     if format_for_suffix(target) is None:
         raise InputError(f"{target} has a suffix that no picture is written with: give -o FILE")
-    words = ["manet", "upscale", _path_word(source), "-o", _path_word(target)]
+    words = ["manet", record.command, _path_word(source)]
+    words += [_OUTPUT_OPTIONS[record.command], _path_word(target)]
     words += ["--model", _model_word(record, output, model), *_setting_words(record, output, kernel)]
     return Replay(record, source, tuple(words))
 
 
 def _record_in(output: Path) -> Record:
     if not output.is_file():
-        raise InputError(f"{output} is not a file: give a result of manet upscale")
+        raise InputError(f"{output} is not a file: give a picture that manet made")
     record = parse_record(read_record(output))
     if record is not None:
         return record
@@ -92,7 +101,7 @@ def _record_in(output: Path) -> Record:
             f"{output} holds no record of how it was made: {named.name.upper()} has no place for one"
         )
     raise InputError(
-        f"{output} holds no record of how it was made: manet upscale did not write it, or another program "
+        f"{output} holds no record of how it was made: manet did not write it, or another program "
         "has dropped it"
     )
 

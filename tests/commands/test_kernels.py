@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,38 @@ from manet_cli.weights import file_sha256, locate_weights
 from tests.commands.conftest import Manet, texture
 
 
-def test_the_array(manet: Manet, photo: Path) -> None:
+def test_without_options_a_picture_is_drawn(manet: Manet, photo: Path) -> None:
     outcome = manet("kernels", photo)
+    output = photo.with_name("photo_x4_kernels.png")
+    assert (outcome.code, outcome.stdout) == (0, f"{output}\n")
+    assert "Blur size" in outcome.stderr
+    assert sorted(os.listdir(photo.parent)) == ["photo.png", "photo_x4_kernels.png"]
+    drawn = output.read_bytes()
+    again = manet("kernels", photo)
+    assert (again.code, again.stdout, output.read_bytes()) == (0, f"{output}\n", drawn)
+    assert "made already, kept" in again.stderr
+    assert manet("kernels", photo, "--precision", "fp32").code == 1
+    assert output.read_bytes() == drawn
+    output.write_bytes(b"precious")
+    outcome = manet("kernels", photo)
+    assert (outcome.code, output.read_bytes()) == (1, b"precious")
+    assert "--overwrite" in outcome.stderr
+
+
+def test_the_picture_is_no_photo_and_can_be_replayed(manet: Manet, photo: Path) -> None:
+    manet("kernels", photo, "--precision", "fp32")
+    output = photo.with_name("photo_x4_kernels.png")
+    drawn = output.read_bytes()
+    for run in (["upscale", photo.parent], ["upscale", photo, output]):
+        assert [Path(line["input"]).name for line in manet(*run, "--dry-run", "--json").json] == ["photo.png"]
+    words = shlex.split(manet("replay", output, "-o", photo.with_name("again.png")).stdout)
+    assert words[:2] == ["manet", "kernels"]
+    assert manet(*words[1:]).code == 0
+    assert photo.with_name("again.png").read_bytes() == drawn
+
+
+def test_the_array(manet: Manet, photo: Path) -> None:
+    outcome = manet("kernels", photo, "--dtype", "float16")
     output = photo.with_name("photo_x4_kernels.npy")
     assert (outcome.code, outcome.stdout) == (0, f"{output}\n")
     assert "30x41x21x21 float16, 1.1 MB" in outcome.stderr

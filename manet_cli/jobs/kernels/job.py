@@ -29,8 +29,9 @@ from manet_cli.jobs.kernels.map_writer import (
 )
 from manet_cli.jobs.kernels.picture import draw_kernel_picture, survey_for_picture
 from manet_cli.jobs.kernels.shaped_tiles import ShapedTile, shaped_tiles
-from manet_cli.jobs.models import OpenModel
+from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, path_beside
+from manet_cli.jobs.record import Record, is_made_from
 from manet_cli.jobs.sources import STDIN, read_input
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress
@@ -41,6 +42,7 @@ __all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kern
 CONTENTS = ("kernels", "codes", "params")
 """What an array may hold for every pixel: the kernel, its PCA coefficients, or its shape."""
 
+_COMMAND = "kernels"
 _FLOAT16, _FLOAT32 = "float16", "float32"
 
 
@@ -50,10 +52,12 @@ class KernelsRequest:
 
     Attributes:
         name: the picture's path, ``-`` for standard input.
-        array: whether an array is wanted.
+        array: whether an array is wanted; without it and without ``summary`` a picture is drawn.
         output: the file of the array; None for one named after the picture, beside it.
         content: of the array, one of `CONTENTS`.
-        picture: the ``.png`` file of a picture of the blur; None for none.
+        picture: the ``.png`` file of a picture of the blur; None for none, or for one named after the
+            picture, beside it, where nothing else is wanted.
+        summary: the figures alone are enough.
         stride: take every ``stride``-th pixel of every ``stride``-th row into the array.
         dtype: float16 or float32; None for float16, and float32 for params, which has no other.
         large: allow an array of more than 2 GiB.
@@ -62,10 +66,11 @@ class KernelsRequest:
     """
 
     name: str
-    array: bool = True
+    array: bool = False
     output: str | None = None
     content: str = "kernels"
     picture: str | None = None
+    summary: bool = False
     stride: int = 1
     dtype: str | None = None
     large: bool = False
@@ -121,6 +126,8 @@ class KernelsJob:
         model: the weights, ready to run.
         array: to be made, if any.
         picture: to be drawn, if any.
+        kept: the picture is there already, made from the same, and stays.
+        record: that the picture holds.
         about: what a .npz tells of where its array comes from.
         title: what a picture calls the photo.
     """
@@ -130,6 +137,8 @@ class KernelsJob:
     model: OpenModel
     array: KernelArray | None
     picture: Path | None
+    kept: bool
+    record: str
     about: dict[str, npt.NDArray[Any]]
     title: str
 
@@ -169,7 +178,8 @@ class KernelsJob:
         progress(0.0)
         with ExitStack() as stack:
             writer = stack.enter_context(self.array.open(beside)) if self.array else None
-            temporary = stack.enter_context(atomic_path(self.picture)) if self.picture else None
+            drawn = None if self.kept else self.picture
+            temporary = stack.enter_context(atomic_path(drawn)) if drawn else None
             for shaped in shaped_tiles(engine, lr, scale):
                 survey.add(shaped)
                 if writer and self.array:
@@ -177,8 +187,9 @@ class KernelsJob:
                 kernel_sum += shaped.kernels.sum(dim=(0, 1)).cpu()
                 done += shaped.texture.numel()
                 progress(done / total)
-            if temporary and self.picture:
-                temporary.write_bytes(draw_kernel_picture(survey, self.photo, self.title))
+            if temporary:
+                picture = draw_kernel_picture(survey, self.photo, self.title, self.record)
+                temporary.write_bytes(picture)
         return survey.summary
 
     def _decoding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
@@ -188,13 +199,13 @@ class KernelsJob:
         return {"basis": decoder.inverse.T.float().numpy(), "offset": decoder.offset.float().numpy()}
 
 
-def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> KernelsJob:
+def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOptions) -> KernelsJob:
     """Check where everything goes, read the picture, and say how large the array will be.
 
     Args:
         request: what is wanted.
         model: the weights, ready to run.
-        model_name: what the user called them; of a path, the file's name is kept.
+        options: what the model was opened with; of a path, the file's name is kept.
 
     Raises:
         UsageError: options that do not go together.
@@ -206,10 +217,19 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
     engine.require(estimator=True)
     path = None if request.name == STDIN else Path(request.name)
     target = _array_path(request, model.scale) if request.array else None
-    picture = Path(request.picture) if request.picture is not None else None
+    picture = _picture_path(request, model.scale)
     if picture is not None and picture.suffix.lower() != ".png":
         raise UsageError(Parameter("picture", picture), ": pictures of the blur are written as .png")
-    check_outputs(path, {"output": target, "picture": picture}, overwrite=request.overwrite)
+    settings: dict[str, object] = {
+        "scale": model.scale,
+        "precision": options.precision,
+        "tile": "auto" if options.tile is None else options.tile,
+    }
+    kept = False
+    if picture is not None and path is not None and path.is_file() and not request.overwrite:
+        kept = is_made_from(picture, path, model.sha256, settings, _COMMAND)
+    outputs = {"output": target, "picture": None if kept else picture}
+    check_outputs(path, outputs, overwrite=request.overwrite)
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):
@@ -223,7 +243,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
         "tool": np.array(f"manet_cli {__version__}"),
         "input": np.array("stdin" if path is None else path.name),
         "input_sha256": np.array(hashlib.sha256(data).hexdigest()),
-        "model": np.array(Path(model_name).name),
+        "model": np.array(Path(options.model).name),
         "weights_sha256": np.array(model.sha256),
         "precision": np.array(model.precision),
         "scale": np.array(model.scale),
@@ -232,7 +252,16 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, model_name: str) -> 
         "width": np.array(photo.width),
     }
     title = "standard input" if path is None else path.name
-    return KernelsJob(photo, PhotoRows(photo), model, array, picture, about, title)
+    record = Record.of("stdin" if path is None else path.name, data, model.sha256, settings, _COMMAND)
+    return KernelsJob(photo, PhotoRows(photo), model, array, picture, kept, record.to_json(), about, title)
+
+
+def _picture_path(request: KernelsRequest, scale: int) -> Path | None:
+    if request.picture is not None:
+        return Path(request.picture)
+    if request.array or request.summary:
+        return None
+    return path_beside(request.name, f"_x{scale}_kernels.png")
 
 
 def _array_path(request: KernelsRequest, scale: int) -> Path:

@@ -6,8 +6,6 @@ how blurred it is; where it is flat it stays grey, because nothing shows its blu
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -30,6 +28,7 @@ from manet_cli.images.sheet import (
     TITLE,
     Point,
     Sheet,
+    as_png,
     fitted,
     plain,
     shortened,
@@ -61,13 +60,14 @@ def survey_for_picture(height: int, width: int, scale: int, kernel_size: int) ->
     return KernelSurvey(height, width, scale, kernel_size=kernel_size, largest=largest, cell=cell)
 
 
-def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str) -> bytes:
+def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str, record: str | None = None) -> bytes:
     """Draw a photo's blur and return it as a PNG file.
 
     Args:
         survey: of the whole photo.
         photo: the photo.
         name: of the photo, for the title.
+        record: of how the picture is made, to be kept in the file.
     """
     lines = [line for sentence in survey.summary.words() for line in wrapped(sentence, _PANEL[0], TEXT)]
     top = 88 + 21 * max(len(lines), 3)
@@ -87,9 +87,7 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str) -> bytes:
     panel.draw(photo)
     draw_legend(sheet, survey.summary, survey.scale, (_LEGEND_LEFT, top), _LEGEND_WIDTH, panel.unit)
     _draw_samples(sheet, survey, panel, below, _PANEL[0] if beside else _PAGE - 2 * _MARGIN, pixel)
-    file = io.BytesIO()
-    sheet.finish().save(file, "PNG")
-    return file.getvalue()
+    return as_png(sheet.finish(), record)
 
 
 class _Panel:
