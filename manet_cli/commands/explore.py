@@ -24,7 +24,11 @@ def explore(
     ] = None,
     crop: Annotated[
         str | None,
-        typer.Option("--crop", metavar="X,Y,W,H", help="Show this part, in input pixels. (default: all)"),
+        typer.Option(
+            "--crop",
+            metavar="X,Y,W,H",
+            help="Show this part, in input pixels. (default: all, or what fits and shows its blur best)",
+        ),
     ] = None,
     model: shared.Model = "default",
     device: shared.Device = "auto",
@@ -57,6 +61,8 @@ def explore(
         job = plan_explore(
             input, output, opened, options, crop=part, overwrite=overwrite, max_pixels=max_pixels
         )
+        if (said := job.said()) is not None:
+            reporter.message(said)
         with reporter.progress(input) as progress:
             about = job.run(opened, progress)
     except ManetError as error:

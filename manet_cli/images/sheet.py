@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from manet_cli.images.lossless import RECORD_KEYWORD
+from manet_cli.images.photo import Photo
 
 __all__ = [
     "BLUE",
@@ -35,6 +38,7 @@ __all__ = [
     "Sheet",
     "as_png",
     "fitted",
+    "on_paper",
     "plain",
     "shortened",
     "wrapped",
@@ -154,6 +158,21 @@ def fitted(width: int, height: int, within_width: float, within_height: float) -
     """Return width and height that a picture has when it is made as large as fits, at least 1 each."""
     factor = min(within_width / width, within_height / height)
     return max(round(width * factor), 1), max(round(height * factor), 1)
+
+
+def on_paper(photo: Photo, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return a photo on white as 8-bit RGB, (height, width, 3), made as large as ``size`` (width, height)."""
+    pixels = _eight_bit(photo.pixels)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    picture = picture.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    if photo.alpha is not None:
+        alpha = Image.fromarray(_eight_bit(photo.alpha)).resize(size, Image.Resampling.BICUBIC)
+        picture = Image.composite(picture, Image.new("RGB", size, "white"), alpha)
+    return np.asarray(picture)
+
+
+def _eight_bit(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    return (values if values.dtype == np.uint8 else values >> 8).astype(np.uint8, copy=False)
 
 
 def plain(text: str) -> str:

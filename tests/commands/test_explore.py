@@ -44,11 +44,14 @@ class Page(HTMLParser):
         data, self.script = self.texts["script"]
         self.data: dict[str, Any] = json.loads(data)
         self.basis = np.frombuffer(base64.b64decode(self.data["basis"]), "<f4").reshape(-1, 441).copy()
-        self.before, self.after = (
-            Image.open(io.BytesIO(base64.b64decode((attributes["src"] or "").partition("base64,")[2])))
+        self.pictures = {
+            attributes["id"]: Image.open(
+                io.BytesIO(base64.b64decode((attributes["src"] or "").partition("base64,")[2]))
+            )
             for tag, attributes in self.tags
             if tag == "img"
-        )
+        }
+        self.before, self.after = self.pictures["before"], self.pictures["after"]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -232,12 +235,49 @@ def test_large_pictures_keep_fewer_kernels(
     assert np.abs(page.kernels - whole.kernels[::4, ::4]).max() <= told["largest_error"] * 2
 
 
-def test_too_large_pictures_are_refused_with_a_part_that_fits(
+def test_of_too_large_pictures_the_part_that_shows_its_blur(
+    manet: Manet, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manet_cli.jobs.explore.job.MOST_PIXELS", 2 * 2 * 60 * 40)
+    for name, (row, column) in {"a": (12, 170), "b": (100, 24)}.items():
+        picture = np.full((160, 240, 3), 90, np.uint8)
+        picture[row : row + 40, column : column + 60] = texture(40, 60)
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        outcome = manet("explore", tmp_path / f"{name}.png", "--model", small, *COMMON, "--json")
+        assert outcome.code == 0
+        left, top, width, height = outcome.json[0]["crop"]
+        assert (width, height) == (60, 40)
+        assert abs(left - column) <= 8
+        assert abs(top - row) <= 8
+        assert f"from ({left}, {top}) of {name}.png" in outcome.stderr
+        assert f"--crop {left},{top},60,40" in outcome.stderr
+        overview = Page(tmp_path / f"{name}_x2_explore.html").pictures["overview"]
+        assert overview.size == (240, 160)
+        marked = np.asarray(overview.convert("RGB")).astype(int)
+        orange = np.argwhere(np.abs(marked - (0xD5, 0x5E, 0)).max(axis=2) < 3)
+        assert np.abs(orange.min(axis=0) - (top, left)).max() <= 3
+        assert np.abs(orange.max(axis=0) - (top + 40, left + 60)).max() <= 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(3000, 7), (7, 3000), (61, 63), (9, 9)])
+def test_a_part_lies_inside_whatever_the_shape(
+    manet: Manet, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    monkeypatch.setattr("manet_cli.jobs.explore.job.MOST_PIXELS", 300)
+    Image.fromarray(texture(height, width)).save(tmp_path / "a.png")
+    (told,) = manet("explore", tmp_path / "a.png", "--model", small, *COMMON, "--json").json
+    left, top, wide, high = told["crop"]
+    assert (told["status"], wide * high <= 75) == ("done", True)
+    assert 0 <= left <= width - wide
+    assert 0 <= top <= height - high
+
+
+def test_too_large_parts_are_refused_with_one_that_fits(
     manet: Manet, photo: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("manet_cli.jobs.explore.job.MOST_PIXELS", 2_000)
     command = ("explore", photo, "--model", small, *COMMON)
-    outcome = manet(*command)
+    outcome = manet(*command, "--crop", "0,0,41,30")
     assert outcome.code == 1
     assert "82x60 pixels" in outcome.stderr
     (part,) = re.findall(r"such as (--crop [\d,]+)", outcome.stderr)
@@ -246,7 +286,8 @@ def test_too_large_pictures_are_refused_with_a_part_that_fits(
     assert 1_500 < told["width"] * told["height"] <= 2_000
     monkeypatch.setattr("manet_cli.jobs.explore.job._LONGEST_SIDE", 50)
     monkeypatch.setattr("manet_cli.jobs.explore.job.MOST_PIXELS", 8_000_000)
-    assert "--crop 8,2,25,25" in manet(*command, "--overwrite").stderr
+    outcome = manet(*command, "--overwrite", "--crop", "0,0,41,30")
+    assert "--crop 8,2,25,25" in outcome.stderr
 
 
 def test_two_megapixels_of_noise_fit_in_15_megabytes(manet: Manet, tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ from manet_cli.jobs.explore.data import KernelBytes
 
 __all__ = ["explore_page"]
 
+_OVERVIEW = """<figure class="overview">
+<img id="overview" src="$source" alt="The whole photo, reduced; a frame marks the part that is shown">
+<figcaption>The whole photo, reduced. The frame is the part that this page shows.</figcaption>
+</figure>"""
+
 
 def explore_page(
     name: str,
@@ -29,6 +34,7 @@ def explore_page(
     fields: Mapping[str, object],
     kernels: KernelBytes,
     pictures: list[bytes],
+    overview: bytes | None = None,
 ) -> bytes:
     """Return the page.
 
@@ -39,13 +45,14 @@ def explore_page(
         fields: what the script is told beside the kernels.
         kernels: of the picture.
         pictures: bicubic enlargement and result, WebP.
+        overview: the whole picture in small, with the part marked that is shown, WebP; None where all is.
     """
     style, script = (_part(file) for file in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    before, after = ("data:image/webp;base64," + _base64(picture) for picture in pictures)
+    before, after = map(_source, pictures)
     data = {
         **fields,
         "step": kernels.step,
@@ -66,8 +73,13 @@ def explore_page(
         data=_script_json(data),
         before=before,
         after=after,
+        overview="" if overview is None else string.Template(_OVERVIEW).substitute(source=_source(overview)),
     )
     return text.encode("utf-8")
+
+
+def _source(picture: bytes) -> str:
+    return "data:image/webp;base64," + _base64(picture)
 
 
 def _part(file: str) -> str:

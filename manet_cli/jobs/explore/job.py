@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
-from manet_cli.errors import InputError, OutputError, Parameter, UsageError
+from manet_cli.errors import InputError, Message, OutputError, Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.evaluation.studies.compare import Crop
 from manet_cli.images import (
@@ -25,10 +25,12 @@ from manet_cli.images import (
 )
 from manet_cli.images.arrays import array_of
 from manet_cli.images.colour_map import colour_map, oklab_to_srgb
+from manet_cli.images.sheet import ORANGE, PAPER, fitted, on_paper
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.jobs.explore.data import KernelBytes, KernelGatherer, Region
 from manet_cli.jobs.explore.html import explore_page
+from manet_cli.jobs.explore.part import largest_sides, telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, path_beside
 from manet_cli.jobs.record import Record
@@ -41,7 +43,11 @@ __all__ = ["ExploreJob", "plan_explore"]
 MOST_PIXELS = 8_000_000
 """Pixels of the result that a page holds: above, its pictures outgrow what all browsers take."""
 
+_PART_PIXELS = 4_000_000
+"""Pixels of the result in a part that nobody chose: at x4 a page holds the kernel of each of its pixels."""
+
 _LONGEST_SIDE = format_by_name("webp").largest_side  # the page's pictures are WebP
+_OVERVIEW_SIDE = 480
 _COLOURS = 17  # between which the page interpolates
 _SUFFIXES = (".html", ".htm")
 
@@ -58,6 +64,8 @@ class ExploreJob:
         region: what is shown, counted from the excerpt's corner.
         output: the file to write.
         record: as `manet upscale` would write it for the whole picture.
+        chosen: nobody named the part that is shown, and the whole would be too large.
+        overview: the whole picture, reduced, with the part marked, as WebP; None where all is shown.
     """
 
     name: str
@@ -67,6 +75,19 @@ class ExploreJob:
     region: Region
     output: Path
     record: Record
+    chosen: bool
+    overview: bytes | None
+
+    def said(self) -> Message | None:
+        """Say which part is shown where nobody named one; None else."""
+        if not self.chosen:
+            return None
+        left, top, width, height = part = self._crop()
+        return Message(
+            f"the page shows {width}x{height} pixels from ({left}, {top}) of {self.name}, where its blur "
+            f"shows best, and all {self.size[0]}x{self.size[1]} reduced; name another part by ",
+            Parameter("crop", ",".join(map(str, part))),
+        )
 
     def run(self, model: OpenModel, progress: Progress) -> dict[str, object]:
         """Make the page; it appears whole or not at all.
@@ -86,9 +107,8 @@ class ExploreJob:
             kernels = gatherer.finish(lr)
             pictures = [_bicubic(self.photo, scale), _image(after)]
             encoded = [_webp(self._shown(picture, scale), self.photo) for picture in pictures]
-            page = explore_page(
-                self.name, self._summary(scale), _note(kernels), self._fields(scale), kernels, encoded
-            )
+            about = (self._summary(scale), _note(kernels), self._fields(scale))
+            page = explore_page(self.name, *about, kernels, encoded, self.overview)
             temporary.write_bytes(page)
         return {
             "width": self.region.width * scale,
@@ -165,13 +185,13 @@ def plan_explore(
         output: the file to write; None for one named after the picture, beside it.
         model: makes it.
         options: what the model was opened with.
-        crop: the part to show; None for all.
+        crop: the part to show; None for all, or for the part that shows its blur best where all is too much.
         overwrite: replace an output that exists.
         max_pixels: larger pictures are refused.
 
     Raises:
         UsageError: the output's suffix is not .html.
-        OutputError: the output exists or is the input, or the page would be too large.
+        OutputError: the output exists or is the input, or the part named is too large for a page.
         InputError: the picture cannot be read, or has no such part.
     """
     path = None if name == STDIN else Path(name)
@@ -182,13 +202,16 @@ def plan_explore(
     with memory_reported(name):
         data = read_input(path, name)
         photo = read_photo(data, "standard input" if path is None else name, max_pixels)
-    shown = Region(*crop) if crop else Region(0, 0, photo.width, photo.height)
+    whole = Region(0, 0, photo.width, photo.height)
+    chosen = crop is None and not _fits(whole, model.scale)
+    shown = _chosen(photo, model.scale) if chosen else Region(*crop) if crop else whole
     if shown.left + shown.width > photo.width or shown.top + shown.height > photo.height:
         part = ",".join(map(str, crop or ()))
         raise InputError(
             Parameter("crop", part), f" reaches beyond {name}, which is {photo.width}x{photo.height} pixels"
         )
     _check_size(shown, model.scale)
+    overview = None if shown == whole else _overview(photo, shown)
     excerpt = _excerpt(shown, photo, model.engine)
     settings: dict[str, object] = {
         "scale": model.scale,
@@ -207,17 +230,42 @@ def plan_explore(
         shown.within(excerpt),
         target,
         Record.of(shown_name, data, model.sha256, settings),
+        chosen,
+        overview,
     )
 
 
-def _check_size(shown: Region, scale: int) -> None:
+def _fits(shown: Region, scale: int) -> bool:
     width, height = shown.width * scale, shown.height * scale
-    if width * height <= MOST_PIXELS and max(width, height) <= _LONGEST_SIDE:
+    return width * height <= MOST_PIXELS and max(width, height) <= _LONGEST_SIDE
+
+
+def _chosen(photo: Photo, scale: int) -> Region:
+    """Return the part of a photo that a page shows where nobody named one."""
+    most = min(MOST_PIXELS, _PART_PIXELS) // scale**2
+    sides = largest_sides(photo.width, photo.height, most, _LONGEST_SIDE // scale)
+    return telling_part(PhotoRows(photo), *sides)
+
+
+def _overview(photo: Photo, shown: Region) -> bytes:
+    """Return a whole photo as a small WebP file, with a frame around what is shown."""
+    size = fitted(photo.width, photo.height, _OVERVIEW_SIDE, _OVERVIEW_SIDE)
+    size = (min(size[0], photo.width), min(size[1], photo.height))
+    picture = Image.fromarray(on_paper(photo, size))
+    factors = (size[0] / photo.width, size[1] / photo.height) * 2
+    corners = (shown.left, shown.top, shown.left + shown.width, shown.top + shown.height)
+    left, top, right, bottom = (corner * factor for corner, factor in zip(corners, factors, strict=True))
+    draw = ImageDraw.Draw(picture)
+    for colour, wide in ((PAPER, 4), (ORANGE, 2)):
+        draw.rectangle((left - 1, top - 1, max(right, left + 1), max(bottom, top + 1)), None, colour, wide)
+    return _webp(picture, photo)
+
+
+def _check_size(shown: Region, scale: int) -> None:
+    if _fits(shown, scale):
         return
-    share = (MOST_PIXELS / (width * height)) ** 0.5
-    sides = [
-        max(1, min(side, int(side * share), _LONGEST_SIDE // scale)) for side in (shown.width, shown.height)
-    ]
+    width, height = shown.width * scale, shown.height * scale
+    sides = largest_sides(shown.width, shown.height, MOST_PIXELS // scale**2, _LONGEST_SIDE // scale)
     left, top = shown.left + (shown.width - sides[0]) // 2, shown.top + (shown.height - sides[1]) // 2
     part = ",".join(map(str, (left, top, *sides)))
     raise OutputError(

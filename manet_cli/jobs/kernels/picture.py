@@ -30,6 +30,7 @@ from manet_cli.images.sheet import (
     Sheet,
     as_png,
     fitted,
+    on_paper,
     plain,
     shortened,
     wrapped,
@@ -82,7 +83,7 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str, record: s
     for number, line in enumerate(lines):
         sheet.text((_MARGIN, 68 + 21 * number), line, colour=MUTED)
     small = fitted(survey.width, survey.height, _LEGEND_WIDTH, top - 46)
-    sheet.picture(Image.fromarray(_on_paper(photo, small)), _LEGEND_LEFT, 28)
+    sheet.picture(Image.fromarray(on_paper(photo, small)), _LEGEND_LEFT, 28)
     panel = _Panel(sheet, survey, _MARGIN, top, width, height)
     panel.draw(photo)
     draw_legend(sheet, survey.summary, survey.scale, (_LEGEND_LEFT, top), _LEGEND_WIDTH, panel.unit)
@@ -125,7 +126,7 @@ class _Panel:
             draw_ellipse(self._sheet, self.place(row, column), self._survey.shape(row, column), self.unit)
 
     def _coloured(self, photo: Photo) -> npt.NDArray[np.uint8]:
-        lightness = srgb_to_oklab(_on_paper(photo, self._size))[..., 0]
+        lightness = srgb_to_oklab(on_paper(photo, self._size))[..., 0]
         blurred = Image.fromarray(to_integer(lightness, np.uint8))
         blurred = blurred.filter(ImageFilter.GaussianBlur(_DETAIL_RADIUS))
         detail = np.clip(_DETAIL * (lightness - np.asarray(blurred) / 255), -_DETAIL_LIMIT, _DETAIL_LIMIT)
@@ -206,14 +207,3 @@ def _chosen(survey: KernelSurvey) -> list[tuple[str, int, int]]:
     middle = torch.tensor(survey.trusted.shape) / 2
     choose("flat: a guess", places, (places - middle).square().sum(dim=1))
     return chosen
-
-
-def _on_paper(photo: Photo, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return a photo on white as RGB, (height, width, 3), made as large as ``size`` (width, height)."""
-    pixels = photo.pixels if photo.pixels.dtype == np.uint8 else (photo.pixels >> 8).astype(np.uint8)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    picture = picture.resize(size, Image.Resampling.BICUBIC).convert("RGB")
-    if photo.alpha is not None:
-        alpha = Image.fromarray(photo.alpha).resize(size, Image.Resampling.BICUBIC)
-        picture = Image.composite(picture, Image.new("RGB", size, "white"), alpha)
-    return np.asarray(picture)
