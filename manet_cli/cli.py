@@ -16,6 +16,7 @@ from manet_cli.commands.degrade import degrade
 from manet_cli.commands.doctor import doctor
 from manet_cli.commands.evaluate import evaluate
 from manet_cli.commands.explore import explore
+from manet_cli.commands.help import ManetCommand, ManetGroup
 from manet_cli.commands.kernels import kernels
 from manet_cli.commands.replay import replay
 from manet_cli.commands.train import train
@@ -29,20 +30,16 @@ _STDOUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="manet",
+    cls=ManetGroup,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command()(upscale)
-app.command()(kernels)
-app.command()(replay)
-app.command()(explore)
-app.command()(degrade)
-app.command()(evaluate)
-app.command()(train)
+for command in (upscale, kernels, replay, explore, degrade, evaluate, train):
+    app.command(cls=ManetCommand)(command)
 app.add_typer(study.app, name="study")
 app.add_typer(weights.app, name="weights")
-app.command()(doctor)
+app.command(cls=ManetCommand)(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -70,8 +70,10 @@ def print_lines(lines: list[str]) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table on stdout."""
-    table = Table(*columns, box=None, pad_edge=False)
+    """Print a table on stdout, each row a line."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*row)
     # Off a terminal a row is a line, however long.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import DEGRADATION, FILES
 from manet_cli.commands.steps import Steps, with_step_options
 
 __all__ = ["degrade"]
@@ -20,17 +21,32 @@ def degrade(
         typer.Argument(metavar="HR...", help="Sharp pictures, folders, glob patterns, or - for stdin."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for LR/, HR/ and kernels/.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder for LR/, HR/ and kernels/.", rich_help_panel=FILES
+        ),
     ],
     scale: shared.Scale = None,
     variances: shared.Variances = None,
     kernel: shared.VariancesAsKernel = None,
     mode: Annotated[
         int | None,
-        typer.Option("--mode", min=1, max=6, help="A blur that varies over the picture: published type 1-6."),
+        typer.Option(
+            "--mode",
+            metavar="N",
+            min=1,
+            max=6,
+            help="A blur that varies over the picture: published type 1-6.",
+            rich_help_panel=DEGRADATION,
+        ),
     ] = None,
     grid: Annotated[
-        bool, typer.Option("--grid", help="The published 9 kernels, each in a folder of its own.")
+        bool,
+        typer.Option(
+            "--grid",
+            help="The published 9 kernels, each in a folder of its own.",
+            rich_help_panel=DEGRADATION,
+        ),
     ] = False,
     protocol: Annotated[
         str | None,
@@ -39,11 +55,19 @@ def degrade(
             metavar="camera",
             help="16 cases with blur, noise, sharpening and JPEG as cameras make them; or a protocol of "
             "'manet evaluate'.",
+            rich_help_panel=DEGRADATION,
         ),
     ] = None,
     steps: Steps = (),
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Random seed of noise, --mode 5 and --protocol camera.")
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Random seed of noise, --mode 5 and --protocol camera.",
+            rich_help_panel=DEGRADATION,
+        ),
     ] = 0,
     recursive: shared.Recursive = False,
     overwrite: shared.Overwrite = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import SCRIPTS
 
 if TYPE_CHECKING:
     from manet_cli.jobs.doctor import Examination
@@ -16,7 +17,9 @@ __all__ = ["doctor"]
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print all as one JSON object on stdout.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all as one JSON object on stdout.", rich_help_panel=SCRIPTS)
+    ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
     """Say what this machine can do: devices, number formats, speed, memory, weights, caches.

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import DEGRADATION, FILES
 from manet_cli.commands.steps import Steps, with_step_options
 
 __all__ = ["evaluate"]
@@ -26,18 +27,29 @@ def evaluate(
         str,
         typer.Option(
             "--protocol",
-            metavar="grid|camera|SIG1,SIG2,THETA|modeN",
-            help="The published 9 kernels; 16 cases with blur, noise, sharpening and JPEG as cameras make "
-            "them; one kernel (variances in HR pixels squared, degrees); or a spatially variant type, mode1 "
-            "to mode6.",
+            metavar="TEST",
+            help="grid: the published 9 kernels. camera: 16 cases with blur, noise, sharpening and JPEG as "
+            "cameras make them. SIG1,SIG2,THETA: one kernel (variances in HR pixels squared, degrees). mode1 "
+            "to mode6: a spatially variant type.",
+            rich_help_panel=DEGRADATION,
         ),
     ] = "grid",
     steps: Steps = (),
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Random seed of noise, mode5 and the protocol camera.")
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Random seed of noise, mode5 and the protocol camera.",
+            rich_help_panel=DEGRADATION,
+        ),
     ] = 0,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Take the first N pictures only.")
+        int | None,
+        typer.Option(
+            "--limit", metavar="N", min=1, help="Take the first N pictures only.", rich_help_panel=FILES
+        ),
     ] = None,
     recursive: shared.Recursive = False,
     output: Annotated[
@@ -47,6 +59,7 @@ def evaluate(
             "-o",
             metavar="FILE.jsonl",
             help="Append every finished line here; run again, the lines in it are not measured again.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     denoise: shared.Denoise = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import FILES
 from manet_cli.errors import ManetError
 
 __all__ = ["explore"]
@@ -19,7 +20,11 @@ def explore(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE.html", help="File to write. (default: INPUT_x4_explore.html)"
+            "--output",
+            "-o",
+            metavar="FILE.html",
+            help="File to write. (default: INPUT_x4_explore.html)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     crop: Annotated[
@@ -28,6 +33,7 @@ def explore(
             "--crop",
             metavar="X,Y,W,H",
             help="Show this part, in input pixels. (default: all, or what fits and shows its blur best)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     model: shared.Model = "default",

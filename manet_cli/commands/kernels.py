@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import FILES
 from manet_cli.errors import ManetError, UsageError
 
 __all__ = ["kernels"]
@@ -32,15 +33,22 @@ def kernels(
             "-o",
             metavar="FILE",
             help="Array to write: .npy, or .npz with where it comes from.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     codes: Annotated[
         bool,
-        typer.Option("--codes", help="Write each kernel's PCA coefficients, and the basis that rebuilds it."),
+        typer.Option(
+            "--codes",
+            help="Write each kernel's PCA coefficients, and the basis that rebuilds it.",
+            rich_help_panel=FILES,
+        ),
     ] = False,
     params: Annotated[
         bool,
-        typer.Option("--params", help="Write each kernel's two standard deviations and angle."),
+        typer.Option(
+            "--params", help="Write each kernel's two standard deviations and angle.", rich_help_panel=FILES
+        ),
     ] = False,
     picture: Annotated[
         str | None,
@@ -48,19 +56,36 @@ def kernels(
             "--picture",
             metavar="FILE.png",
             help="Draw the blur over the photo. (default: INPUT_x4_kernels.png, where no array is written)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print the summary on stdout; draw no picture.")
+        bool,
+        typer.Option(
+            "--summary", help="Print the summary on stdout; draw no picture.", rich_help_panel=FILES
+        ),
     ] = False,
     stride: Annotated[
-        int, typer.Option("--stride", min=1, help="Take every Nth pixel of every Nth row into the array.")
+        int,
+        typer.Option(
+            "--stride",
+            metavar="N",
+            min=1,
+            help="Take every Nth pixel of every Nth row into the array.",
+            rich_help_panel=FILES,
+        ),
     ] = 1,
     dtype: Annotated[
         Dtype | None,
-        typer.Option("--dtype", help="Number format of the array. (default: float16; float32 for --params)"),
+        typer.Option(
+            "--dtype",
+            help="Number format of the array. (default: float16; float32 for --params)",
+            rich_help_panel=FILES,
+        ),
     ] = None,
-    large: Annotated[bool, typer.Option("--large", help="Allow an array of more than 2 GiB.")] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="Allow an array of more than 2 GiB.", rich_help_panel=FILES)
+    ] = False,
     model: shared.Model = "default",
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",

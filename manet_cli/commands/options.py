@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from manet_cli.commands.help import DEGRADATION, FILES, QUALITY, SCRIPTS, SPEED
 from manet_cli.errors import UsageError
 
 __all__ = [
@@ -30,10 +31,40 @@ __all__ = [
     "stated_variances",
 ]
 
+_SCALES = (2, 3, 4)
+_LARGEST_FACTOR = 8.0
+
+
+def _parse_scale(text: str) -> int:
+    """Return the number that ``--scale`` names.
+
+    Raises:
+        UsageError: there are no networks for it.
+    """
+    try:
+        factor = float(text.strip().lower().strip("x"))
+    except ValueError:
+        factor = 0.0
+    if text in map(str, _SCALES):
+        return int(text)
+    if factor in _SCALES:
+        raise UsageError(f"-s {text}: type -s {factor:g}")
+    other = ""
+    if 0 < factor <= _LARGEST_FACTOR:
+        other = f"; for another factor type --size x{factor:g} (manet upscale has it)"
+    raise UsageError(f"-s {text}: expected 2, 3 or 4, which there are networks for{other}")
+
+
 Scale: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        "--scale", "-s", min=2, max=4, help="Enlargement: 2, 3 or 4. (default: 4)", show_default=False
+        "--scale",
+        "-s",
+        parser=_parse_scale,
+        metavar="2|3|4",
+        help="Enlargement. (default: 4)",
+        show_default=False,
+        rich_help_panel=QUALITY,
     ),
 ]
 Model: TypeAlias = Annotated[
@@ -41,8 +72,10 @@ Model: TypeAlias = Annotated[
     typer.Option(
         "--model",
         envvar="MANET_MODEL",
-        help="Family of weights (see 'manet weights list'), a .safetensors or .pth file, or a source: "
-        "hf://OWNER/REPO/FILE@REVISION or https://...",
+        metavar="NAME|FILE",
+        help="Family of weights (see 'manet weights list'), a .safetensors or .pth file, or a source "
+        "(hf://... or https://...).",
+        rich_help_panel=QUALITY,
     ),
 ]
 Denoise: TypeAlias = Annotated[
@@ -56,23 +89,43 @@ Denoise: TypeAlias = Annotated[
     ),
 ]
 Device: TypeAlias = Annotated[
-    str, typer.Option("--device", envvar="MANET_DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        envvar="MANET_DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps.",
+        rich_help_panel=SPEED,
+    ),
 ]
 Devices: TypeAlias = Annotated[
     str,
     typer.Option(
         "--device",
+        metavar="NAME",
         envvar="MANET_DEVICE",
         help="auto, cpu, mps, cuda (all GPUs), or some of them as cuda:0 or cuda:0,1.",
+        rich_help_panel=SPEED,
     ),
 ]
 Precision: TypeAlias = Annotated[
-    str, typer.Option("--precision", envvar="MANET_PRECISION", help="auto, fp32, bf16 or fp16.")
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        envvar="MANET_PRECISION",
+        help="auto, fp32, bf16 or fp16.",
+        rich_help_panel=SPEED,
+    ),
 ]
 Tile: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--tile", envvar="MANET_TILE", help="Largest side of a tile in input pixels; auto, or 0 for no tiles."
+        "--tile",
+        metavar="N",
+        envvar="MANET_TILE",
+        help="Largest side of a tile in input pixels; auto, or 0 for no tiles.",
+        rich_help_panel=SPEED,
     ),
 ]
 Models: TypeAlias = Annotated[
@@ -82,36 +135,45 @@ Models: TypeAlias = Annotated[
         help="Family, file or source of weights; give it again to compare. By default what "
         "MANET_MODEL names, else the family 'default'.",
         show_default=False,
+        rich_help_panel=QUALITY,
     ),
 ]
 MaxPixels: TypeAlias = Annotated[
     int,
     typer.Option(
         "--max-pixels",
+        metavar="N",
         envvar="MANET_MAX_PIXELS",
         min=1,
         help="Refuse larger inputs: a small file may claim to be huge.",
+        rich_help_panel=FILES,
     ),
 ]
 DEFAULT_MAX_PIXELS = 200_000_000
 Recursive: TypeAlias = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Take the folders below a folder too.")
+    bool,
+    typer.Option("--recursive", "-r", help="Take the folders below a folder too.", rich_help_panel=FILES),
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=FILES)
+]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per input on stdout.", rich_help_panel=SCRIPTS)
+]
 Variances: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--variances",
         metavar="SIG1,SIG2,THETA",
         help="One Gaussian blur: variances along its axes in HR pixels squared, angle in degrees.",
+        rich_help_panel=DEGRADATION,
     ),
 ]
 VariancesAsKernel: TypeAlias = Annotated[
     str | None, typer.Option("--kernel", hidden=True, help="The earlier name of --variances.")
 ]
 Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")
+    bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.", rich_help_panel=SCRIPTS)
 ]
 
 

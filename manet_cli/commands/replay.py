@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import FILES
 from manet_cli.errors import ManetError, UsageError
 from manet_cli.stopping import end_if_stopped
 
@@ -24,6 +25,7 @@ def replay(
             "-i",
             metavar="PATH",
             help="The picture it was made from, or a folder to search. (default: beside it and one above)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     output: Annotated[
@@ -33,15 +35,26 @@ def replay(
             "-o",
             metavar="PATH",
             help="What the command is to write. (default: the result itself)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME|FILE", help="The weights, where they are not known here."),
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            help="The weights, where they are not known here.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     kernel: Annotated[
         Path | None,
-        typer.Option("--kernel", metavar="FILE.npy", help="The blur, where it was given by a file."),
+        typer.Option(
+            "--kernel",
+            metavar="FILE.npy",
+            help="The blur, where it was given by a file.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,

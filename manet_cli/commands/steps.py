@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from manet_cli.commands.help import DEGRADATION
 from manet_cli.degradations.registry import DEGRADATIONS
 from manet_cli.degradations.step import DegradationKind, DegradationStep
 from manet_cli.errors import UsageError
@@ -44,7 +45,13 @@ def with_step_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(kind: DegradationKind) -> inspect.Parameter:
-    option = typer.Option(f"--{kind.name}", metavar=kind.metavar, help=kind.help, show_default=False)
+    option = typer.Option(
+        f"--{kind.name}",
+        metavar=kind.metavar,
+        help=kind.help,
+        show_default=False,
+        rich_help_panel=DEGRADATION,
+    )
     return inspect.Parameter(
         kind.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,

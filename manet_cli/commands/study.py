@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import DEGRADATION, FILES, SCRIPTS, ManetCommand, ManetGroup
 from manet_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,17 +20,24 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Study what the estimates go by: a figure and its numbers.")
+app = typer.Typer(
+    cls=ManetGroup, no_args_is_help=True, help="Study what the estimates go by: a figure and its numbers."
+)
 
 Folder: TypeAlias = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the figure and its numbers.")
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder for the figure and its numbers.", rich_help_panel=FILES
+    ),
 ]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON on stdout.")]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print the numbers as JSON on stdout.", rich_help_panel=SCRIPTS)
+]
 Hr: TypeAlias = Annotated[str, typer.Argument(metavar="HR", help="A sharp picture.")]
 _KERNEL = "SIG1,SIG2,THETA"
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def tsne(
     hr: Hr,
     output: Folder,
@@ -37,10 +45,26 @@ def tsne(
     kernel: shared.VariancesAsKernel = None,
     scale: shared.Scale = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=16, max=20000, help="Lay out the estimates of N pixels at most.")
+        int,
+        typer.Option(
+            "--samples",
+            metavar="N",
+            min=16,
+            max=20000,
+            help="Lay out the estimates of N pixels at most.",
+            rich_help_panel=FILES,
+        ),
     ] = 1500,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the sample and of t-SNE.")
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            max=2**32 - 1,
+            help="Of the sample and of t-SNE.",
+            rich_help_panel=FILES,
+        ),
     ] = 0,
     model: shared.Model = "default",
     device: shared.Device = "auto",
@@ -77,12 +101,18 @@ def tsne(
     _print_study(finish_study(study, picture.about, files), files, as_json)
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def consecutive(
     hr: Hr,
     output: Folder,
     first: Annotated[
-        str, typer.Option("--first", metavar=_KERNEL, help="The blur that comes first; see --second.")
+        str,
+        typer.Option(
+            "--first",
+            metavar=_KERNEL,
+            help="The blur that comes first; see --second.",
+            rich_help_panel=DEGRADATION,
+        ),
     ] = "9,1,0",
     second: Annotated[
         str,
@@ -90,11 +120,20 @@ def consecutive(
             "--second",
             metavar=_KERNEL,
             help="The blur after it: variances in pixels squared of what it blurs, and degrees.",
+            rich_help_panel=DEGRADATION,
         ),
     ] = "9,1,90",
     scale: shared.Scale = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the pixels whose kernels are shown.")
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            max=2**32 - 1,
+            help="Of the pixels whose kernels are shown.",
+            rich_help_panel=FILES,
+        ),
     ] = 0,
     model: shared.Model = "default",
     device: shared.Device = "auto",
@@ -127,7 +166,7 @@ def consecutive(
     _print_study(finish_study(study, picture.about, files), files, as_json)
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def quantization(
     output: Folder,
     scale: shared.Scale = None,
@@ -159,7 +198,7 @@ def quantization(
     _print_study(finish_study(study, {}, files), files, as_json)
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def compare(
     images: Annotated[
         list[str],
@@ -174,6 +213,7 @@ def compare(
             "--crop",
             metavar="X,Y,W,H",
             help="The detail in input pixels. (default: where there is most contrast)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     device: shared.Device = "auto",

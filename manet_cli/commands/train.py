@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import FILES, SCRIPTS, SPEED, TRAINING
 
 __all__ = ["train"]
 
@@ -17,61 +18,133 @@ def train(
         str,
         typer.Option(
             "--stage",
+            metavar="manet|sr|finetune",
             help="manet: the kernel estimator. sr: the restorer, given the true kernels. "
             "finetune: the restorer, given the estimator's kernels.",
+            rich_help_panel=TRAINING,
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of photos, with all below it.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="DIR", help="Folder of photos, with all below it.", rich_help_panel=FILES
+        ),
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="RUN_DIR", help="Folder of the run; made if missing.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="RUN_DIR",
+            help="Folder of the run; made if missing.",
+            rich_help_panel=FILES,
+        ),
     ],
     scale: shared.Scale = None,
     val: Annotated[
         Path | None,
-        typer.Option("--val", metavar="DIR", help="Photos to measure on while training; never trained on."),
+        typer.Option(
+            "--val",
+            metavar="DIR",
+            help="Photos to measure on while training; never trained on.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     recipe: Annotated[
         str,
         typer.Option(
             "--recipe",
+            metavar="NAME",
             help="robust; camera: with noise, sharpening and JPEG too; paper: the supplementary verbatim.",
+            rich_help_panel=TRAINING,
         ),
     ] = "robust",
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE.toml", help="Keys laid over the recipe; options win."),
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="Keys laid over the recipe; options win.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
-    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Steps.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="N", min=1, help="Steps.", rich_help_panel=TRAINING)
+    ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0, help="End after this time, if that is earlier.")
+        float | None,
+        typer.Option(
+            "--max-minutes",
+            metavar="M",
+            min=0,
+            help="End after this time, if that is earlier.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Patches of a step, over all processes.")
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N",
+            min=1,
+            help="Patches of a step, over all processes.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     patch_size: Annotated[
-        int | None, typer.Option("--patch-size", min=16, metavar="HR_PIXELS", help="Side of a patch.")
+        int | None,
+        typer.Option(
+            "--patch-size", min=16, metavar="HR_PIXELS", help="Side of a patch.", rich_help_panel=TRAINING
+        ),
     ] = None,
     estimator: Annotated[
         str | None,
-        typer.Option("--estimator", metavar="WEIGHTS", help="Family or file whose estimator is begun from."),
+        typer.Option(
+            "--estimator",
+            metavar="WEIGHTS",
+            help="Family or file whose estimator is begun from.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     restorer: Annotated[
         str | None,
-        typer.Option("--restorer", metavar="WEIGHTS", help="Family or file whose restorer is begun from."),
+        typer.Option(
+            "--restorer",
+            metavar="WEIGHTS",
+            help="Family or file whose restorer is begun from.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN_DIR.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in RUN_DIR.", rich_help_panel=FILES)
+    ] = False,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     compile_step: Annotated[
         bool | None,
-        typer.Option("--compile", help="Compile the step; on CUDA as a graph.", show_default=False),
+        typer.Option(
+            "--compile",
+            help="Compile the step; on CUDA as a graph.",
+            show_default=False,
+            rich_help_panel=SPEED,
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is drawn.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, help="Of all that is drawn.", rich_help_panel=TRAINING),
+    ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", metavar="DIR", help="Folder of the decoded photos. (default: RUN_DIR/cache)"),
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Folder of the decoded photos. (default: RUN_DIR/cache)",
+            rich_help_panel=FILES,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print how the run ended as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print how the run ended as JSON.", rich_help_panel=SCRIPTS)
+    ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
     """Train the networks on a folder of photos.

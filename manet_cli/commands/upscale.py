@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import BLUR, FILES, QUALITY, SCRIPTS, SPEED
 from manet_cli.errors import NotStartedError, UsageError
 from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
 
@@ -51,19 +52,25 @@ def upscale(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="File or folder to write, or - for stdout. (default: beside the input)"
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="File or folder to write, or - for stdout. (default: beside the input)",
+            rich_help_panel=FILES,
         ),
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
             "--format",
+            metavar="NAME",
             help=f"{listed(entry.name for entry in FORMATS)}. (default: by -o, else {DEFAULT_FORMAT.name})",
+            rich_help_panel=FILES,
         ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option("--quality", min=1, max=100, help=_quality_help()),
+        typer.Option("--quality", metavar="N", min=1, max=100, help=_quality_help(), rich_help_panel=QUALITY),
     ] = None,
     size: Annotated[
         str | None,
@@ -72,6 +79,7 @@ def upscale(
             metavar="WxH|Wx|xH|xF.F",
             help="Resample the result to this width or height, or to fit both, or to a factor with a point, "
             "such as x2.5, at the next larger scale; its aspect stays.",
+            rich_help_panel=QUALITY,
         ),
     ] = None,
     recursive: shared.Recursive = False,
@@ -82,16 +90,26 @@ def upscale(
     tile: shared.Tile = "auto",
     max_pixels: shared.MaxPixels = shared.DEFAULT_MAX_PIXELS,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Tiles see all they depend on: the untiled result, more slowly.")
+        bool,
+        typer.Option(
+            "--exact",
+            help="Tiles see all they depend on: the untiled result, more slowly.",
+            rich_help_panel=SPEED,
+        ),
     ] = False,
     registration: Annotated[
         Registration,
         typer.Option(
-            "--registration", help="Align with the input, or leave the published protocol's offset."
+            "--registration",
+            help="Align with the input, or leave the published protocol's offset.",
+            rich_help_panel=QUALITY,
         ),
     ] = Registration.input,
     kernel: Annotated[
-        str | None, typer.Option("--kernel", metavar="FILE.npy", help="The blur, instead of estimating it.")
+        str | None,
+        typer.Option(
+            "--kernel", metavar="FILE.npy", help="The blur, instead of estimating it.", rich_help_panel=BLUR
+        ),
     ] = None,
     sigma: Annotated[
         str | None,
@@ -99,6 +117,7 @@ def upscale(
             "--sigma",
             metavar="SX[,SY[,THETA]]",
             help="The blur as standard deviations in output pixels and an angle in degrees.",
+            rich_help_panel=BLUR,
         ),
     ] = None,
     kernel_map: Annotated[
@@ -107,6 +126,7 @@ def upscale(
             "--kernel-map",
             metavar="FILE",
             help="The blur of every pixel, or every n-th: an edited file of 'manet kernels'.",
+            rich_help_panel=BLUR,
         ),
     ] = None,
     strength: Annotated[
@@ -115,12 +135,16 @@ def upscale(
             "--strength",
             metavar="F",
             help="Multiply the blur's covariance: below 1 for a gentler result, above for a stronger one.",
+            rich_help_panel=BLUR,
         ),
     ] = 1.0,
     smooth: Annotated[
         int,
         typer.Option(
-            "--smooth", metavar="R", help="Replace each blur by the median over R input pixels around it."
+            "--smooth",
+            metavar="R",
+            help="Replace each blur by the median over R input pixels around it.",
+            rich_help_panel=BLUR,
         ),
     ] = 0,
     flat_sigma: Annotated[
@@ -129,12 +153,16 @@ def upscale(
             "--flat-sigma",
             metavar="SX[,SY[,THETA]]",
             help="The blur where the picture is flat and shows none, as in --sigma.",
+            rich_help_panel=BLUR,
         ),
     ] = None,
     save_kernels: Annotated[
         str | None,
         typer.Option(
-            "--save-kernels", metavar="PATH", help="Also write the kernel map (a folder for several inputs)."
+            "--save-kernels",
+            metavar="PATH",
+            help="Also write the kernel map (a folder for several inputs).",
+            rich_help_panel=FILES,
         ),
     ] = None,
     check: Annotated[
@@ -142,19 +170,25 @@ def upscale(
         typer.Option(
             "--check",
             help="Blur and shrink each result again, compare it with its input, warn if they differ.",
+            rich_help_panel=QUALITY,
         ),
     ] = False,
     overwrite: shared.Overwrite = False,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", "-n", help="Say what would be done, with sizes, memory and time; write nothing."
+            "--dry-run",
+            "-n",
+            help="Say what would be done, with sizes, memory and time; write nothing.",
+            rich_help_panel=SCRIPTS,
         ),
     ] = False,
     fail_fast: Annotated[
         bool,
         typer.Option(
-            "--fail-fast", help="Stop at the first input that fails; start nothing if the plan has errors."
+            "--fail-fast",
+            help="Stop at the first input that fails; start nothing if the plan has errors.",
+            rich_help_panel=SCRIPTS,
         ),
     ] = False,
     as_json: shared.Json = False,

@@ -9,21 +9,26 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.help import FILES, SCRIPTS, ManetCommand, ManetGroup
 from manet_cli.errors import ManetError, OutputError, WeightsError
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, pull, check, find and convert weights.")
+app = typer.Typer(cls=ManetGroup, no_args_is_help=True, help="List, pull, check, find and convert weights.")
 
 _WHAT = "A family, an entry, a .safetensors or .pth file, or a source that was pulled."
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_WHAT)]
-JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.", rich_help_panel=SCRIPTS)]
 
 
-@app.command("list")
+@app.command("list", cls=ManetCommand)
 def list_weights(as_json: JsonOutput = False) -> None:
-    """List the weights that are known, and which of them are here."""
+    """List the weights that are known, and which of them are here.
+
+    ``manet upscale --model`` takes a name, or its family: what comes before the scale. Quality is PSNR-Y of
+    the published test on Set5. ``manet weights show NAME`` has the rest.
+    """
     from manet_cli.console import print_lines, print_table
     from manet_cli.weights import list_weights
 
@@ -36,14 +41,12 @@ def list_weights(as_json: JsonOutput = False) -> None:
         about = "" if row["path"] else "about "
         size = f"{about}{row['bytes'] / 1e6:.1f} MB" if isinstance(row["bytes"], int) else ""
         scale = f"x{row['scale']}" if row["scale"] else ""
-        name, family, where, quality, licence, summary = (
-            str(row[key] or "") for key in ("name", "family", "where", "quality", "licence", "summary")
-        )
-        table.append([name, family, scale, where, size, quality, licence, summary])
-    print_table(["name", "--model", "scale", "where", "size", "PSNR-Y", "licence", "what"], table)
+        name, where, quality = (str(row[key] or "") for key in ("name", "where", "quality"))
+        table.append([name, scale, size, where, quality])
+    print_table(["name", "scale", "size", "where", "quality"], table)
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def pull(
     names: Annotated[
         list[str],
@@ -58,9 +61,12 @@ def pull(
         typer.Option(
             "--accept-unverified",
             help="Take files whose digest nobody knows yet; it is remembered, and later pulls must match.",
+            rich_help_panel=FILES,
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per name on stdout.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object per name on stdout.", rich_help_panel=SCRIPTS)
+    ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
     """Download weights into the cache, check them, and print where they are.
@@ -91,7 +97,7 @@ def pull(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def verify(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help=f"{_WHAT} (default: all that are here)")
@@ -115,7 +121,7 @@ def verify(
     raise typer.Exit(WeightsError.exit_code if failed else 0)
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def path(name: Name, scale: shared.Scale = None) -> None:
     """Print the path of a weight file."""
     from manet_cli.console import print_lines
@@ -124,7 +130,7 @@ def path(name: Name, scale: shared.Scale = None) -> None:
     print_lines([str(locate_weights(name, scale).path)])
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def convert(
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="A weight file, in our layout or the published one.")
@@ -146,7 +152,7 @@ def convert(
     print_lines([str(target)])
 
 
-@app.command()
+@app.command(cls=ManetCommand)
 def show(name: Name, scale: shared.Scale = None, as_json: JsonOutput = False) -> None:
     """Print what weights are: configuration, parameters, digest, training, evaluation."""
     from manet_cli.console import print_lines

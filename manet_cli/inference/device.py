@@ -41,11 +41,15 @@ def choose_device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= count:
             raise DeviceError(
-                Parameter("device", name), f": this machine has {count} CUDA devices that PyTorch can use"
+                Parameter("device", name),
+                f": this machine has {count} CUDA devices that PyTorch can use; give ",
+                *(Parameter("device", f"cuda:{count - 1}" if count else "cpu"), " or leave it out"),
             )
         return torch.device("cuda", int(index or 0))
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(Parameter("device", name), ": PyTorch finds no Metal device on this machine")
+        raise DeviceError(
+            Parameter("device", name), ": PyTorch finds no Metal device on this machine; leave it out"
+        )
     return torch.device(kind)
 
 

@@ -1,0 +1,71 @@
+"""How help is laid out: options in groups, paragraphs that fill the terminal, and no type for a switch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+__all__ = [
+    "BLUR",
+    "DEGRADATION",
+    "FILES",
+    "QUALITY",
+    "SCRIPTS",
+    "SPEED",
+    "TRAINING",
+    "ManetCommand",
+    "ManetGroup",
+]
+
+FILES, QUALITY, BLUR, SPEED, SCRIPTS = "Input and output", "Quality", "Blur", "Speed", "Scripts"
+DEGRADATION, TRAINING = "Degradation", "Training"
+
+_ORDER = (FILES, QUALITY, BLUR, DEGRADATION, TRAINING, SPEED, SCRIPTS)
+
+
+class ManetCommand(TyperCommand):
+    """A command whose help reads well in 80 columns.
+
+    Groups of options come in the same order everywhere, and a switch shows no type.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer gives
+        super().__init__(*arguments, **options)
+        self.help = _unwrapped(self.help or "")
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
+        """Return the parameters in the order of their groups."""
+        return sorted(_without_types(super().get_params(ctx)), key=_place)
+
+
+class ManetGroup(TyperGroup):
+    """A group of commands whose help reads like theirs."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
+        """Return the parameters."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if isinstance(parameter, TyperOption) and parameter.is_flag:
+            parameter.metavar = ""
+            if "--help" in parameter.opts:
+                parameter.rich_help_panel = SCRIPTS
+    return parameters
+
+
+def _place(parameter: object) -> int:
+    """Return where a parameter's group stands: arguments first, then options without a group."""
+    if not isinstance(parameter, TyperOption):
+        return -2
+    panel = parameter.rich_help_panel
+    return _ORDER.index(panel) if panel in _ORDER else -1
+
+
+def _unwrapped(text: str) -> str:
+    """Return a docstring with each paragraph in one line."""
+    paragraphs = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

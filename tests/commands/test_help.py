@@ -1,0 +1,110 @@
+"""Help and lists on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pty
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.commands.conftest import Manet
+from tests.commands.test_documentation import COMMANDS
+
+_FRAME = "\u2502\u256d\u256e\u2570\u256f\u2500"
+_GROUPS = ("Input and output", "Quality", "Blur", "Degradation", "Training", "Speed", "Scripts")
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_breaks_at_words(manet: Manet, name: str) -> None:
+    outcome = manet(*name.split()[1:], "--help")
+    assert outcome.code == 0
+    assert max(map(len, outcome.lines)) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in outcome.stdout
+    assert "<bool>" not in outcome.stdout
+    shown = set(outcome.stdout.translate(dict.fromkeys(map(ord, _FRAME))).split())
+    for parameter in COMMANDS[name].params:
+        if not getattr(parameter, "hidden", False):
+            words = (parameter.help or "").split() + (parameter.metavar or "").split()
+            assert set(words) <= shown, parameter.name
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_stand_in_groups_of_one_order(manet: Manet, name: str) -> None:
+    shown = manet(*name.split()[1:], "--help").stdout
+    panels = [line.strip(_FRAME + " ") for line in shown.splitlines() if line.startswith("\u256d")]
+    panels = [panel for panel in panels if panel != "Arguments"]
+    assert panels
+    assert panels == [group for group in _GROUPS if group in panels]
+
+
+def test_weights_list_has_a_line_each(manet: Manet) -> None:
+    """On a terminal, where a table is as wide as that."""
+    lines = on_terminal("weights", "list").splitlines()
+    assert len(lines) == len(manet("weights", "list").lines)
+    assert max(map(len, lines)) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in "".join(lines)
+    assert lines[0].split() == ["name", "scale", "size", "where", "quality"]
+    ours = [line for line in manet("weights", "show", "default").lines if line.startswith("summary")]
+    assert "published" not in ours[0]
+
+
+def on_terminal(*arguments: str) -> str:
+    """What a command prints on a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "manet_cli", *arguments], stdout=theirs, env=environment
+    )
+    os.close(theirs)
+    printed = io.BytesIO()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # how Linux tells the end
+            while data := os.read(ours, 4096):
+                printed.write(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert process.wait(120) == 0
+    reader.join()
+    os.close(ours)
+    return printed.getvalue().decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x4", "type -s 4"),
+        ("3x", "type -s 3"),
+        ("2.0", "type -s 2"),
+        ("2.5", "type --size x2.5"),
+        ("8", "type --size x8"),
+        ("16", "expected 2, 3 or 4"),
+        ("-1", "expected 2, 3 or 4"),
+        ("four", "expected 2, 3 or 4"),
+    ],
+)
+def test_a_scale_that_is_none(manet: Manet, text: str, sentence: str) -> None:
+    for command in ("upscale", "kernels", "explore"):
+        outcome = manet(command, "photo.png", f"--scale={text}")
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert outcome.stderr.startswith(f"manet: -s {text}: ")
+        assert sentence in outcome.stderr
+
+
+def test_a_gpu_that_is_not_there(manet: Manet) -> None:
+    outcome = manet("upscale", "photo.png", "--device", "cuda:99")
+    assert outcome.code == 4
+    assert "CUDA devices that PyTorch can use; give --device c" in outcome.stderr
