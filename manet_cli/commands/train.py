@@ -77,7 +77,7 @@ def train(
             "--max-minutes",
             metavar="M",
             min=0,
-            help="End after this time, if that is earlier.",
+            help="End after this time, if that is earlier; it includes decoding and validation.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -186,6 +186,7 @@ def train(
     with reporter.training(job.recipe.iterations) as (decoding, report):
         result = job.run(decoding=decoding, report=report)
     if first:
+        reporter.message(result.message())
         reporter.result(result.fields(), str(result.weights))
     if result.outcome.signal:
         reporter.message(f"interrupted at step {result.outcome.step}; all is saved, go on with --resume")

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manet_cli.errors import InputError, Parameter
+from manet_cli.errors import InputError, Message, Parameter
 from manet_cli.file_identity import ledger_of
+from manet_cli.jobs.durations import duration
 from manet_cli.jobs.sources import expand_sources
-from manet_cli.training import Outcome, Photos, Recipe, RunFolder, Start, StepReport, load_recipe, train
+from manet_cli.training import (
+    BEST_BY,
+    Outcome,
+    Photos,
+    Recipe,
+    RunFolder,
+    Start,
+    StepReport,
+    load_recipe,
+    train,
+)
 
 __all__ = ["TrainJob", "TrainRequest", "TrainResult", "plan_training"]
 
@@ -30,6 +42,7 @@ class TrainRequest:
         validation: folder of photos to measure on; None for none.
         cache: folder of the decoded photos; None for one in the run's folder.
         device: auto, cpu, cuda, cuda:N or mps.
+        begun: when the user began to wait, as `time.monotonic`.
     """
 
     stage: str
@@ -43,6 +56,15 @@ class TrainRequest:
     validation: Path | None = None
     cache: Path | None = None
     device: str = "auto"
+    begun: float = field(default_factory=time.monotonic)
+
+
+_VALIDATION = Parameter("validation")
+_FIGURES = {
+    "kernel_psnr": "kernel PSNR",
+    "nonblind_psnr_y": "PSNR-Y with true kernels",
+    "psnr_y": "PSNR-Y",
+}
 
 
 @dataclass(frozen=True)
@@ -52,10 +74,12 @@ class TrainResult:
     Attributes:
         weights: the file of its weights.
         outcome: of the loop.
+        recipe: of the run.
     """
 
     weights: Path
     outcome: Outcome
+    recipe: Recipe
 
     def fields(self) -> dict[str, object]:
         """Return the result for a script."""
@@ -64,8 +88,30 @@ class TrainResult:
             "step": self.outcome.step,
             "seconds": round(self.outcome.seconds, 1),
             "validation": self.outcome.figures,
+            "began_with": self.outcome.began_with,
             "status": "interrupted" if self.outcome.signal else "done",
         }
+
+    def message(self) -> Message:
+        """Say where the weights are and how good they are."""
+        outcome, by = self.outcome, BEST_BY[self.recipe.stage]
+        spent = f"{self.weights}: {outcome.step} steps in {duration(outcome.seconds)}"
+        if not outcome.step:
+            spent += " (all of it went into preparing)"
+        figure = outcome.figures.get(by)
+        if figure is None:
+            if outcome.signal:
+                return Message(spent)
+            return Message(spent, "; how good they are is not known: measure on photos with ", _VALIDATION)
+        words = f"{spent}, {_FIGURES[by]} {figure:.2f} dB in validation"
+        began = outcome.began_with
+        if began is not None and figure < began:
+            words += f", WORSE than the {began:.2f} dB that the run began with: keep those weights"
+        elif began is not None:
+            words += f" ({began:.2f} dB at the beginning)"
+        if outcome.best is not None and outcome.best > figure:
+            words += f"; the best, {outcome.best:.2f} dB, are {self.weights.with_name('best.safetensors')}"
+        return Message(words)
 
 
 @dataclass(frozen=True)
@@ -105,8 +151,9 @@ class TrainJob:
             device=request.device,
             report=report,
             progress=decoding,
+            begun=request.begun,
         )
-        return TrainResult(folder.weights, outcome)
+        return TrainResult(folder.weights, outcome, self.recipe)
 
 
 def plan_training(request: TrainRequest) -> TrainJob:

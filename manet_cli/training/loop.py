@@ -25,6 +25,7 @@ from manet_cli.training.optimization import MovingAverage, Optimizer, learning_r
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.stages import build_stage, stage_losses
 from manet_cli.training.validation import BEST_BY, Validation
+from manet_cli.training.window import LogWindow
 from manet_cli.weights import Weights
 
 __all__ = ["Outcome", "StepReport", "Trainer", "explained"]
@@ -62,12 +63,16 @@ class Outcome:
         seconds: time used, that of earlier sittings included.
         signal: what ended it early; None if it ended as planned.
         figures: of the last validation; empty without one.
+        began_with: the figure that judges the stage, before the first step; None if it was not measured.
+        best: the highest such figure since, that of `best.safetensors`; None without a validation.
     """
 
     step: int
     seconds: float
     signal: int | None
     figures: dict[str, float]
+    began_with: float | None = None
+    best: float | None = None
 
 
 class Trainer:
@@ -81,6 +86,8 @@ class Trainer:
         folder: where the first process writes.
         validation: what is measured; None for nothing.
         report: is told how it goes.
+        begun: when the user began to wait, as `time.monotonic`; None for the first step.
+        compared: the network was trained before: measure it before the first step.
     """
 
     def __init__(
@@ -92,6 +99,9 @@ class Trainer:
         folder: RunFolder,
         validation: Validation | None,
         report: Callable[[StepReport], None],
+        *,
+        begun: float | None = None,
+        compared: bool = False,
     ) -> None:
         self.recipe, self.model, self.maker = recipe, model, maker
         self.world, self.folder, self.validation, self.report = world, folder, validation, report
@@ -107,16 +117,24 @@ class Trainer:
         self.module = self._wrapped()
         self.step = 0
         self.best: float | None = None
+        self.began_with: float | None = None
         self.figures: dict[str, float] = {}
         self._seconds_before = self._agreed_seconds = 0.0
+        self._begun, self._compared = begun, compared
+        self._validating = self._saving = 0.0
         self._started = self._last_checkpoint = self._last_validation = time.monotonic()
         self._signal: int | None = None
-        self._window = _Window()
+        self._window = LogWindow()
 
     @property
     def seconds(self) -> float:
         """Time used, that of earlier sittings included."""
         return self._seconds_before + time.monotonic() - self._started
+
+    @property
+    def _ending(self) -> float:
+        """Seconds that the last validation and checkpoint are likely to take."""
+        return self._validating + self._saving
 
     def progress(self, step: int) -> float:
         """Return the share of the run done before a step: of its steps or its time, whichever is larger."""
@@ -145,8 +163,10 @@ class Trainer:
         facts = checkpoint.facts
         if isinstance(scaler := facts.get("scaler"), dict) and scaler:
             self.optimizer.scaler.load_state_dict(scaler)
-        best = facts.get("best")
-        self.best = float(best) if isinstance(best, int | float) else None
+        self.best, self.began_with = (
+            float(figure) if isinstance(figure, int | float) else None
+            for figure in (facts.get("best"), facts.get("began_with"))
+        )
         self.step, self._seconds_before = checkpoint.step, checkpoint.seconds
 
     def run(self) -> Outcome:
@@ -163,15 +183,18 @@ class Trainer:
                 self._train_step(loader)
                 self._after_step()
             self._end()
-        return Outcome(self.step, self.seconds, self._signal, self.figures)
+        return Outcome(self.step, self.seconds, self._signal, self.figures, self.began_with, self.best)
 
     def _begin_sitting(self) -> None:
         now = time.monotonic()
-        self._started = self._last_checkpoint = self._last_validation = now
-        self._window = _Window()
+        self._last_checkpoint = self._last_validation = now
+        self._started = now if self._begun is None else self._begun
+        if self.validation and self._compared and self.step == 0:
+            self._validate()
+        self._window = LogWindow()
 
     def _finished(self) -> bool:
-        stop, seconds = self.world.largest([float(self._signal or 0), self.seconds])
+        stop, seconds = self.world.largest([float(self._signal or 0), self.seconds + self._ending])
         if stop and not self._signal:
             self._signal = int(stop)
         self._agreed_seconds = seconds
@@ -227,7 +250,7 @@ class Trainer:
             self.report(
                 StepReport(self.step, self.progress(self.step), means["loss"], self._window.steps / seconds)
             )
-        self._window = _Window()
+        self._window = LogWindow()
 
     def _check_health(self, means: dict[str, float]) -> None:
         guard = self.recipe.guard
@@ -266,13 +289,16 @@ class Trainer:
             model, self.device, self.precision, lambda: self._signal is not None
         )
         self._last_validation = time.monotonic()
+        self._validating = max(self._validating, self._last_validation - begun)
         self._window.pause(self._last_validation - begun)
         if not figures:
             return
         self.figures = figures
         self.folder.log({"step": self.step, "seconds": round(self.seconds, 2), "validation": self.figures})
         figure = self.figures.get(BEST_BY[self.recipe.stage])
-        if figure is not None and (self.best is None or figure > self.best):
+        if self.step == 0 and self._compared:
+            self.began_with = figure
+        elif figure is not None and (self.best is None or figure > self.best):
             self.best = figure
             self._write_weights(best=True)
 
@@ -291,12 +317,14 @@ class Trainer:
         facts = {
             "scaler": self.optimizer.scaler.state_dict(),
             "best": self.best,
+            "began_with": self.began_with,
             "data": self.maker.cache.digest,
         }
         self.folder.write_checkpoint(
             Checkpoint(tensors, self.step, self.seconds, facts), self.recipe.report.keep
         )
         self._last_checkpoint = time.monotonic()
+        self._saving = max(self._saving, self._last_checkpoint - begun)
         self._window.pause(self._last_checkpoint - begun)
 
     def _write_weights(self, *, best: bool) -> None:
@@ -329,37 +357,6 @@ class Trainer:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self._signal = signum
-
-
-class _Window:
-    """What is summed up between two lines of the log, on the device until then."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.rate = 0.0
-        self.waited = 0.0
-        self._begun = time.monotonic()
-        self._sums: dict[str, Tensor] = {}
-
-    def add(self, values: dict[str, Tensor], rate: float) -> None:
-        """Add a step."""
-        self.steps += 1
-        self.rate = rate
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
-
-    def pause(self, seconds: float) -> None:
-        """Leave out a time in which nothing was trained."""
-        self._begun += seconds
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of each value; the device is waited for."""
-        return {name: float(value) / self.steps for name, value in self._sums.items()}
-
-    @property
-    def seconds(self) -> float:
-        """Time since the window was opened."""
-        return max(1e-9, time.monotonic() - self._begun)
 
 
 @contextmanager

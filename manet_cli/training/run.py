@@ -14,7 +14,7 @@ from torch import Tensor
 
 from manet_cli.degradations.gaussian import KERNEL_SIZE
 from manet_cli.errors import Parameter, UsageError, WeightsError
-from manet_cli.inference import choose_device
+from manet_cli.inference import choose_device, choose_precision
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RestorerConfig, kind_of_config
 from manet_cli.training.batches import BatchMaker, Shard
 from manet_cli.training.checkpoints import Checkpoint, RunFolder, check_same_run
@@ -73,8 +73,9 @@ def train(
     device: str = "auto",
     report: Callable[[StepReport], None] = lambda report: None,
     progress: Callable[[float], None] = lambda share: None,
+    begun: float | None = None,
 ) -> Outcome:
-    """Train a stage.
+    """Train a stage. What was given is checked before any photo is decoded and any folder made.
 
     Args:
         recipe: of the run.
@@ -86,6 +87,7 @@ def train(
         device: auto, cpu, cuda, cuda:N or mps.
         report: is told how it goes, on the first process alone.
         progress: is told the share of the photos that are decoded.
+        begun: when the user began to wait, as `time.monotonic`; None for the first step.
 
     Raises:
         ManetError: anything that is wrong with what was given, before the first step where that can be known;
@@ -101,7 +103,12 @@ def train(
                 Parameter("batch_size", recipe.batch_size),
                 f" cannot be shared by {world.size} processes: give a multiple of {world.size}",
             )
-        checkpoint = _checkpoint(recipe, folder, start)
+        choose_precision(chosen, recipe.precision)
+        beginning = _checkpoint(recipe, folder, start) or _Given.load(recipe, start)
+        checkpoint = beginning if isinstance(beginning, Checkpoint) else None
+        tested = None
+        if validation and world.is_first:
+            tested = Validation(validation.paths, recipe.validation, recipe.scale)
         if world.is_first:
             stack.enter_context(folder.prepared())
         photos = _decoded(data, cache or folder.path / "cache", recipe, world, progress)
@@ -112,11 +119,12 @@ def train(
         if fits_on(chosen, photos.pixels):
             photos = photos.to(chosen)
         maker = BatchMaker(photos, recipe, chosen, world.shard)
-        tested = None
-        if validation and world.is_first:
-            tested = Validation(validation.paths, recipe.validation, recipe.scale)
-        model = _restored_model(checkpoint) if checkpoint else _new_model(recipe, start, maker)
-        trainer = Trainer(recipe, model, maker, world, folder, tested, report)
+        if isinstance(beginning, Checkpoint):
+            model = _restored_model(beginning)
+        else:
+            model = _new_model(recipe, beginning, maker)
+        compared = (start.estimator if recipe.stage == "manet" else start.restorer) is not None
+        trainer = Trainer(recipe, model, maker, world, folder, tested, report, begun=begun, compared=compared)
         if checkpoint:
             trainer.restore(checkpoint)
         if world.is_first:
@@ -163,16 +171,39 @@ def _restored_model(checkpoint: Checkpoint) -> BlindModel:
     return Weights(tensors, infer_config(tensors), published=False, sha256="").build()
 
 
-def _new_model(recipe: Recipe, start: Start, maker: BatchMaker) -> BlindModel:
+@dataclass(frozen=True)
+class _Given:
+    """What a run begins from.
+
+    Attributes:
+        estimator: weights whose estimator is taken; None for a new one.
+        restorer: likewise.
+        config: of the networks.
+    """
+
+    estimator: Weights | None
+    restorer: Weights | None
+    config: BlindConfig
+
+    @classmethod
+    def load(cls, recipe: Recipe, start: Start) -> _Given:
+        """Load the weights that are named.
+
+        Raises:
+            UsageError: the stage needs others, or does not take these.
+            WeightsError: they are missing or damaged, or lack a network.
+        """
+        estimator, restorer = (_given(name, recipe.scale) for name in (start.estimator, start.restorer))
+        configs = _estimator_config(recipe, start, estimator), _restorer_config(recipe, start, restorer)
+        return cls(estimator, restorer, BlindConfig(*configs))
+
+
+def _new_model(recipe: Recipe, given: _Given, maker: BatchMaker) -> BlindModel:
     """Return the networks that the run begins with: those of the weights given, new ones elsewhere."""
-    estimator = _given(start.estimator, recipe.scale)
-    restorer = _given(start.restorer, recipe.scale)
-    config = BlindConfig(
-        _estimator_config(recipe, start, estimator), _restorer_config(recipe, start, restorer)
-    )
+    estimator, restorer = given.estimator, given.restorer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = BlindModel(config)
+        model = BlindModel(given.config)
         if model.restorer is not None:
             kind_of_config(model.restorer.config).initialize(model.restorer)
     if estimator is not None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from PIL import Image
 
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig
 from manet_cli.training.checkpoints import RunFolder
+from manet_cli.training.photos import PhotoCache, open_cache
+from manet_cli.training.validation import Validation
 from manet_cli.weights import Weights, read_weights, write_weights
 from tests.commands.conftest import Manet
 from tests.training.conftest import TINY_NETWORK, draw_photo
@@ -164,6 +167,91 @@ def test_what_cannot_be_is_one_sentence(
     assert last.startswith("manet: ")
     assert message in last
     assert not (tmp_path / "run" / "config.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("finetune", []),
+        ("finetune", ["--estimator", "{estimator}"]),
+        ("finetune", ["--estimator", "{estimator}", "--restorer", "{estimator}"]),
+        ("manet", ["--restorer", "{missing}.pth"]),
+        ("sr", ["--restorer", "{estimator}"]),
+        ("sr", ["--precision", "fp16", "--device", "cpu"]),
+        ("sr", ["--device", "cuda:99"]),
+        ("sr", ["--val", "{broken}"]),
+    ],
+)
+def test_wrong_combinations_are_said_before_photos_are_decoded(
+    manet: Manet,
+    photos: Path,
+    estimator: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    options: list[str],
+) -> None:
+    decoded: list[object] = []
+    monkeypatch.setattr("manet_cli.training.run.open_cache", lambda *given, **more: decoded.append(given))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
+    places = {name: tmp_path / name for name in ("missing", "broken")}
+    given = [option.format(**places, estimator=estimator) for option in options]
+    outcome = manet("train", "--stage", stage, "--data", photos, "-o", tmp_path / "run", *SMALL, *given)
+    assert outcome.code in (1, 2, 3, 4)
+    assert outcome.stderr.splitlines()[-1].startswith("manet: ")
+    assert not decoded
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("figures", "said"), [((40.0, 39.0), True), ((39.0, 40.0), False)])
+def test_weights_that_became_worse_are_said_to(
+    manet: Manet,
+    photos: Path,
+    estimator: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figures: tuple[float, float],
+    said: bool,
+) -> None:
+    measured = iter(figures)
+    monkeypatch.setattr(Validation, "measure", lambda *given: {"kernel_psnr": next(measured)})
+    run = tmp_path / "run"
+    options = ("--data", photos, "--val", photos / "below", "-o", run, *SMALL, "--estimator", estimator)
+    outcome = manet("train", "--stage", "manet", *options)
+    assert (outcome.code, outcome.lines) == (0, [str(run / "weights.safetensors")])
+    last = outcome.stderr.splitlines()[-1]
+    assert last.startswith(f"{run / 'weights.safetensors'}: 3 steps in ")
+    assert f"kernel PSNR {figures[1]:.2f} dB in validation" in last
+    assert f"{figures[0]:.2f} dB" in last
+    assert ("WORSE than" in last) is said
+    logged = [line["validation"] for line in RunFolder(run).read_log() if "validation" in line]
+    assert logged == [{"kernel_psnr": figure} for figure in figures]
+
+
+def test_the_last_line_without_validation(manet: Manet, photos: Path, tiny: Path, tmp_path: Path) -> None:
+    command = ("train", "--stage", "sr", "--data", photos, "--config", tiny, *SMALL)
+    last = manet(*command, "-o", tmp_path / "run").stderr.splitlines()[-1]
+    assert "weights.safetensors: 3 steps in " in last
+    assert "measure on photos with --val" in last
+    assert manet(*command, "-o", tmp_path / "quiet", "-q").stderr == ""
+
+
+def test_the_time_that_a_user_waits_counts(
+    manet: Manet, photos: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*given: Any, **more: Any) -> PhotoCache:  # noqa: ANN401 - handed on
+        time.sleep(3.1)
+        return open_cache(*given, **more)
+
+    monkeypatch.setattr("manet_cli.training.run.open_cache", slow)
+    command = ("train", "--stage", "sr", "--data", photos, "-o", tmp_path / "run", "--config", tiny, *SMALL)
+    outcome = manet(*command, "--iterations", "1000000", "--max-minutes", "0.05", "--json")
+    assert outcome.code == 0
+    assert outcome.json[0]["step"] == 0
+    assert outcome.json[0]["seconds"] >= 3
+    assert "went into preparing" in outcome.stderr
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
