@@ -40,6 +40,17 @@ def _quality_help() -> str:
     return f"Of {listed((entry.title for entry in lossy), 'and')}. (default: {defaults})"
 
 
+def _parse_depth(text: str) -> int:
+    """Return the number of bits that ``--depth`` names.
+
+    Raises:
+        UsageError: it is not 8.
+    """
+    if text != "8":
+        raise UsageError(f"--depth {text}: expected 8; without it, results have as many bits as their input")
+    return 8
+
+
 def upscale(
     inputs: Annotated[
         list[str],
@@ -71,6 +82,16 @@ def upscale(
     quality: Annotated[
         int | None,
         typer.Option("--quality", metavar="N", min=1, max=100, help=_quality_help(), rich_help_panel=QUALITY),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            "--depth",
+            metavar="8",
+            parser=_parse_depth,
+            help="8 bits per channel, also of photos with 16.",
+            rich_help_panel=QUALITY,
+        ),
     ] = None,
     size: Annotated[
         str | None,
@@ -243,6 +264,7 @@ def upscale(
         registration=registration.value,
         size=size,
         max_pixels=max_pixels,
+        depth=depth,
         kernels=save_kernels,
         check=check,
         overwrite=overwrite,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from manet_cli.images.photo import Header, Metadata, Photo
     from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
     from manet_cli.images.resizing import Resizer
-    from manet_cli.images.sinks import CollectedPhoto, HeldRows, RowSink
+    from manet_cli.images.sinks import CollectedPhoto, EightBitRows, HeldRows, RowSink
     from manet_cli.images.transfer import TransferCurves, transfer_curves
     from manet_cli.images.writing import open_output, read_record, room_beside, write_photo
 
@@ -36,6 +36,7 @@ __all__ = [
     "MAX_PIXELS",
     "CollectedPhoto",
     "Damage",
+    "EightBitRows",
     "Header",
     "HeldRows",
     "ImageFormat",

@@ -15,7 +15,7 @@ from PIL import Image
 
 from manet_cli.images.photo import Header, Metadata, Photo
 
-__all__ = ["CollectedImage", "CollectedPhoto", "HeldRows", "RowSink"]
+__all__ = ["CollectedImage", "CollectedPhoto", "EightBitRows", "HeldRows", "RowSink"]
 
 # A picture of more bytes than this is kept on the disk.
 _LARGE = 256 << 20
@@ -88,6 +88,25 @@ class HeldRows:
             pixels, alpha = self._rows.popleft()
             self._bytes -= _bytes(pixels, alpha)
             self._sink.write(pixels, alpha)
+
+
+class EightBitRows:
+    """Brings rows of 16 bits per channel to 8, rounded.
+
+    Args:
+        sink: is given the rows.
+    """
+
+    def __init__(self, sink: RowSink) -> None:
+        self._sink = sink
+
+    def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """Take the next rows."""
+        self._sink.write(_eight_bits(pixels), None if alpha is None else _eight_bits(alpha))
+
+
+def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _bytes(pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> int:

@@ -137,6 +137,7 @@ def open_upscale(
     size: str | None = None,
     check: bool = False,
     max_pixels: int = MAX_PIXELS,
+    depth: int | None = None,
 ) -> tuple[Engine, UpscaleOptions]:
     """Open a run's engine on its first device, and settle its options.
 
@@ -150,6 +151,7 @@ def open_upscale(
         size: of the results, as for ``--size``; None for that of the scale.
         check: compare each result with its input.
         max_pixels: larger inputs are refused.
+        depth: bits per channel of the outputs at most; None for those of the input.
 
     Raises:
         UsageError: options that do not go together.
@@ -182,6 +184,8 @@ def open_upscale(
         settings["quality"] = quality or format.default_quality
     if result_size is not None:
         settings["size"] = str(result_size)
+    if depth is not None:
+        settings["depth"] = depth
     registered = registration == "input"
     settled = UpscaleOptions(
         opened.scale,
@@ -195,6 +199,7 @@ def open_upscale(
         check,
         max_pixels,
         denoise,
+        depth,
     )
     return engine, settled
 

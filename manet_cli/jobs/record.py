@@ -26,7 +26,7 @@ COMMAND = "upscale"
 SETTINGS = frozenset(
     (
         *("scale", "registration", "blur", "strength", "smooth", "flat-sigma", "denoise"),
-        *("precision", "tile", "exact", "quality", "size"),
+        *("precision", "tile", "exact", "quality", "size", "depth"),
     )
 )
 """What may stand in a record's settings: ``blur``, and options of ``manet upscale`` without their dashes.

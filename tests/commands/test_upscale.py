@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -285,6 +286,42 @@ def test_16_bit_colours_and_alpha_stay(manet: Manet, tmp_path: Path) -> None:
     visible = eight.alpha > 200  # what is nearly invisible is divided by its rounded alpha
     assert np.abs(sixteen.pixels / 257 - eight.pixels)[visible].max() <= 1.2
     assert len(np.unique(sixteen.pixels)) > 256
+
+
+def test_16_bits_become_8_where_that_is_asked_for(manet: Manet, tmp_path: Path) -> None:
+    deep = texture(20, 25).astype(np.uint16) * 257
+    write_photo(Photo(deep, None, Metadata()), tmp_path / "deep.png", format_by_name("png"))
+    manet("upscale", tmp_path / "deep.png", "-o", tmp_path / "sixteen.png")
+    sixteen = read_photo(tmp_path / "sixteen.png", "sixteen").pixels
+    runs = {
+        "jpg": (["-o", tmp_path / "deep.jpg"], "deep.png: its 16 bits per channel become 8, because JPEG"),
+        "webp": (["--format", "webp", "-o", f"{tmp_path}/w/"], "because WebP"),
+        "png": (["--depth", "8", "-o", tmp_path / "eight.png"], None),
+        "size": (["--depth", "8", "--size", "50x", "-o", tmp_path / "small.png"], None),
+    }
+    for options, said in runs.values():
+        outcome = manet("upscale", tmp_path / "deep.png", *options)
+        assert outcome.code == 0, outcome.stderr
+        words = " ".join(outcome.stderr.split())
+        assert "16 bits" not in words if said is None else said in words
+        made = read_photo(Path(outcome.lines[0]), "made")
+        assert made.header.bits == 8
+        if made.width == 100:
+            close = 0.51 if options[0] == "--depth" else 60
+            assert np.abs(made.pixels - sixteen / 257).max() <= close
+    again = manet("upscale", tmp_path / "deep.png", *runs["png"][0])
+    assert "made already, skipped" in again.stderr
+    words = shlex.split(manet("replay", tmp_path / "eight.png").stdout)
+    assert "--depth=8" in words
+    plain = manet("upscale", tmp_path / "deep.png", "-o", tmp_path / "eight.png", "--overwrite")
+    assert plain.code == 0
+    assert read_photo(tmp_path / "eight.png", "made").header.bits == 16
+
+
+def test_a_depth_that_is_none(manet: Manet, photo: Path) -> None:
+    outcome = manet("upscale", photo, "--depth", "12")
+    assert outcome.code == 2
+    assert "--depth 12: expected 8" in outcome.stderr
 
 
 def test_a_picture_in_linear_light_gives_the_same_picture(manet: Manet, tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def test_a_source_is_a_model(manet: Manet, server: Server, remote: str, photo: P
     assert manet("upscale", photo, "--model", pinned, "-s", "2").code == 2
     assert manet("upscale", photo, "--model", pinned).code == 0
     assert len(server.requests) == 2, "the connection broke once; no other command asks again"
-    assert manet("upscale", photo, "--model", "clean").stderr.endswith("made already, skipped\n"), "the same weights"
+    assert manet("upscale", photo, "--model", "clean").stderr.endswith("made already, skipped\n"), (
+        "the same weights"
+    )
     assert manet("kernels", photo, "--model", remote, "--stride", "20").code == 0
     (line,) = manet("evaluate", photo, "--model", remote, "--protocol", "9,1,0", "--json").lines[:1]
     assert json.loads(line)["weights_sha256"] == find_entry("default").sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from manet_cli.jobs.upscale.result import Result
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["PictureMaker"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,9 @@ class PictureMaker:
         options.blur.check(photo.height, photo.width)
         header = options.result_of(photo.header)
         denoise = options.denoise_of(photo)
+        if header.bits < photo.header.bits and options.depth is None:
+            fmt = options.format.title
+            _log.warning("%s: its 16 bits per channel become 8, because %s holds no more", name, fmt)
         record = options.record_of(name, data, denoise).to_json()
         del data
         if item.output:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from manet_cli.images import MAX_PIXELS, CollectedPhoto, Header, ImageFormat, Photo, Resizer, RowSink
+from manet_cli.images import (
+    MAX_PIXELS,
+    CollectedPhoto,
+    EightBitRows,
+    Header,
+    ImageFormat,
+    Photo,
+    Resizer,
+    RowSink,
+)
 from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile
 from manet_cli.inference.dial import AUTO, Denoise, position
 from manet_cli.jobs.blur.source import Blur
@@ -38,6 +47,7 @@ class UpscaleOptions:
         check: compare each result, blurred and made small again, with its input.
         max_pixels: larger inputs are refused.
         denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for weights that are one set.
+        depth: bits per channel of the results at most; None for those of the input.
     """
 
     scale: int
@@ -51,6 +61,12 @@ class UpscaleOptions:
     check: bool = False
     max_pixels: int = MAX_PIXELS
     denoise: Denoise | None = None
+    depth: int | None = None
+
+    def bits_of(self, header: Header) -> int:
+        """Return the bits per channel of an input's result."""
+        most = 16 if self.format.bits16 else 8
+        return min(header.bits, self.depth or most, most)
 
     def enlarged(self, header: Header) -> Header:
         """Return what the networks make of an input."""
@@ -63,7 +79,8 @@ class UpscaleOptions:
             OutputError: the size asked for makes no sense.
         """
         enlarged = self.enlarged(header)
-        return enlarged if self.size is None else self.size.of(enlarged, self.scale)
+        sized = enlarged if self.size is None else self.size.of(enlarged, self.scale)
+        return replace(sized, bits=self.bits_of(header))
 
     def denoise_of(self, photo: Photo) -> float | None:
         """Return where the dial stands for a photo; None for weights that are one set."""
@@ -108,6 +125,8 @@ def upscale(
         ManetError: the networks' result cannot be right (not a number, black), or memory ran out.
     """
     enlarged, result = options.enlarged(photo.header), options.result_of(photo.header)
+    if result.bits < enlarged.bits:
+        sink, result = EightBitRows(sink), replace(result, bits=enlarged.bits)
     if result != enlarged:
         sink = Resizer(enlarged, result, sink)
     check = _check_of(photo, engine, options) if options.check else None

@@ -37,6 +37,7 @@ class Request:
         registration: ``input`` or ``protocol``.
         size: of the results; None for that of the scale.
         max_pixels: larger inputs are refused.
+        depth: bits per channel of the results at most; None for those of the input.
         kernels: where kernel maps go: a folder or a .npy file; None to write none.
         check: compare each result with its input.
         overwrite: replace outputs that exist and were made otherwise.
@@ -53,6 +54,7 @@ class Request:
     registration: str = "input"
     size: str | None = None
     max_pixels: int = MAX_PIXELS
+    depth: int | None = None
     kernels: str | None = None
     check: bool = False
     overwrite: bool = False
@@ -125,6 +127,7 @@ def open_run(request: Request) -> Run:
         size=request.size,
         max_pixels=request.max_pixels,
         check=request.check,
+        depth=request.depth,
     )
     planner = Planner(
         expand_sources(request.inputs, recursive=request.recursive),
