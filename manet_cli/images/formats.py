@@ -223,11 +223,17 @@ FORMATS = [
 DEFAULT_FORMAT = FORMATS[0]
 """The format of results for which the user names none. It holds every picture."""
 
-_READ_ONLY = {"GIF": (".gif",), "HEIC": (".heic", ".heif", ".hif"), "JPEG XL": (".jxl",)}
+_READ_ONLY = {
+    "GIF": (".gif",),
+    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "HEIC": (".heic", ".heif", ".hif"),
+    "JPEG XL": (".jxl",),
+}
 """The title of a format that is read but not written -> its suffixes."""
 
 _OTHER_PICTURE_SUFFIXES = frozenset(
-    (".jp2", ".tga", ".ico", ".psd", ".svg", ".pdf", ".ppm", ".pgm", ".exr")  # neither read nor written
+    (".tga", ".ico", ".psd", ".svg", ".pdf", ".exr")  # neither read nor written
 )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from manet_cli.images import tiff_structure
+from manet_cli.images import jpeg2000, tiff_structure
 
 __all__ = [
     "PNG_GREY",
@@ -29,6 +30,7 @@ __all__ = [
     "png_is_whole",
     "png_late_exif",
     "png_profile",
+    "ppm_depth",
     "tiff_has_pages",
 ]
 
@@ -42,6 +44,8 @@ TIFF_SIGNED, TIFF_FLOAT = 2, 3
 _LONGEST_BRANDS = 256
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GIF_FRAME, _GIF_EXTENSION, _GIF_TRAILER = b",!;"
+_PPM_KINDS, _PPM_BITMAPS, _PPM_SPACES = b"123456", b"14", b" \t\n\v\f\r#"
+_PPM_HEADER = 1 << 16
 _CHECKED_AT_ONCE = 1 << 20
 
 
@@ -67,6 +71,10 @@ def kind_of(file: BinaryIO) -> str | None:
         return "TIFF"
     if start.startswith(b"BM"):
         return "BMP"
+    if start.startswith((jpeg2000.SIGNATURE, jpeg2000.CODESTREAM)):
+        return "JPEG 2000"
+    if start[:1] == b"P" and start[1:2] in _PPM_KINDS and start[2:3] in _PPM_SPACES:
+        return "PPM"
     if start[:3] == b"GIF":
         return "GIF"
     if start.startswith(b"\xff\x0a") or start[4:12] == b"JXL \r\n\x87\n":
@@ -196,6 +204,19 @@ def avif_depth(file: BinaryIO) -> int:
                 depth = max(depth, 8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
         position += length
     return depth
+
+
+def ppm_depth(file: BinaryIO) -> int:
+    """Give the bits per channel of a PBM, PGM or PPM file: 1, 8 or 16.
+
+    Raises `ValueError` or `IndexError` if its header is damaged.
+    """
+    file.seek(0)
+    start = file.read(_PPM_HEADER)
+    if start[1:2] in _PPM_BITMAPS:
+        return 1
+    words = re.sub(rb"#[^\r\n]*", b" ", start[2:]).split(maxsplit=3)
+    return 8 if int(words[2]) < 256 else 16
 
 
 def tiff_has_pages(file: BinaryIO) -> bool:

@@ -1,9 +1,11 @@
-"""Formats that Pillow reads by plugins, which are extras: looked for when the first such file is met."""
+"""Formats that Pillow may lack, or reads by plugins, which are extras: looked for when such a file is met."""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+
+from PIL import features
 
 from manet_cli.errors import InputError
 
@@ -26,12 +28,21 @@ _PLUGINS = {
 }
 
 
+_BUILT_IN = {"GIF": ("GIF", None), "PPM": ("PPM", None), "JPEG 2000": ("JPEG2000", "jpg_2000")}
+"""Pillow's name of a format that is read alone, and what Pillow must be built with."""
+
+
 def register(kind: str | None, name: str) -> tuple[str, ...]:
     """Make Pillow read a kind of files if that takes a plugin; give the name that Pillow has for it.
 
     `kind`: as `headers.kind_of` gives it. `name`: what messages call the file. Raises InputError, which names
-    the extra, if the plugin is not installed.
+    the extra, if the plugin is not installed, or says that Pillow was built without the format.
     """
+    if kind in _BUILT_IN:
+        pillow_name, feature = _BUILT_IN[kind]
+        if feature is not None and not features.check(feature):
+            raise InputError(f"{name} is a {kind} file, which this Pillow does not read: convert it to PNG")
+        return (pillow_name,)
     plugin = _PLUGINS.get(kind or "")
     if plugin is None:
         return ()

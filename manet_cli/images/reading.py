@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError, Parameter
-from manet_cli.images import cmyk, headers, jxl, plugins, sixteen_bit, tiff_structure
+from manet_cli.images import cmyk, headers, jpeg2000, jxl, plugins, sixteen_bit, tiff_structure
 from manet_cli.images.damage import file_quality
 from manet_cli.images.formats import FORMATS, listed, readable_titles
 from manet_cli.images.metadata import metadata_of, turn_of
@@ -98,7 +98,7 @@ def open_image(
     """
     with _opened_file(source, name) as file, logged_warnings(name), _pillow_limit(max_pixels):
         kind = headers.kind_of(file)
-        formats = (*(entry.pillow_name for entry in FORMATS), "GIF", *plugins.register(kind, name))
+        formats = (*(entry.pillow_name for entry in FORMATS), *plugins.register(kind, name))
         if kind == "JPEG XL":
             _check_jxl(file, name, MAX_PIXELS if max_pixels is None else max_pixels)
         file.seek(0)
@@ -117,6 +117,8 @@ def open_image(
             raise _too_large(name, width, height, max_pixels)
         try:
             with image:
+                if image.format == "JPEG2000" and (profile := jpeg2000.facts_of(file).profile):
+                    image.info["icc_profile"] = profile
                 yield image, file
         except (InputError, MemoryError):
             raise
@@ -285,6 +287,14 @@ def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
     """Raise InputError for the channels that would be reduced to 8 bits or misread without a word."""
     if image.format in ("AVIF", "HEIF"):
         depth = headers.avif_depth(file) if image.format == "AVIF" else int(image.info.get("bit_depth", 8))
+        unsupported = depth > 8
+    elif image.format == "JPEG2000":
+        facts = jpeg2000.facts_of(file)
+        depth, unsupported = facts.bits, facts.bits > 8 and image.mode != "I;16"
+        if facts.signed:
+            raise InputError(_UNREADABLE_MODE.format(name, _REFUSED_MODES["I"]))
+    elif image.format == "PPM" and image.mode != "F":
+        depth = headers.ppm_depth(file)
         unsupported = depth > 8
     elif isinstance(image, TiffImageFile):
         depth = _tiff_depth(image)

@@ -8,13 +8,14 @@ import logging
 import os
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.atomic import is_temporary
 from manet_cli.errors import InputError, ManetError, Parameter, UsageError
-from manet_cli.images import format_for_suffix, has_readable_suffix, read_photo, read_record
+from manet_cli.images import format_for_suffix, has_readable_suffix, listed, read_photo, read_record
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
 
@@ -196,6 +197,7 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     """Give the pictures in a folder, and a source with an error for what cannot be looked into."""
     errors: list[Source] = []
     pictures: list[Path] = []
+    others: Counter[str] = Counter()
     deeper = False
 
     def unreadable(error: OSError) -> None:
@@ -209,15 +211,28 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
         folders[:] = below if recursive else []
         for name in folders:
             _warn_of_link(Path(parent, name), folder)
-        paths = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
-        pictures += (path for path in paths if has_readable_suffix(path))
+        for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
+            if has_readable_suffix(path):
+                pictures.append(path)
+            else:
+                others[path.suffix.lower()] += 1
     stems = {path.stem for path in pictures}
     kept = [path for path in pictures if not _is_result(path, stems)]
+    if others and pictures:
+        logger.warning("%s: passed over %s", folder, _counted(others))
     if kept or errors:
         return [Source(str(path), path, path.parent.relative_to(folder)) for path in kept] + errors
     but = f" but {len(pictures)} that this tool made" if pictures else ""
+    if others:
+        but += f", only {_counted(others)}"
     advice = (": try ", Parameter("recursive", True)) if deeper and not recursive else ()
     return [Source(str(folder), folder, error=InputError(f"{folder} holds no pictures{but}", *advice))]
+
+
+def _counted(suffixes: Counter[str]) -> str:
+    """Say how many files have which suffix, the most frequent first: ``3 .cr2 and 1 .mov files``."""
+    parts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common()]
+    return f"{listed(parts, 'and')} {'file' if suffixes.total() == 1 else 'files'}"
 
 
 def _warn_of_link(path: Path, root: Path) -> None:

@@ -293,23 +293,24 @@ def test_16_bits_become_8_where_that_is_asked_for(manet: Manet, tmp_path: Path) 
     write_photo(Photo(deep, None, Metadata()), tmp_path / "deep.png", format_by_name("png"))
     manet("upscale", tmp_path / "deep.png", "-o", tmp_path / "sixteen.png")
     sixteen = read_photo(tmp_path / "sixteen.png", "sixteen").pixels
-    runs = {
-        "jpg": (["-o", tmp_path / "deep.jpg"], "deep.png: its 16 bits per channel become 8, because JPEG"),
-        "webp": (["--format", "webp", "-o", f"{tmp_path}/w/"], "because WebP"),
-        "png": (["--depth", "8", "-o", tmp_path / "eight.png"], None),
-        "size": (["--depth", "8", "--size", "50x", "-o", tmp_path / "small.png"], None),
-    }
-    for options, said in runs.values():
+    eight = ("--depth", "8", "-o", str(tmp_path / "eight.png"))
+    runs: list[tuple[tuple[str, ...], str | None]] = [
+        (("-o", f"{tmp_path}/deep.jpg"), "deep.png: its 16 bits per channel become 8, because JPEG"),
+        (("--format", "webp", "-o", f"{tmp_path}/w/"), "because WebP"),
+        (eight, None),
+        (("--depth", "8", "--size", "50x", "-o", f"{tmp_path}/small.png"), None),
+    ]
+    for options, said in runs:
         outcome = manet("upscale", tmp_path / "deep.png", *options)
         assert outcome.code == 0, outcome.stderr
-        words = " ".join(outcome.stderr.split())
-        assert "16 bits" not in words if said is None else said in words
+        told = " ".join(outcome.stderr.split())
+        assert "16 bits" not in told if said is None else said in told
         made = read_photo(Path(outcome.lines[0]), "made")
         assert made.header.bits == 8
         if made.width == 100:
             close = 0.51 if options[0] == "--depth" else 60
             assert np.abs(made.pixels - sixteen / 257).max() <= close
-    again = manet("upscale", tmp_path / "deep.png", *runs["png"][0])
+    again = manet("upscale", tmp_path / "deep.png", *eight)
     assert "made already, skipped" in again.stderr
     words = shlex.split(manet("replay", tmp_path / "eight.png").stdout)
     assert "--depth=8" in words

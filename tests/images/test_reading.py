@@ -35,6 +35,79 @@ LOSSLESS = [
 ]
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_jpeg_2000(bare: bool) -> None:
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (20, 30, 4), np.uint8)
+    deep = rng.integers(0, 65536, (20, 30), np.uint16)
+    for array, channels, bits in (
+        (colour[..., 0], 1, 8),
+        (colour[..., :3], 3, 8),
+        (colour, 3, 8),
+        (deep, 1, 16),
+    ):
+        photo = agrees(jpeg_2000(array, bare=bare))
+        assert (photo.pixels.shape[2], photo.header.bits) == (channels, bits)
+        values = photo.pixels if photo.alpha is None else np.dstack((photo.pixels, photo.alpha))
+        assert np.array_equal(np.squeeze(values), array)
+
+
+def test_jpeg_2000_with_a_profile() -> None:
+    data = jpeg_2000(np.full((9, 9, 3), 90, np.uint8))
+    place, end = data.index(b"colr") - 4, data.index(b"jp2c") - 4
+    length = int.from_bytes(data[place : place + 4], "big")
+    box = struct.pack(">L4s3s", 11 + len(ICC), b"colr", b"\x02\0\0") + ICC
+    head = data.index(b"jp2h") - 4
+    whole = struct.pack(">L", end - head - length + len(box)) + data[head + 4 : place] + box
+    changed = data[:head] + whole + data[place + length : end] + data[end:]
+    assert agrees(changed).metadata.icc_profile == ICC
+
+
+def test_jpeg_2000_that_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = jpeg_2000(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    sizes = good.index(b"\xff\x4f\xff\x51") + 42
+    for depth, sentence in ((11, "12 bits per channel"), (0x87, "signed integers")):
+        changed = bytearray(good)
+        for component in range(3):
+            changed[sizes + 3 * component] = depth
+        with pytest.raises(InputError, match=sentence):
+            read_header(bytes(changed), "a")
+    for length in range(13, len(good) - 40, 37):
+        with pytest.raises(InputError, match=r"damaged|cut off"):
+            read_photo(good[:length], "a")
+    monkeypatch.setattr("PIL.features.check", lambda feature: False)
+    with pytest.raises(InputError, match="this Pillow does not read"):
+        read_header(good, "a")
+
+
+def jpeg_2000(array: npt.NDArray[Any], *, bare: bool = False) -> bytes:
+    """Encode without loss."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "JPEG2000", irreversible=False, no_jp2=bare)
+    return file.getvalue()
+
+
+def test_netpbm() -> None:
+    grey = agrees(b"P5 # a comment\n3 # another\n2 255\n" + bytes(range(6)))
+    assert grey.pixels[..., 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    colour = agrees(b"P6\n1 2\n255\n" + bytes(range(6)))
+    assert colour.pixels.tolist() == [[[0, 1, 2]], [[3, 4, 5]]]
+    assert agrees(b"P3 1 1 255 7 8 9\n").pixels.tolist() == [[[7, 8, 9]]]
+    assert agrees(b"P1 2 1\n1 0\n").pixels.tolist() == [[[0], [255]]]
+    for kind, size in ((b"P5", 2), (b"P6", 6)):
+        with pytest.raises(InputError, match="16 bits per channel"):
+            read_header(kind + b" 1 1 65535\n" + bytes(size), "a")
+    for damaged in (
+        b"P5 3 2 255\n\0",
+        b"P6 1 1 nonsense\n",
+        b"P6 1",
+        b"P5 0 0 255\n",
+        b"P6 99999 99999 255\n",
+    ):
+        with pytest.raises(InputError):
+            read_photo(damaged, "a")
+
+
 def agrees(data: bytes) -> Photo:
     """Read `data` and check that its header said what came out."""
     photo = read_photo(data, "a")
@@ -336,7 +409,8 @@ def test_files_that_are_not_there_or_not_files(tmp_path: Path) -> None:
         (tmp_path / "empty.png", r"empty\.png is empty"),
         (
             tmp_path / "text.png",
-            r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP, AVIF, GIF, HEIC or JPEG XL picture: convert",
+            r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP, AVIF, GIF, "
+            r"JPEG 2000, PPM, HEIC or JPEG XL picture: convert",
         ),
         (tmp_path / "empty.png" / "below.png", r"below\.png cannot be read \(Not a directory\)"),
         (tmp_path / "nul\0.png", "cannot be read|does not exist"),
