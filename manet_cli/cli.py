@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,7 +23,7 @@ from manet_cli.commands.replay import replay
 from manet_cli.commands.train import train
 from manet_cli.commands.upscale import upscale
 from manet_cli.errors import ManetError
-from manet_cli.stopping import end_if_stopped, listen
+from manet_cli.stopping import end_if_stopped, listen, stopped_by
 
 __all__ = ["app", "main", "run"]
 
@@ -58,8 +59,26 @@ def _manet(
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and end the process with its exit code; say so where a signal ended it."""
     listen()
+    try:
+        _main()
+    finally:
+        number = stopped_by()
+        if number is not None:
+            _ignore_signals()  # another Ctrl-C adds nothing
+            from manet_cli.console import print_error
+
+            with suppress(OSError):  # who reads this may be gone
+                print_error("interrupted" if number == signal.SIGINT else "terminated")
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _main() -> None:
     try:
         app(prog_name="manet")  # however it was called: shell completion goes by this name
     except KeyboardInterrupt:  # before or after the command, where Typer does not see it
@@ -91,5 +110,4 @@ def run() -> None:
     try:
         main()
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()

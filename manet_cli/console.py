@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from manet_cli.errors import ManetError, Message, Parameter
 from manet_cli.jobs.durations import duration
@@ -94,20 +96,32 @@ def _spell_log(record: logging.LogRecord) -> bool:
 
 _LINE_SECONDS = 60.0
 
+_COMPUTED = 0.99
+"""Share of a picture's work that is done when it is computed; the rest is writing it."""
+
+
+@dataclass
+class _Running:
+    """A picture at work: its name, its work, and the share of that which is done."""
+
+    name: str
+    work: float
+    share: float = 0.0
+
 
 class BatchProgress:
     """How far a run over pictures is, and when it will end. Several pictures may be at work at once.
 
     Args:
         works: the work of each picture, in any unit; 0 for those with nothing to do.
-        show: is called with this object and a picture's name whenever there is something new.
+        show: is called with this object whenever there is something new.
         clock: seconds from any moment on.
     """
 
     def __init__(
         self,
         works: Sequence[float],
-        show: Callable[[BatchProgress, str], None],
+        show: Callable[[BatchProgress], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pictures = sum(work > 0 for work in works)
@@ -115,41 +129,67 @@ class BatchProgress:
         self._show = show
         self._clock = clock
         self._started = clock()
-        self._running: dict[object, float] = {}
+        self._running: list[_Running] = []
         self._done = 0.0
         self._ended = 0
         self._lock = threading.Lock()
 
     @contextmanager
     def picture(self, name: str, work: float) -> Iterator[Callable[[float], None]]:
-        """Follow one picture; the block is given a function of the share of it that is done."""
-        ticket = object()
+        """Follow one picture; the block is given a function of the share of it that is done.
+
+        Where the block is left by an exception, the picture does not count as done.
+        """
+        running = _Running(name, work)
 
         def advance(share: float) -> None:
             with self._lock:
-                self._running[ticket] = share * work
-            self._show(self, name)
+                running.share = share
+            self._show(self)
 
+        with self._lock:
+            self._running.append(running)
+        self._show(self)
         try:
             yield advance
-        finally:
+        except BaseException:
             with self._lock:
-                self._running.pop(ticket, None)
-                self._done += work
-                self._ended += work > 0
-            self._show(self, name)
+                self._running.remove(running)
+            raise
+        with self._lock:
+            self._running.remove(running)
+            self._done += work
+            self._ended += work > 0
+        self._show(self)
 
     @property
     def share(self) -> float:
-        """The share of all work that is done, in [0, 1]."""
+        """The share of all work that is done, in [0, 1]; 1 only once every picture is written."""
         with self._lock:
-            done = self._done + sum(self._running.values())
+            done = self._done + sum(min(each.share, _COMPUTED) * each.work for each in self._running)
         return min(done / self._total, 1.0) if self._total else 1.0
 
     @property
-    def count(self) -> str:
-        """Which picture it is at, such as ``12/400``."""
-        return f"{min(self._ended + 1, self.pictures)}/{self.pictures}"
+    def description(self) -> str:
+        """The picture at work and which one it is, such as ``12/400 name``; empty if there is none.
+
+        It is the first that is not computed yet; else the first that is written.
+        """
+        with self._lock:
+            at_work = [each for each in self._running if each.work > 0]
+            place = next((place for place, each in enumerate(at_work) if each.share < 1), 0)
+            if not at_work:
+                return ""
+            name, number = at_work[place].name, self._ended + place + 1
+            words = f"{name}, finishing" if at_work[place].share >= 1 else name
+        return f"{number}/{self.pictures} {words}" if self.pictures > 1 else words
+
+    @property
+    def finishing(self) -> bool:
+        """Whether all pictures at work are computed and only written."""
+        with self._lock:
+            at_work = [each for each in self._running if each.work > 0]
+        return bool(at_work) and all(each.share >= 1 for each in at_work)
 
     @property
     def elapsed(self) -> float:
@@ -166,6 +206,14 @@ class BatchProgress:
         remaining = self.remaining()
         left = "" if remaining is None else f", about {duration(remaining)} left"
         return f"{self._ended} of {self.pictures} pictures, {self.share:.0%}{left}"
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, empty while a file is written: nobody knows how long that takes."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time left of a task."""
+        return Text() if task.fields.get("idle") else super().render(task)
 
 
 class Reporter:
@@ -257,17 +305,16 @@ class Reporter:
         self, works: Sequence[float], tell: Callable[[BatchProgress], None]
     ) -> Iterator[BatchProgress]:
         if self._quiet:
-            yield BatchProgress(works, lambda batch, name: None)
+            yield BatchProgress(works, lambda batch: None)
             return
         if not self._console.is_terminal:
-            yield BatchProgress(works, lambda batch, name: tell(batch))
+            yield BatchProgress(works, tell)
             return
         with self._bar() as bars:
             task = bars.add_task("", total=1.0)
 
-            def show(batch: BatchProgress, name: str) -> None:
-                description = f"{batch.count} {name}" if batch.pictures > 1 else name
-                bars.update(task, completed=batch.share, description=description)
+            def show(batch: BatchProgress) -> None:
+                bars.update(task, completed=batch.share, description=batch.description, idle=batch.finishing)
                 tell(batch)
 
             self._bars = bars
@@ -281,7 +328,7 @@ class Reporter:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TimeRemainingColumn(),
+            _TimeLeft(),
         )
         return Progress(*columns, console=self._console, transient=True, disable=disable)
 

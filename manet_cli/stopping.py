@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType
 
-__all__ = ["end_if_stopped", "listen"]
+__all__ = ["end_if_stopped", "listen", "stopped_by"]
 
 _came: int | None = None
 
@@ -16,6 +16,11 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background jobs
         signal.signal(signal.SIGINT, _stop)
+
+
+def stopped_by() -> int | None:
+    """Return the number of the signal that came, SIGINT or SIGTERM; None if none did."""
+    return _came
 
 
 def end_if_stopped() -> None:

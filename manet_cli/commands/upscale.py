@@ -14,6 +14,7 @@ from manet_cli.commands import options as shared
 from manet_cli.commands.help import BLUR, FILES, QUALITY, SCRIPTS, SPEED
 from manet_cli.errors import NotStartedError, UsageError
 from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
+from manet_cli.stopping import stopped_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -306,7 +307,9 @@ def _make(run: Run, fleet: Fleet | None, reporter: Reporter) -> bool:
         ):
             _report(results, tally, reporter)
     finally:  # after Ctrl-C too
-        if len(run.items) > 1:
+        if stopped_by() is not None:
+            reporter.message(tally.interrupted())
+        elif len(run.items) > 1:
             reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
     return tally.failed
 

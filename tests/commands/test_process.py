@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from PIL import Image
 from tests.commands.conftest import texture
 
 MANET = [sys.executable, "-m", "manet_cli"]
+
+SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -116,6 +119,7 @@ def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(
     assert (ended.returncode, ended.stdout) == (128 + number, "")
     for word in ("unexpected", "damaged", "no shape"):
         assert word not in ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"manet: {SAID[number]}"
     assert os.listdir(photo.parent) == before
 
 
@@ -145,6 +149,10 @@ def test_a_run_that_is_stopped(batch: Path, number: signal.Signals, code: int) -
         _, errors = process.communicate(timeout=120)
     assert process.returncode == code
     assert b"Traceback" not in errors
+    if number in SAID:
+        *_, summary, last = errors.decode().splitlines()
+        assert re.fullmatch(r"\d done, \d not done: the same command goes on with the rest", summary)
+        assert last == f"manet: {SAID[number]}"
     left = sorted(path.name for path in out.iterdir())
     if number != signal.SIGKILL:
         assert not [name for name in left if name.endswith(".manet-tmp")]
@@ -160,6 +168,24 @@ def test_a_run_that_is_stopped(batch: Path, number: signal.Signals, code: int) -
         assert (out / path.name).read_bytes() == path.read_bytes()
         if path.name in finished:
             assert finished[path.name] == path.read_bytes()
+
+
+def test_one_picture_that_is_stopped(photo: Path) -> None:
+    Image.fromarray(texture(1200, 1600)).save(photo)
+    command = [*MANET, "upscale", str(photo), "--tile", "64"]
+    environment = {**os.environ, "TTY_COMPATIBLE": "1", "COLUMNS": "100"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stderr is not None
+        seen = b""
+        while b"photo.png" not in seen:
+            seen += os.read(process.stderr.fileno(), 4096)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert b"100%" not in seen + errors
+    assert b"the same command makes it" in errors
+    assert errors.decode().splitlines()[-1].endswith("interrupted")
+    assert os.listdir(photo.parent) == [photo.name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

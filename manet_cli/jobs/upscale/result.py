@@ -116,9 +116,17 @@ class Tally:
             self.estimate = (self.estimate[0] + low, self.estimate[1] + high)
 
     def line(self) -> str:
-        """Say how the run went: ``12 done, 3 skipped, 1 failed``."""
+        """Say how the run went: ``12 done, 3 skipped, 1 failed``; ``not done`` after an interruption."""
         counts = self._counts.copy()
-        counts["not started"] += self._total - counts.total()
-        kinds = ("done", "planned", "skipped", "failed", "not started")
+        counts["not done"] = self._total - counts.total()
+        kinds = ("done", "planned", "skipped", "failed", "not started", "not done")
         parts = [f"{counts[kind]} {kind}" for kind in kinds if counts[kind]]
         return ", ".join(parts) or "nothing to do"
+
+    def interrupted(self) -> str:
+        """Say how far a run came that is interrupted, and how it goes on."""
+        if self._total == self._counts.total():
+            return self.line()
+        if self._total == 1:
+            return "the picture was not finished, and nothing of it was written: the same command makes it"
+        return f"{self.line()}: the same command goes on with the rest"
