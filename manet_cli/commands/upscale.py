@@ -98,9 +98,9 @@ def upscale(
         str | None,
         typer.Option(
             "--size",
-            metavar="WxH|Wx|xH|xF.F",
-            help="Resample the result to this width or height, or to fit both, or to a factor with a point, "
-            "such as x2.5, at the next larger scale; its aspect stays.",
+            metavar="xF|WxH|Wx|xH",
+            help="Size of the result: a factor up to 8, such as x3 or x2.5, or pixels: a width, a height, "
+            "or a box to fit; its aspect stays.",
             rich_help_panel=QUALITY,
         ),
     ] = None,
@@ -323,6 +323,8 @@ def _report(results: Iterator[Result], tally: Tally, reporter: Reporter) -> None
         reporter.result(result.fields(), result.line())
         if result.status == "skipped":
             reporter.message(f"{result.item.output}: made already, skipped")
+        if (remark := result.remark()) is not None:
+            reporter.message(remark)
         if result.check is not None:
             name = result.item.output or result.item.source.name
             reporter.message(f"{name}: {to_text(result.check.sentence())}")

@@ -182,6 +182,8 @@ def open_upscale(
         settings["denoise"] = denoise if denoise == AUTO else f"{denoise:g}"
     if format.default_quality is not None:
         settings["quality"] = quality or format.default_quality
+    if result_size is not None and result_size.factor == opened.scale:
+        result_size = None  # the networks make just that
     if result_size is not None:
         settings["size"] = str(result_size)
     if depth is not None:

@@ -534,7 +534,7 @@ def test_a_size_of_ones_own(manet: Manet, photo: Path) -> None:
     planned = manet("upscale", photo, "--size", "100x100", "--json", "--dry-run").json[0]
     assert (planned["width"], planned["height"]) == (100, 73)
     assert manet("upscale", photo, "--size", "100x100").code == 0
-    output = photo.with_name("photo_x4.png")
+    output = photo.with_name("photo_100x73.png")
     assert pixels(output).shape == (73, 100, 3)
     full = photo.with_name("full.png")
     manet("upscale", photo, "-o", full)
@@ -542,8 +542,27 @@ def test_a_size_of_ones_own(manet: Manet, photo: Path) -> None:
         expected = np.asarray(image.resize((100, 73), Image.Resampling.LANCZOS)).astype(np.int64)
     assert np.abs(pixels(output) - expected).max() <= 1
     assert manet("upscale", photo, "--size", "100x100", "--json").json[0]["status"] == "skipped"
-    assert "was not made from this input" in manet("upscale", photo, "--size", "101x").stderr
-    assert "was not made from this input" in manet("upscale", photo).stderr
+    for other in (["--size", "101x"], []):
+        refused = manet("upscale", photo, "-o", output, *other)
+        assert "was not made from this input" in refused.stderr
+
+
+def test_names_tell_the_size_that_was_made(manet: Manet, photo: Path) -> None:
+    three = manet("upscale", photo, "--size", "x3")
+    assert (three.lines, three.stderr) == ([str(photo.with_name("photo_x3.png"))], "")
+    assert pixels(photo.with_name("photo_x3.png")).shape == (90, 123, 3)
+    assert manet("upscale", photo, "-s", "3", "--json").json[0]["status"] == "skipped", "the same"
+    half = manet("upscale", photo, "--size", "x2.5", "-s", "4")
+    assert half.lines == [str(photo.with_name("photo_x2.5.png"))]
+    small = manet("upscale", photo, "--size", "x11", "--json")
+    assert small.json[0]["output"] == str(photo.with_name("photo_15x11.png"))
+    assert "photo_15x11.png: 15x11 pixels, smaller than the input's 41x30" in small.stderr
+    assert sorted(path.name for path in photo.parent.iterdir()) == sorted(
+        ["photo.png", "photo_x3.png", "photo_x2.5.png", "photo_15x11.png"]
+    )
+    again = manet("upscale", photo.parent, "--size", "x2.5", "-s", "4", "--json")
+    assert [line["status"] for line in again.json] == ["skipped"], "none of them is taken for a photo"
+    assert manet("upscale", *photo.parent.iterdir(), "--dry-run", "--json").json[0]["input"] == str(photo)
 
 
 def test_a_size_without_sense(manet: Manet, photo: Path) -> None:
@@ -551,6 +570,9 @@ def test_a_size_without_sense(manet: Manet, photo: Path) -> None:
     outcome = manet("upscale", photo, "--size", "4000x")
     assert outcome.code == 1
     assert "at most 2 times" in outcome.stderr
+    outcome = manet("upscale", photo, "--size", "10x", "--dry-run")
+    assert outcome.code == 1
+    assert "less than a quarter" in outcome.stderr
     # What the format cannot hold at the scale it may hold at the size.
     wide = photo.with_name("wide.png")
     Image.fromarray(texture(2, 5000)).save(wide)

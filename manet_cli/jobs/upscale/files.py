@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,7 @@ class PictureMaker:
             held.let_go()
         seconds = time.perf_counter() - started
         size = header.width, header.height
+        item = replace(item, header=photo.header)  # that of standard input is known by now
         return Result(item, "done", options.scale, *size, seconds, check=report, denoise=denoise)
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:

@@ -99,6 +99,12 @@ class UpscaleOptions:
             settings = {**settings, "denoise": f"{AUTO} {denoise:g}"}
         return Record.of("stdin" if name == STDIN else name, data, self.weights_sha256, settings)
 
+    def ending_of(self, header: Header | None) -> str:
+        """Return what the name of an input's result ends in; the header is None if it is unknown."""
+        if self.size is None:
+            return f"_x{self.scale}"
+        return self.size.ending(header and self.result_of(header))
+
 
 def upscale(
     photo: Photo,

@@ -161,6 +161,7 @@ class Planner:
         overwrite: replace outputs that exist and were made otherwise.
         max_pixels: larger inputs are refused.
         result_of: says what the result of an input will be.
+        ending_of: says what its name ends in, before the suffix.
         weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
         settings: those that change pixels, likewise.
 
@@ -179,6 +180,7 @@ class Planner:
         overwrite: bool,
         max_pixels: int,
         result_of: Callable[[Header], Header],
+        ending_of: Callable[[Header | None], str],
         weights_sha256: str,
         settings: Mapping[str, object],
     ) -> None:
@@ -188,6 +190,7 @@ class Planner:
         self._overwrite = overwrite
         self._max_pixels = max_pixels
         self._result_of = result_of
+        self._ending_of = ending_of
         self._weights_sha256 = weights_sha256
         self._settings = settings
         self._single = len(sources) == 1
@@ -205,18 +208,19 @@ class Planner:
     def _item(self, source: Source) -> Item:
         if source.error:
             return Item(source, error=source.error)
-        output = self._output_path(source)
-        item = Item(source, output, self._kernels_path(source), replaces=self._overwrite)
+        item = Item(source, None, self._kernels_path(source), replaces=self._overwrite)
         try:
             if source.path is not None:
                 item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
-                if output and self._is_made(source.path, source.name, output):
-                    if item.kernels is None or item.kernels.is_file():
-                        self._claims.keep(output, source)
-                        return replace(item, done=True)
-                    # Made again for the sake of its kernel map; the same bytes replace it.
-                    self._claims.claim(item.kernels, source)
-                    return replace(item, replaces=True)
+            output = self._output_path(source, item.header)
+            item = replace(item, output=output)
+            if source.path is not None and output and self._is_made(source.path, source.name, output):
+                if item.kernels is None or item.kernels.is_file():
+                    self._claims.keep(output, source)
+                    return replace(item, done=True)
+                # Made again for the sake of its kernel map; the same bytes replace it.
+                self._claims.claim(item.kernels, source)
+                return replace(item, replaces=True)
             for path in (item.output, item.kernels):
                 if path is not None:
                     self._claims.claim(path, source)
@@ -226,11 +230,11 @@ class Planner:
             end_if_stopped()
             return replace(item, error=error)
 
-    def _output_path(self, source: Source) -> Path | None:
+    def _output_path(self, source: Source, header: Header | None) -> Path | None:
         to = self._destination
         if to.stdout or to.file:
             return to.file
-        name = f"{_stem(source)}_x{self._scale}{to.format.suffixes[0]}"
+        name = f"{_stem(source)}{self._ending_of(header)}{to.format.suffixes[0]}"
         if to.folder:
             return to.folder / source.below / name
         return source.path.with_name(name) if source.path and source.path.name else Path(name)

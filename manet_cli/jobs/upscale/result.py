@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from manet_cli.errors import ManetError, NotStartedError
+from manet_cli.errors import ManetError, Message, NotStartedError
 from manet_cli.jobs.durations import time_range
 from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
@@ -78,6 +78,21 @@ class Result:
         memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
         time = f", about {time_range(*self.estimate)}" if self.estimate is not None else ""
         return f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"
+
+    def remark(self) -> Message | None:
+        """Say that a result has fewer pixels than its input; None where it has not, or nothing is known."""
+        before = self.item.header
+        if self.status not in ("done", "planned") or before is None:
+            return None
+        if self.width is None or self.height is None:
+            return None
+        if self.width >= before.width and self.height >= before.height:
+            return None
+        name = self.item.output or self.item.source.name
+        return Message(
+            f"{name}: {self.width}x{self.height} pixels, smaller than the input's "
+            f"{before.width}x{before.height}"
+        )
 
 
 def work_of(item: Item) -> float:

@@ -136,6 +136,7 @@ def open_run(request: Request) -> Run:
         kernels=request.kernels,
         overwrite=request.overwrite,
         result_of=options.result_of,
+        ending_of=options.ending_of,
         max_pixels=request.max_pixels,
         weights_sha256=options.weights_sha256,
         settings=options.settings,

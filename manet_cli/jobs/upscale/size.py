@@ -12,10 +12,12 @@ from manet_cli.images import Header
 
 __all__ = ["ResultSize", "parse_size"]
 
-_FACTOR = re.compile(r"x\d{1,2}\.\d{1,4}")
+_FACTOR = re.compile(r"x\d{1,2}\.\d{1,4}|x0*[1-8]")
 _PATTERN = re.compile(r"(?P<width>\d{1,9})?(?:x(?P<height>\d{1,9})?)?")
 # Beyond this a plain enlargement of the result shows; a second run does it better.
 _LARGEST_ENLARGEMENT = 2
+# Below this part of the input's side the networks' detail is lost: it is a slip, such as x12 for a factor.
+_SMALLEST_PART = 4
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,22 @@ class ResultSize:
         """The smallest scale that reaches the factor, 4 at most; None if there are bounds."""
         return None if self.factor is None else min(4, max(2, math.ceil(self.factor)))
 
+    def ending(self, header: Header | None) -> str:
+        """Return what the name of a result of this size ends in: ``_x2.5``, or ``_3000x2000`` in pixels.
+
+        Args:
+            header: of the result; None if unknown: then it is what was asked for.
+        """
+        if self.factor is not None:
+            return f"_x{float(self.factor):g}"
+        return f"_{self}" if header is None else f"_{header.width}x{header.height}"
+
     def of(self, enlarged: Header, scale: int) -> Header:
         """Return what a picture that was super-resolved by `scale` becomes: the largest within the bounds.
 
         Raises:
-            OutputError: that is more than twice the super-resolved picture.
+            OutputError: that is more than twice the super-resolved picture, or less than a quarter of the
+                input along a side.
         """
         width, height = enlarged.width, enlarged.height
         if self.factor is not None:
@@ -64,13 +77,20 @@ class ResultSize:
                 f" makes {across}x{down} pixels of a result of {width}x{height}: ask for "
                 f"at most {_LARGEST_ENLARGEMENT} times the result, or upscale the result again",
             )
+        before = width // scale, height // scale
+        if _SMALLEST_PART * across < before[0] or _SMALLEST_PART * down < before[1]:
+            raise OutputError(
+                Parameter("size", str(self)),
+                f" makes {across}x{down} pixels of an input of {before[0]}x{before[1]}, less than a quarter "
+                "along a side: give a larger size, or a factor from x1 to x8",
+            )
         return replace(enlarged, width=across, height=down)
 
 
 def parse_size(text: str) -> ResultSize:
     """Return the size that ``--size`` names.
 
-    W or Wx is a width, xH a height, WxH both, as bounds; x2.5, with a point, is a factor.
+    W or Wx is a width, xH a height, WxH both, as bounds. x1 to x8, also with a point as x2.5, is a factor.
 
     Raises:
         UsageError: it is none of that.
@@ -83,7 +103,7 @@ def parse_size(text: str) -> ResultSize:
         raise UsageError(
             Parameter("size", text),
             ": expected WxH, Wx or xH in pixels, such as 3000x2000, 3000x or x2000, or a "
-            "factor with a point, such as x2.5",
+            "factor up to 8, such as x3 or x2.5",
         )
     return ResultSize(*sides)
 
