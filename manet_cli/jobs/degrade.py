@@ -26,6 +26,7 @@ from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_p
 from manet_cli.file_identity import FileLedger, ledger_of
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
 from manet_cli.inference import memory_reported
+from manet_cli.jobs.outputs import collision
 from manet_cli.jobs.sources import Source, read_input
 from manet_cli.stopping import end_if_stopped
 
@@ -141,7 +142,7 @@ class Degrader:
         self._overwrite = overwrite
         self._sources = sources
         self._inputs = ledger_of(source.path for source in sources if source.path is not None)
-        self._claimed = FileLedger[str](links=False)
+        self._claimed = FileLedger[Source](links=False)
 
     def remove_leftovers(self) -> None:
         """Remove what dead processes left in the folders of the results."""
@@ -230,12 +231,10 @@ class Degrader:
 
     def _claim(self, path: Path, source: Source) -> None:
         """Refuse a path that is another input's output already."""
-        self._claimed.add(path, source.name)
+        self._claimed.add(path, source)
         other = self._claimed.find(path)
-        if other != source.name:
-            raise OutputError(
-                f"{path} is made from {other} already: rename one of the pictures, or use two folders"
-            )
+        if other is not None and other != source:
+            raise collision(str(path), source, other)
 
     def _write(self, contents: dict[Path, bytes]) -> str:
         """Write files that are missing or may be replaced, the LR image last; return the status."""

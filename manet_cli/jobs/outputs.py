@@ -12,7 +12,7 @@ from manet_cli.file_identity import FileLedger, existing_folder, ledger_of, same
 from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix
 from manet_cli.jobs.sources import STDIN, Source
 
-__all__ = ["Claims", "Room", "check_outputs", "least_bytes", "path_beside"]
+__all__ = ["Claims", "Room", "check_outputs", "collision", "least_bytes", "path_beside"]
 
 _OUTPUT, _OVERWRITE = Parameter("output"), Parameter("overwrite", True)
 
@@ -48,16 +48,10 @@ class Claims:
             )
         owner, alike = self._claimed.find(path), self._claimed.alike(path)
         if alike is not None:
-            raise OutputError(
-                f"{path} and {alike[0]} (for {alike[1].name}) are one file on a disk that ignores case: "
-                "choose another ",
-                *(_OUTPUT, " or name"),
-            )
+            what = f"{path} and {alike[0]}, which are one file on a disk that ignores case"
+            raise collision(what, source, alike[1])
         if owner is not None:
-            raise OutputError(
-                f"{path} is planned for {owner.name} too: choose another ",
-                *(_OUTPUT, ", ", Parameter("format"), " or name"),
-            )
+            raise collision(str(path), source, owner)
         if path.is_dir():
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if os.path.lexists(path) and not self._overwrite:
@@ -71,6 +65,27 @@ class Claims:
         found = self._folders[folder]
         if found is not None:
             raise found
+
+
+def collision(outputs: str, source: Source, other: Source) -> OutputError:
+    """Return the error for two inputs that would become one file, with what keeps them apart.
+
+    Args:
+        outputs: what they would both become.
+        source: the one that is refused.
+        other: the one that has the file.
+    """
+    said = f"{other.name} and {source.name} would both become {outputs}: "
+    folders = [os.path.abspath(found.path.parent) for found in (other, source) if found.path]  # noqa: PTH100
+    apart = len(set(folders)) > 1 and len({os.path.splitdrive(folder)[0] for folder in folders}) == 1
+    if apart:
+        above = os.path.relpath(os.path.commonpath(folders))
+        return OutputError(
+            f"{said}give ",
+            *(Parameter("recursive", True), f" and the folder above both, {above}, to keep the tree"),
+            *(", or another ", _OUTPUT, " for one of them"),
+        )
+    return OutputError(f"{said}make one of them in a second run with another ", _OUTPUT, ", or rename it")
 
 
 def _folder_error(folder: Path) -> ManetError | None:

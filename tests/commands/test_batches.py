@@ -83,7 +83,21 @@ def test_collisions_are_found_before(manet: Manet, three: Path) -> None:
     shutil.copy("a.png", "sub/a.png")
     outcome = manet("upscale", "a.png", "sub/a.png", "b.png", "-o", "out", "--dry-run", "--json")
     assert [line["status"] for line in outcome.json] == ["planned", "failed", "planned"]
-    assert "planned for a.png too" in outcome.json[1]["error"]
+    assert outcome.json[1]["error"] == (
+        "a.png and sub/a.png would both become out/a_x4.png: give -r and the folder above both, ., to keep "
+        "the tree, or another -o for one of them."
+    )
+    followed = manet("upscale", ".", "-r", "-o", "out", "--dry-run", "--json")
+    assert sorted(line["output"] for line in followed.json) == [
+        *("out/a_x4.png", "out/b_x4.png", "out/c_x4.png", "out/sub/a_x4.png")
+    ]
+    shutil.copy("a.png", "a.tif")
+    beside = manet("upscale", "a.png", "a.tif", "--dry-run", "--json")
+    assert beside.json[1]["error"] == (
+        "a.png and a.tif would both become a_x4.png: make one of them in a second run with another -o, or "
+        "rename it."
+    )
+    Path("a.tif").unlink()
     assert not Path("out").exists()
     os.link("b.png", "a_x4.png")
     before = Path("b.png").read_bytes()

@@ -187,7 +187,7 @@ def test_the_tree_is_kept_and_names_do_not_collide(manet: Manet, photo: Path, tm
     Image.open(photo).save(tree / "sub/a.png")
     outcome = manet("degrade", tree, "-r", "-o", tmp_path / "out", "--mode", "1")
     assert outcome.code == 1
-    assert "is made from" in outcome.stderr
+    assert "would both become" in outcome.stderr
     assert files_below(tmp_path / "out/LR") == ["a.png", "sub/a.png"]
 
 
