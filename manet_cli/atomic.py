@@ -190,7 +190,7 @@ def prepare_folder(path: Path) -> None:
 
 def check_folder(path: Path) -> None:
     """Raise OutputError unless `path`, which exists, is a folder in which files can be made."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - never raises
         raise OutputError(f"{path} cannot be a folder, a file is in the way: choose another folder")
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise OutputError(

@@ -76,7 +76,8 @@ def same_file(path: Path, other: Path) -> bool:
 
 def existing_folder(path: Path) -> Path:
     """Return the nearest of ``path`` and the folders above it that exists; it may turn out to be a file."""
-    return next((parent for parent in (path, *path.parents) if parent.exists()), Path())
+    # os.path.exists, unlike Path's, never raises: neither in a closed folder nor for too long a name.
+    return next((parent for parent in (path, *path.parents) if os.path.exists(parent)), Path())  # noqa: PTH110
 
 
 def ignores_case(folder: Path) -> bool:

@@ -83,6 +83,7 @@ Denoise: TypeAlias = Annotated[
     typer.Option(
         "--denoise",
         metavar="auto|F",
+        rich_help_panel=QUALITY,
         help="Remove noise and JPEG's traces: 0 for clean pictures, 1 for photos from cameras; auto measures "
         "each picture. 0 sharpens noise with the rest. (default: auto)",
         show_default=False,

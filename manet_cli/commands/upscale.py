@@ -230,6 +230,7 @@ def upscale(
     from manet_cli.jobs.upscale.run import Request, open_run
     from manet_cli.jobs.upscale.sharing import join_fleet
 
+    started = time.time()  # the clock's, which goes on while a computer sleeps
     fleet = join_fleet()
     if fleet is not None and dry_run and not fleet.first:
         raise typer.Exit  # one plan is enough
@@ -274,7 +275,7 @@ def upscale(
     run = open_run(request)
     if run.left_out:
         reporter.message(f"{_named(run.left_out)} left out: made by this tool from other inputs")
-    failed = _preview(run, reporter) if dry_run else _make(run, fleet, reporter)
+    failed = _preview(run, reporter) if dry_run else _make(run, fleet, reporter, started)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -292,12 +293,12 @@ def _preview(run: Run, reporter: Reporter) -> bool:
     return tally.failed
 
 
-def _make(run: Run, fleet: Fleet | None, reporter: Reporter) -> bool:
-    """Make the pictures and report each; return whether any failed."""
+def _make(run: Run, fleet: Fleet | None, reporter: Reporter, started: float) -> bool:
+    """Make the pictures and report each; return whether any failed. ``started``: when the command did."""
     from manet_cli.jobs.durations import duration
     from manet_cli.jobs.upscale.result import Tally, work_of
 
-    tally, started = Tally(len(run.items)), time.monotonic()
+    tally = Tally(len(run.items))
     try:
         with (
             reporter.batch([work_of(item) for item in run.items]) as batch,
@@ -310,7 +311,7 @@ def _make(run: Run, fleet: Fleet | None, reporter: Reporter) -> bool:
         if stopped_by() is not None:
             reporter.message(tally.interrupted())
         elif len(run.items) > 1:
-            reporter.message(f"{tally.line()}, in {duration(time.monotonic() - started)}")
+            reporter.message(f"{tally.line()}, in {duration(max(time.time() - started, 0.0))}")
     return tally.failed
 
 

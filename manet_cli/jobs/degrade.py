@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
+from manet_cli.atomic import atomic_path, check_folder, prepare_folder, remove_leftovers
 from manet_cli.degradations.protocol import Degradation, DegradedImage
 from manet_cli.degradations.registry import DEGRADATIONS
 from manet_cli.degradations.spatially_variant import BlockKernels
@@ -23,7 +23,7 @@ from manet_cli.degradations.step import DegradationStep
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_protocol
-from manet_cli.file_identity import FileLedger, ledger_of
+from manet_cli.file_identity import FileLedger, existing_folder, ledger_of
 from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.outputs import collision
@@ -198,6 +198,7 @@ class Degrader:
                 f"{source.name} has {hr.shape[-1]}x{hr.shape[-2]} pixels; at least {scale} a side are needed"
             )
         paths = self._paths(source, degradation)
+        check_folder(existing_folder(paths["output"].parent))
         for path in paths.values():
             self._claim(path, source)
         with memory_reported(source.name):

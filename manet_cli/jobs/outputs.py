@@ -52,11 +52,11 @@ class Claims:
             raise collision(what, source, alike[1])
         if owner is not None:
             raise collision(str(path), source, owner)
-        if path.is_dir():
+        self._check_folder(path.parent)  # first: another name or --overwrite would not help
+        if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if os.path.lexists(path) and not self._overwrite:
             raise OutputError(*_why_kept(path))
-        self._check_folder(path.parent)
         self.keep(path, source)
 
     def _check_folder(self, folder: Path) -> None:
@@ -132,7 +132,7 @@ def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overw
         overwrite: files that exist may be replaced, but never the input.
 
     Raises:
-        OutputError: an output exists, or is the input.
+        OutputError: an output exists, or is the input, or its folder cannot be written to.
         UsageError: two are one.
     """
     claimed = FileLedger[str](links=False)
@@ -140,6 +140,7 @@ def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overw
         if path is None:
             continue
         parameter = Parameter(name)
+        check_folder(existing_folder(path.parent))
         if source is not None and same_file(path, source):
             raise OutputError(
                 f"{path} is the input, and inputs are never overwritten: choose another ", parameter

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from manet_cli.errors import ManetError
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import Claims
 from manet_cli.jobs.sources import Source
+from manet_cli.weights import load_weights
 from tests.commands.conftest import Manet, texture
 from tests.jobs.conftest import nobody
 
@@ -56,6 +59,22 @@ def test_a_summary_for_several(manet: Manet, three: Path) -> None:
     summary = outcome.stderr.splitlines()[-1]
     assert summary.startswith("2 done, 1 skipped, 1 failed, in ")
     assert manet("upscale", ".", "-q").stderr.count("\n") == 1, "errors only"
+
+
+def test_the_time_is_that_of_the_clock(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a user waits counts, loading of weights too."""
+
+    def slowly(*arguments: Any) -> object:  # noqa: ANN401 - passed on
+        time.sleep(1.5)
+        return load_weights(*arguments)
+
+    monkeypatch.setattr("manet_cli.jobs.models.load_weights", slowly)
+    started = time.time()
+    summary = manet("upscale", ".", "-o", "out").stderr.splitlines()[-1]
+    waited = time.time() - started
+    said = re.fullmatch(r"3 done, in ([\d.]+) s", summary)
+    assert said is not None
+    assert 1.5 <= float(said[1]) <= waited + 0.1
 
 
 def test_fail_fast(manet: Manet, three: Path) -> None:
@@ -147,6 +166,15 @@ def test_folders_that_cannot_be_written_are_found_before(three: Path) -> None:
         for output in (Path("a_x4.png"), Path("new", "a_x4.png")):
             with pytest.raises(ManetError, match="cannot be written to"):
                 ledger.claim(output, Source("a.png", Path("a.png")))
+    # It is said before that a file exists there: --overwrite would not help.
+    Path("a_x4.png").touch()
+    three.chmod(0o555)
+    with nobody(), pytest.raises(ManetError, match="cannot be written to"):
+        ledger.claim(Path("a_x4.png"), Source("a.png", Path("a.png")))
+    # And in a folder that may not even be looked into.
+    three.chmod(0o000)
+    with nobody(), pytest.raises(ManetError, match="cannot be written to"):
+        ledger.claim(three / "new" / "a_x4.png", Source("a.png", Path("a.png")))
     three.chmod(0o755)
     with pytest.raises(ManetError, match="a file is in the way"):
         ledger.claim(Path("a.png", "below", "a_x4.png"), Source("b.png", Path("b.png")))

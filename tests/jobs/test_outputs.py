@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from manet_cli.errors import OutputError
+from manet_cli.evaluation.studies.files import StudyFiles
 from manet_cli.images import Header, format_by_name
-from manet_cli.jobs.outputs import Room, least_bytes
+from manet_cli.jobs.outputs import Room, check_outputs, least_bytes
+from tests.jobs.conftest import nobody
 
 
 @pytest.fixture
@@ -51,3 +53,22 @@ def test_little_is_simply_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     room.take(tmp_path / "a.png", 10_000_000)
     with pytest.raises(OutputError, match=r"b\.png will take at least 10 MB"):
         room.take(tmp_path / "b.png", 10_000_000)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+@pytest.mark.parametrize("below", ["", "new"])
+def test_a_folder_that_cannot_be_written_to_is_said_first(here: Path, mode: int, below: str) -> None:
+    """Before any work, and before a file that exists there; root may write anywhere."""
+    locked = here / "locked"
+    locked.mkdir()
+    (locked / "there.png").touch()
+    (locked / "there.json").touch()
+    here.parent.chmod(0o755)
+    here.chmod(0o755)
+    locked.chmod(mode)
+    with nobody():
+        with pytest.raises(OutputError, match="cannot be written to"):
+            check_outputs(None, {"out": locked / below / "there.png"}, overwrite=False)
+        with pytest.raises(OutputError, match="cannot be written to"):
+            StudyFiles.plan(locked / below, "there", [], overwrite=False)
+    locked.chmod(0o755)
