@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from manet_cli.errors import InputError
+from manet_cli.stopping import end_if_stopped
 
 __all__ = ["Damage", "denoise_of", "file_quality", "measure_damage", "names_camera", "quality_of_tables"]
 
@@ -75,6 +76,7 @@ def names_camera(exif: bytes | None) -> bool:
         tags.load(exif)
         return bool(str(tags.get(_MAKE) or "").strip())
     except Exception:  # noqa: BLE001 - a damaged block can raise anything, and names nothing
+        end_if_stopped()
         return False
 
 
