@@ -23,7 +23,7 @@ from manet_cli.images.arrays import array_of, check_array, image_of, photo_of_ar
 from manet_cli.inference import SMALLEST_TILE, Engine, LowResolution, available_memory, memory_reported
 from manet_cli.jobs import models
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
-from manet_cli.jobs.denoise import check_denoise
+from manet_cli.jobs.denoise import check_denoise, turn_to_photo
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import UpscaleOptions, result_tiles, upscaled
@@ -94,7 +94,7 @@ class Model:
         return f"<manet_cli.Model x{self.scale} on {self.device} in {self.precision}>"
 
     def kernels(self, image: npt.NDArray[Any] | Image.Image, *, stride: int = 1) -> npt.NDArray[np.float32]:
-        """Estimate the blur kernel of every pixel; with the weights ``default``, by those for clean pictures.
+        """Estimate the blur kernel of every pixel, with the dial of ``default`` measured on the picture.
 
         Args:
             image: a picture, as in `upscale`.
@@ -113,9 +113,8 @@ class Model:
         if stride < 1:
             raise UsageError(f"stride={stride}: expected 1 or more")
         self._engine.require(estimator=True)
-        if self._engine.has_dial:
-            self._engine.turn(0)
         lr = _rows_of(image)
+        turn_to_photo(self._engine, _photo_of(image))
         shape = kernel_map_shape(lr.height, lr.width, stride, self.kernel_size)
         size = 4 * math.prod(shape)
         if size > available_memory(torch.device("cpu")):
@@ -203,7 +202,7 @@ class Model:
     def _upscaled_floats(self, array: npt.NDArray[Any], run: UpscaleOptions) -> npt.NDArray[np.float32]:
         rows = _FloatRows(array)
         if run.denoise is not None:
-            self._turn(photo_of_array(np.round(array * 255).astype(np.uint8)), run)
+            self._turn(_photo_of(array), run)
         return _restored_floats(self._engine, run, rows, array.ndim)
 
     def _turn(self, photo: Photo, run: UpscaleOptions) -> None:
@@ -251,6 +250,13 @@ def _rows_of(image: object) -> LowResolution:
         return PhotoRows(photo_of_image(image))
     array = _array(image)
     return _FloatRows(array) if array.dtype.kind == "f" else PhotoRows(photo_of_array(array))
+
+
+def _photo_of(image: Image.Image | npt.NDArray[Any]) -> Photo:
+    """Return a picture as a photo; floats in 8 bits."""
+    if isinstance(image, Image.Image):
+        return photo_of_image(image)
+    return photo_of_array(np.round(image * 255).astype(np.uint8) if image.dtype.kind == "f" else image)
 
 
 def _restored_floats(

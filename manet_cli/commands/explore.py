@@ -37,6 +37,7 @@ def explore(
         ),
     ] = None,
     model: shared.Model = "default",
+    denoise: shared.Denoise = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
@@ -52,20 +53,25 @@ def explore(
     from manet_cli.console import Reporter
     from manet_cli.evaluation.studies.compare import parse_crop
     from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.denoise import parse_denoise
     from manet_cli.jobs.explore.job import plan_explore
     from manet_cli.jobs.models import ModelOptions, open_model
 
     reporter = Reporter(as_json=as_json, quiet=quiet)
     part = parse_crop(crop) if crop is not None else None
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    options = ModelOptions(model, scale, device, precision, side, downloads=reporter.progress)
+    options = ModelOptions(model, scale, device, precision, side, dial=True, downloads=reporter.progress)
     opened = open_model(options)
     opened.engine.require(estimator=True, restorer=True)
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()
     try:
         job = plan_explore(
-            input, output, opened, options, crop=part, overwrite=overwrite, max_pixels=max_pixels
+            *(input, output, opened, options),
+            crop=part,
+            overwrite=overwrite,
+            max_pixels=max_pixels,
+            denoise=None if denoise is None else parse_denoise(denoise),
         )
         if (said := job.said()) is not None:
             reporter.message(said)

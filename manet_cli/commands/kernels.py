@@ -87,6 +87,7 @@ def kernels(
         bool, typer.Option("--large", help="Allow an array of more than 2 GiB.", rich_help_panel=FILES)
     ] = False,
     model: shared.Model = "default",
+    denoise: shared.Denoise = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     tile: shared.Tile = "auto",
@@ -104,6 +105,7 @@ def kernels(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
+    from manet_cli.jobs.denoise import parse_denoise
     from manet_cli.jobs.kernels.job import KernelsRequest, plan_kernels
     from manet_cli.jobs.models import ModelOptions, open_model
 
@@ -111,7 +113,7 @@ def kernels(
         raise UsageError("--codes and --params are two contents of one array; give one of them")
     reporter = Reporter(as_json=as_json, quiet=quiet)
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    options = ModelOptions(model, scale, device, precision, side, downloads=reporter.progress)
+    options = ModelOptions(model, scale, device, precision, side, dial=True, downloads=reporter.progress)
     opened = open_model(options)
     named = output is not None or codes or params
     about_array = stride != 1 or dtype is not None or large or as_json
@@ -127,6 +129,7 @@ def kernels(
         large=large,
         overwrite=overwrite,
         max_pixels=max_pixels,
+        denoise=None if denoise is None else parse_denoise(denoise),
     )
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()

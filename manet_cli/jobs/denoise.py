@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from manet_cli.errors import Parameter, UsageError
+from manet_cli.images import Photo
 from manet_cli.inference import Engine
-from manet_cli.inference.dial import AUTO, Denoise
+from manet_cli.inference.dial import AUTO, Denoise, position
 from manet_cli.weights import DEFAULT_FAMILY
 
-__all__ = ["check_denoise", "parse_denoise"]
+__all__ = ["check_denoise", "parse_denoise", "recorded", "turn_to_photo"]
 
 
 def parse_denoise(text: str) -> Denoise:
@@ -59,6 +60,29 @@ def check_denoise(denoise: Denoise | str | None, engine: Engine, model: str, sca
         *(Parameter("denoise", denoise), f" sets the weights {DEFAULT_FAMILY!r} between clean and camera; "),
         *("leave it out with ", Parameter("model", model)),
     )
+
+
+def turn_to_photo(engine: Engine, photo: Photo, denoise: Denoise | None = AUTO) -> dict[str, object]:
+    """Set the dial for a photo.
+
+    Args:
+        engine: whose dial is set.
+        photo: that is measured for ``auto``.
+        denoise: where the dial is to stand, as `check_denoise` returns it.
+
+    Returns:
+        What a record says of it, as a setting; nothing without a dial.
+    """
+    if denoise is None or not engine.has_dial:
+        return {}
+    stands = position(denoise, photo)
+    engine.turn(stands)
+    return {"denoise": recorded(denoise, stands)}
+
+
+def recorded(denoise: Denoise, stands: float) -> str:
+    """Return how a record tells where the dial stands: ``0.35``, or ``auto 0.35`` where it was measured."""
+    return f"{AUTO} {stands:g}" if denoise == AUTO else f"{stands:g}"
 
 
 def _checked(number: float) -> float:

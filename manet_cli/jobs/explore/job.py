@@ -27,7 +27,9 @@ from manet_cli.images.arrays import array_of
 from manet_cli.images.colour_map import colour_map, oklab_to_srgb
 from manet_cli.images.sheet import ORANGE, PAPER, fitted, on_paper
 from manet_cli.inference import Engine, memory_reported
+from manet_cli.inference.dial import Denoise
 from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.jobs.denoise import check_denoise, turn_to_photo
 from manet_cli.jobs.explore.data import KernelBytes, KernelGatherer, Region
 from manet_cli.jobs.explore.html import explore_page
 from manet_cli.jobs.explore.part import largest_sides, telling_part
@@ -177,6 +179,7 @@ def plan_explore(
     crop: Crop | None,
     overwrite: bool,
     max_pixels: int = MAX_PIXELS,
+    denoise: Denoise | None = None,
 ) -> ExploreJob:
     """Check where a picture's page goes, and read the picture.
 
@@ -188,9 +191,10 @@ def plan_explore(
         crop: the part to show; None for all, or for the part that shows its blur best where all is too much.
         overwrite: replace an output that exists.
         max_pixels: larger pictures are refused.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
 
     Raises:
-        UsageError: the output's suffix is not .html.
+        UsageError: the output's suffix is not .html, or the weights have no dial.
         OutputError: the output exists or is the input, or the part named is too large for a page.
         InputError: the picture cannot be read, or has no such part.
     """
@@ -198,6 +202,7 @@ def plan_explore(
     target = Path(output) if output else path_beside(name, f"_x{model.scale}_explore.html")
     if target.suffix.lower() not in _SUFFIXES:
         raise UsageError(Parameter("output", target), ": a page is written as .html")
+    denoise = check_denoise(denoise, model.engine, options.model, model.scale)
     check_outputs(path, {"output": target}, overwrite=overwrite)
     with memory_reported(name):
         data = read_input(path, name)
@@ -220,6 +225,7 @@ def plan_explore(
         "precision": options.precision,
         "tile": "auto" if options.tile is None else options.tile,
         "exact": options.exact,
+        **turn_to_photo(model.engine, photo, denoise),
     }
     shown_name = "stdin" if path is None else path.name
     return ExploreJob(

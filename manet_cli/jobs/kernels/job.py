@@ -20,6 +20,8 @@ from manet_cli.errors import Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.images import MAX_PIXELS, Photo, read_photo
 from manet_cli.inference import Engine, memory_reported
+from manet_cli.inference.dial import AUTO, Denoise
+from manet_cli.jobs.denoise import check_denoise, turn_to_photo
 from manet_cli.jobs.kernels.map_writer import (
     MapWriter,
     check_kernel_map,
@@ -63,6 +65,7 @@ class KernelsRequest:
         large: allow an array of more than 2 GiB.
         overwrite: replace outputs that exist.
         max_pixels: larger pictures are refused.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
     """
 
     name: str
@@ -76,6 +79,7 @@ class KernelsRequest:
     large: bool = False
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
+    denoise: Denoise | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,9 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
         "precision": options.precision,
         "tile": "auto" if options.tile is None else options.tile,
     }
+    denoise = check_denoise(request.denoise, engine, options.model, model.scale)
+    if denoise is not None:
+        settings["denoise"] = denoise if denoise == AUTO else f"{denoise:g}"
     kept = False
     if picture is not None and path is not None and path.is_file() and not request.overwrite:
         kept = is_made_from(picture, path, model.sha256, settings, _COMMAND)
@@ -236,6 +243,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
         data = read_input(path, request.name)
         shown = "standard input" if path is None else request.name
         photo = read_photo(data, shown, request.max_pixels)
+    settings |= turn_to_photo(engine, photo, denoise)
     array = None
     if target is not None:
         array = _array(request, target, photo, engine)

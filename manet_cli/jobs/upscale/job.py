@@ -16,8 +16,9 @@ from manet_cli.images import (
     RowSink,
 )
 from manet_cli.inference import Engine, KernelTile, LowResolution, RestoredTile
-from manet_cli.inference.dial import AUTO, Denoise, position
+from manet_cli.inference.dial import Denoise, position
 from manet_cli.jobs.blur.source import Blur
+from manet_cli.jobs.denoise import recorded
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter
 from manet_cli.jobs.record import Record
 from manet_cli.jobs.sources import STDIN
@@ -95,8 +96,8 @@ class UpscaleOptions:
             denoise: where the dial stood, if it was measured.
         """
         settings = self.settings
-        if self.denoise == AUTO:
-            settings = {**settings, "denoise": f"{AUTO} {denoise:g}"}
+        if self.denoise is not None and denoise is not None:
+            settings = {**settings, "denoise": recorded(self.denoise, denoise)}
         return Record.of("stdin" if name == STDIN else name, data, self.weights_sha256, settings)
 
     def ending_of(self, header: Header | None) -> str:
