@@ -1,4 +1,8 @@
-"""The only module that prints. Results go to stdout, everything else to stderr."""
+"""The only module that prints. Results go to stdout, everything else to stderr.
+
+Names, records and servers may hold characters that steer a terminal or forge a line. All text for people
+passes `printable`; lines of results do so on a terminal alone, since scripts take them byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +12,62 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from manet_cli.errors import ManetError, Message, Parameter
 from manet_cli.jobs.durations import duration
+from manet_cli.stopping import end_if_stopped
 
 if TYPE_CHECKING:
     from manet_cli.training import StepReport
 
-__all__ = ["BatchProgress", "Reporter", "print_error", "print_lines", "print_table", "to_text"]
+__all__ = [
+    "BatchProgress",
+    "Reporter",
+    "print_error",
+    "print_json",
+    "print_lines",
+    "print_table",
+    "printable",
+    "to_text",
+]
 
 _OPTIONS = {"output": "-o", "recursive": "-r", "scale": "-s", "validation": "--val"}
 """Options whose name is not that of their parameter, or that are known by their short name."""
 
 
+# Control characters, marks that change the direction of text, halves of surrogates, ends of lines.
+_STEERING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_JOINERS = "\u200c\u200d"  # of Persian, of Indian scripts and of emoji
+
+
 def _stderr() -> Console:
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    r"""Return text that moves no cursor and stays on one line: what steers a terminal becomes ``\x1b``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character in _JOINERS or unicodedata.category(character) not in _STEERING:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not in the system's encoding
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def to_text(message: ManetError | Message | str) -> str:
@@ -60,27 +95,81 @@ def print_error(error: ManetError | str) -> None:
     """Print one sentence on stderr."""
     console = _stderr()
     console.print("[bold red]manet:[/] ", end="")
-    console.print(to_text(error), markup=False)
+    console.print(printable(to_text(error)), markup=False)
 
 
-def print_lines(lines: list[str]) -> None:
-    """Print a result on stdout, a line each; file names come out byte for byte."""
-    if sys.stdout is None:
-        return
-    sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
-    sys.stdout.buffer.flush()
+def print_lines(lines: Iterable[str]) -> None:
+    """Print a result on stdout, a line each: off a terminal byte for byte, on one as `printable`."""
+    if sys.stdout is not None:
+        _write(map(printable, lines) if sys.stdout.isatty() else lines)
+
+
+def print_json(value: object, *, indent: int | None = None, allow_nan: bool = True) -> None:
+    """Print a value on stdout as JSON, in ASCII; messages become text.
+
+    Args:
+        value: what JSON knows, and messages.
+        indent: spaces; None for one line.
+        allow_nan: print what is not a finite number, which JSON does not know, as JavaScript does.
+
+    Raises:
+        ValueError: a number is not finite, and may not be.
+    """
+    text = json.dumps(value, default=_json_text, indent=indent, allow_nan=allow_nan)
+    _write([text.replace("\x7f", "\\u007f")])  # the only control character that JSON lets through
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table on stdout, each row a line."""
+    if sys.stdout is None:
+        return
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     # Off a terminal a row is a line, however long.
     width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, markup=False).print(table)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    with console.capture() as printed:
+        console.print(table)
+    _write([printed.get().removesuffix("\n")])
+
+
+def _write(lines: Iterable[str]) -> None:
+    """Write lines to stdout. Once its reader is gone they go nowhere: the work itself goes on."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.buffer.write(b"".join(_encoded(line) + b"\n" for line in lines))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _encoded(line: str) -> bytes:
+    try:
+        return os.fsencode(line)
+    except UnicodeEncodeError:  # no name of a file
+        return printable(line).encode(errors="backslashreplace")
+
+
+class _LineHandler(logging.Handler):
+    """Prints what is logged, a line each."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        try:
+            self._console.print(printable(self.format(record)), markup=False)
+        except Exception:  # noqa: BLE001 - as all handlers do
+            end_if_stopped()
+            self.handleError(record)
 
 
 def _spell_log(record: logging.LogRecord) -> bool:
@@ -230,22 +319,22 @@ class Reporter:
         self._console = _stderr()
         self._bars: Progress | None = None
         level = logging.ERROR if quiet else logging.WARNING
-        handler = RichHandler(console=self._console, show_time=False, show_path=False, show_level=False)
+        handler = _LineHandler(self._console)
         handler.addFilter(_spell_log)
         logging.basicConfig(level=level, handlers=[handler], format="%(message)s", force=True)
 
     def message(self, text: Message | str) -> None:
         """Tell something on stderr, unless quiet."""
         if not self._quiet:
-            self._console.print(to_text(text), markup=False)
+            self._console.print(printable(to_text(text)), markup=False)
 
-    def result(self, fields: Mapping[str, object], line: str | None) -> None:
-        """Report one input: ``fields`` as JSON, or ``line`` (the written path) if there is one."""
+    def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
+        """Report one input: ``fields`` as JSON, or ``lines`` (the written paths) if there are any."""
         with self._bar_away():
             if self._as_json:
-                print_lines([json.dumps(dict(fields), default=_json_text)])
-            elif line is not None:
-                print_lines([line])
+                print_json(dict(fields))
+            else:
+                print_lines(lines)
 
     def failure(self, error: ManetError) -> None:
         """Report what is wrong with one input on stderr."""
@@ -314,7 +403,12 @@ class Reporter:
             task = bars.add_task("", total=1.0)
 
             def show(batch: BatchProgress) -> None:
-                bars.update(task, completed=batch.share, description=batch.description, idle=batch.finishing)
+                bars.update(
+                    task,
+                    completed=batch.share,
+                    description=printable(batch.description),
+                    idle=batch.finishing,
+                )
                 tell(batch)
 
             self._bars = bars

@@ -38,7 +38,7 @@ def test_a_parameter_is_spelled_for_its_reader(parameter: Parameter, python: str
 
 def test_the_command_line_spells_results_and_logs(capfd: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(as_json=True)
-    reporter.result({"error": ManetError("try ", Parameter("tile", 0))}, None)
+    reporter.result({"error": ManetError("try ", Parameter("tile", 0))})
     logging.getLogger("manet_cli.test").warning("%s", Message("try ", Parameter("device", "cpu")))
     logging.getLogger("manet_cli.test").warning(Message("leave out ", Parameter("compile")))
     printed = capfd.readouterr()

@@ -96,7 +96,7 @@ def degrade(
         with reporter.progress(source.name) as progress:
             results = list(degrader.run(source, progress))
         for result in results:
-            reporter.result(result.fields(), result.line())
+            reporter.result(result.fields(), result.lines())
             if result.error is not None:
                 reporter.failure(result.error)
                 failed = True

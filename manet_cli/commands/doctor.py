@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,14 +26,14 @@ def doctor(
     The networks are run on every device in every number format, which takes some seconds. Exit code 4 says
     that nothing works, 3 that the shipped weights are damaged.
     """
-    from manet_cli.console import Reporter, print_error, print_lines
+    from manet_cli.console import Reporter, print_error, print_json
     from manet_cli.jobs.doctor import examine
 
     reporter = Reporter(quiet=quiet)
     with reporter.progress("trying the devices") as progress:
         found = examine(progress)
     if as_json:
-        print_lines([json.dumps(found.fields(), indent=2)])
+        print_json(found.fields(), indent=2)
     else:
         _print(found)
     for problem in found.problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -77,7 +76,7 @@ def evaluate(
     --json gives a line for each picture, kernel and model, and each model's
     mean last.
     """
-    from manet_cli.console import Reporter, print_lines, print_table
+    from manet_cli.console import Reporter, print_json, print_lines, print_table
     from manet_cli.inference import SMALLEST_TILE
     from manet_cli.jobs.denoise import parse_denoise
     from manet_cli.jobs.evaluate import EvaluateRequest, UnmeasuredPicture, open_evaluation
@@ -94,13 +93,14 @@ def evaluate(
     ) as job:
         for outcome in job.run(reporter.progress):
             if isinstance(outcome, UnmeasuredPicture):
-                reporter.result(outcome.fields(), None)
+                reporter.result(outcome.fields())
                 reporter.failure(outcome.error)
                 failed = True
             elif as_json:
-                reporter.result(outcome.fields(), None)
+                reporter.result(outcome.fields())
     if as_json:
-        print_lines([json.dumps({"mean": mean}, allow_nan=False) for mean in job.means()])
+        for mean in job.means():
+            print_json({"mean": mean}, allow_nan=False)
     elif tables := job.tables():
         print_lines(job.heading())
         for columns, rows in tables:

@@ -78,8 +78,8 @@ def explore(
         with reporter.progress(input) as progress:
             about = job.run(opened, progress)
     except ManetError as error:
-        reporter.result({**fields, "seconds": 0.0, "error": error}, None)
+        reporter.result({**fields, "seconds": 0.0, "error": error})
         raise
     seconds = round(time.perf_counter() - started, 3)
     fields |= {"output": str(job.output), "status": "done", **about, "seconds": seconds, "error": None}
-    reporter.result(fields, str(job.output))
+    reporter.result(fields, [str(job.output)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -41,11 +43,37 @@ class ManetCommand(TyperCommand):
 
 
 class ManetGroup(TyperGroup):
-    """A group of commands whose help reads like theirs."""
+    """A group of commands whose help reads like theirs.
+
+    Complaints about the command line show no control characters of it.
+    """
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - Typer's own classes
+        """Read the options before the command."""
+        with _printable_complaints():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own classes
+        """Read the options of the command and run it."""
+        with _printable_complaints():
+            return super().invoke(ctx)
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
         """Return the parameters."""
         return _without_types(super().get_params(ctx))
+
+
+@contextmanager
+def _printable_complaints() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "message", None)
+        if isinstance(message, str) and hasattr(error, "format_message"):
+            from manet_cli.console import printable
+
+            error.message = printable(message)  # type: ignore[attr-defined]
+        raise
 
 
 def _without_types(parameters: list[Any]) -> list[Any]:

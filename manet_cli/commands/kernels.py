@@ -142,7 +142,7 @@ def kernels(
         with reporter.progress(input) as progress:
             found = job.run(progress)
     except ManetError as error:
-        reporter.result({**fields, "seconds": 0.0, "error": error}, None)
+        reporter.result({**fields, "seconds": 0.0, "error": error})
         raise
     seconds = round(time.perf_counter() - started, 3)
     fields |= {"status": "done", **job.fields(found), "seconds": seconds, "error": None}
@@ -152,4 +152,4 @@ def kernels(
             lines.append(words)
         else:
             reporter.message(words)
-    reporter.result(fields, "\n".join(lines))
+    reporter.result(fields, lines)

@@ -81,11 +81,11 @@ def replay(
         except ManetError as error:
             end_if_stopped()
             failed = True
-            reporter.result(fields | {"error": error}, None)
+            reporter.result(fields | {"error": error})
             reporter.failure(error)
             continue
         fields |= {"input": str(found.input), "command": list(found.command), "record": found.record.fields()}
         if found.record.tool != f"manet_cli {__version__}":
             reporter.message(f"{path} was made by {found.record.tool}; this is manet_cli {__version__}")
-        reporter.result(fields, found.line())
+        reporter.result(fields, [found.line()])
     raise typer.Exit(1 if failed else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -267,8 +266,9 @@ def _options(
 
 def _print_study(numbers: dict[str, object], files: StudyFiles, as_json: bool) -> None:
     """Print the numbers, or the paths."""
-    from manet_cli.console import print_lines
+    from manet_cli.console import print_json, print_lines
 
-    print_lines(
-        [json.dumps(numbers, allow_nan=False)] if as_json else [str(files.figure), str(files.numbers)]
-    )
+    if as_json:
+        print_json(numbers, allow_nan=False)
+    else:
+        print_lines([str(files.figure), str(files.numbers)])

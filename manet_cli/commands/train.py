@@ -187,7 +187,7 @@ def train(
         result = job.run(decoding=decoding, report=report)
     if first:
         reporter.message(result.message())
-        reporter.result(result.fields(), str(result.weights))
+        reporter.result(result.fields(), [str(result.weights)])
     if result.outcome.signal:
         reporter.message(f"interrupted at step {result.outcome.step}; all is saved, go on with --resume")
         raise typer.Exit(128 + result.outcome.signal)

@@ -321,7 +321,7 @@ def _report(results: Iterator[Result], tally: Tally, reporter: Reporter) -> None
 
     for result in results:
         tally.add(result)
-        reporter.result(result.fields(), result.line())
+        reporter.result(result.fields(), result.lines())
         if result.status == "skipped":
             reporter.message(f"{result.item.output}: made already, skipped")
         if (remark := result.remark()) is not None:

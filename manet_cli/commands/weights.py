@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,12 +28,12 @@ def list_weights(as_json: JsonOutput = False) -> None:
     ``manet upscale --model`` takes a name, or its family: what comes before the scale. Quality is PSNR-Y of
     the published test on Set5. ``manet weights show NAME`` has the rest.
     """
-    from manet_cli.console import print_lines, print_table
+    from manet_cli.console import print_json, print_table
     from manet_cli.weights import list_weights
 
     rows = list_weights()
     if as_json:
-        print_lines([json.dumps(rows, indent=2)])
+        print_json(rows, indent=2)
         return
     table = []
     for row in rows:
@@ -88,12 +87,12 @@ def pull(
         except ManetError as error:
             end_if_stopped()
             code = error.exit_code
-            reporter.result({**fields, "error": error}, None)
+            reporter.result({**fields, "error": error})
             reporter.failure(error)
             continue
         fields |= {"status": located.status, "path": str(located.path), "sha256": located.sha256}
         reporter.message(f"{name}: {located.status}, sha256 {located.sha256}")
-        reporter.result({**fields, "error": None}, str(located.path))
+        reporter.result({**fields, "error": None}, [str(located.path)])
     raise typer.Exit(code)
 
 
@@ -155,11 +154,11 @@ def convert(
 @app.command(cls=ManetCommand)
 def show(name: Name, scale: shared.Scale = None, as_json: JsonOutput = False) -> None:
     """Print what weights are: configuration, parameters, digest, training, evaluation."""
-    from manet_cli.console import print_lines
+    from manet_cli.console import print_json, print_lines
     from manet_cli.weights import describe_weights
 
     fields = describe_weights(name, scale)
     if as_json:
-        print_lines([json.dumps(fields, indent=2)])
+        print_json(fields, indent=2)
         return
     print_lines([f"{key}: {value}" for key, value in fields.items() if value is not None])

@@ -118,9 +118,9 @@ class DegradedFiles:
             "error": self.error,
         }
 
-    def line(self) -> str | None:
-        """Return what stdout gets without ``--json``: the paths, a line each."""
-        return None if self.error else "\n".join(map(str, self.paths.values()))
+    def lines(self) -> list[str]:
+        """Return what stdout gets without ``--json``: the paths."""
+        return [] if self.error else [str(path) for path in self.paths.values()]
 
 
 class Degrader:

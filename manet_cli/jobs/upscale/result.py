@@ -68,16 +68,16 @@ class Result:
             fields["estimated_range"] = [round(seconds, 3) for seconds in self.estimate]
         return fields
 
-    def line(self) -> str | None:
-        """Return what stdout gets without ``--json``: the written path, or the plan; None for neither."""
+    def lines(self) -> list[str]:
+        """Return what stdout gets without ``--json``: the written path, or the plan; or nothing."""
         if self.error or self.item.output is None or self.status == "skipped":
-            return None
+            return []
         if self.status == "done":
-            return str(self.item.output)
+            return [str(self.item.output)]
         size = f" {self.width}x{self.height}" if self.width else ""
         memory = f", about {self.memory / 1e6:.0f} MB of memory" if self.memory else ""
         time = f", about {time_range(*self.estimate)}" if self.estimate is not None else ""
-        return f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"
+        return [f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"]
 
     def remark(self) -> Message | None:
         """Say that a result has fewer pixels than its input; None where it has not, or nothing is known."""
