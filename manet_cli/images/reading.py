@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError, Parameter
-from manet_cli.images import cmyk, headers, jpeg2000, jxl, plugins, sixteen_bit, tiff_structure
+from manet_cli.images import cmyk, headers, jpeg2000, jpeg_scans, jxl, plugins, sixteen_bit, tiff_structure
 from manet_cli.images.damage import file_quality
 from manet_cli.images.formats import FORMATS, listed, readable_titles
 from manet_cli.images.metadata import metadata_of, turn_of
@@ -79,6 +79,8 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
             raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
         decode = _deep_arrays if _is_deep(image, file) else _arrays
         pixels, alpha = decode(image, file, name)
+        if image.format in ("JPEG", "MPO"):
+            jpeg_scans.check_jpeg(headers.content_of(file), image, name)
         turn = turn_of(image, file)
         metadata = metadata_of(image, file, name)
         quality = file_quality(image)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from manet_cli.errors import InputError
 
-__all__ = ["check_readable", "read_pixels"]
+__all__ = ["check_readable", "load_vips", "read_pixels"]
 
 _LOADERS = {"PNG": "pngload_buffer", "TIFF": "tiffload_buffer"}
 
@@ -64,12 +64,18 @@ def _installed() -> bool:
 def _vips(name: str) -> Any:  # noqa: ANN401 - pyvips has no types
     """Import libvips, or raise InputError if it is broken here."""
     try:
-        import pyvips  # type: ignore[import-untyped,unused-ignore]
+        return load_vips()
     except (ImportError, OSError) as error:
         raise InputError(
             f"{name} needs libvips, which is installed but does not start ({error}): "
             "reinstall it with 'pip install --force-reinstall pyvips pyvips-binary'"
         ) from error
+
+
+def load_vips() -> Any:  # noqa: ANN401 - pyvips has no types
+    """Import libvips, without its cache and its messages. Raises ImportError or OSError."""
+    import pyvips  # type: ignore[import-untyped,unused-ignore]
+
     pyvips.cache_set_max(0)  # it would keep the last hundred pictures
-    logging.getLogger("pyvips").setLevel(logging.ERROR)  # odd tags, say, which cost no pixels
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # errors are raised as well
     return pyvips
