@@ -24,6 +24,8 @@ from manet_cli.images.tiff_structure import (
     Layout,
     directory,
     entry,
+    first_number,
+    following,
     header,
     little_endian,
     number,
@@ -74,14 +76,14 @@ _CHILDREN: dict[int, frozenset[int]] = {
 def cleaned(raw: bytes) -> bytes:
     r"""Give the block of a file just read: any `Exif\0\0` before it removed, orientation 1, no thumbnail.
 
-    Raises CorruptTagsError.
+    An orientation that `orientation` cannot read stays as it is. Raises CorruptTagsError.
     """
     while raw.startswith(b"Exif\0\0"):
         raw = raw[6:]
     block = bytearray(raw)
     layout, first = _header(block)
     entries, next_position = directory(block, layout, first)
-    if _ORIENTATION in entries:
+    if _ORIENTATION in entries and _orientation(block, layout, entries) is not None:
         _set(block, layout, entries[_ORIENTATION], SHORT, 1)
     if _EXIF_DIRECTORY in entries:
         directory(block, layout, number(block, layout, entries[_EXIF_DIRECTORY]))
@@ -94,11 +96,17 @@ def orientation(raw: bytes) -> int:
     while raw.startswith(b"Exif\0\0"):
         raw = raw[6:]
     layout, first = _header(raw)
-    entries, _ = directory(raw, layout, first)
-    if _ORIENTATION not in entries:
-        return 1
-    value = number(raw, layout, entries[_ORIENTATION])
-    return value if value in range(1, 9) else 1
+    entries, _ = directory(raw, layout, first, whole=False)
+    value = _orientation(raw, layout, entries)
+    return value if value is not None and 1 <= value <= 8 else 1
+
+
+def _orientation(raw: bytes | bytearray, layout: Layout, entries: dict[int, int]) -> int | None:
+    """Give the value of the orientation tag; None if there is none, or none that can be read."""
+    try:
+        return first_number(raw, layout, entries[_ORIENTATION])
+    except (KeyError, CorruptTagsError):
+        return None
 
 
 def with_size(block: bytes, width: int, height: int) -> bytes:
@@ -142,15 +150,15 @@ def history(block: bytes) -> str | None:
 def with_history(block: bytes | None, text: str) -> bytes:
     """Give the block, or a new one, with `text` (ASCII) as its ImageHistory. Raises CorruptTagsError."""
     edited = bytearray(block or _BLOCK.start(0))
-    layout, kept, following = _BLOCK, dict[int, bytes](), 0
+    layout, kept, next_directory = _BLOCK, dict[int, bytes](), 0
     if block is not None:
         layout, first = _header(edited)
         entries, next_position = directory(edited, layout, first)
         kept = {tag: bytes(edited[position : position + 12]) for tag, position in entries.items()}
-        (following,) = struct.unpack_from(layout.offset, edited, next_position)
+        next_directory = following(edited, layout, next_position)
     value = text.encode("ascii") + b"\0"
     kept[_IMAGE_HISTORY] = placed_entry(layout, _IMAGE_HISTORY, (ASCII, len(value), value), _appender(edited))
-    _append_first_directory(edited, layout, kept, following)
+    _append_first_directory(edited, layout, kept, next_directory)
     return bytes(edited)
 
 
@@ -192,10 +200,10 @@ def _set(block: bytearray, layout: Layout, position: int, kind: int, value: int)
 
 def _drop_thumbnail(block: bytearray, layout: Layout, next_position: int) -> None:
     """Unlink the second directory and blank the JPEG it points at; cut it off where it ends the block."""
-    (second,) = struct.unpack_from(layout.offset, block, next_position)
-    struct.pack_into(layout.offset, block, next_position, 0)
+    second = following(block, layout, next_position)
     if second == 0:
         return
+    struct.pack_into(layout.offset, block, next_position, 0)
     try:
         entries, end = directory(block, layout, second)
         start = number(block, layout, entries[_THUMBNAIL_OFFSET])
@@ -220,9 +228,9 @@ def _appender(target: bytearray) -> Callable[[bytes], int]:
 
 
 def _append_first_directory(
-    target: bytearray, layout: Layout, entries: dict[int, bytes], following: int
+    target: bytearray, layout: Layout, entries: dict[int, bytes], next_directory: int
 ) -> None:
-    offset = _appender(target)(pack_directory(layout, entries, following))
+    offset = _appender(target)(pack_directory(layout, entries, next_directory))
     struct.pack_into(layout.offset, target, 4, offset)
 
 

@@ -147,7 +147,7 @@ def png_profile(text: object) -> bytes | None:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Give the type, start and length (bytes) of each whole chunk."""
+    """Give the type, start and length (bytes) of each whole chunk, up to the last one, IEND."""
     end = file.seek(0, os.SEEK_END)
     position = len(_PNG_SIGNATURE)
     while position + 12 <= end:
@@ -156,6 +156,8 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         if position + 12 + length > end:
             return
         yield kind, position + 8, length
+        if kind == b"IEND":  # what follows is no part of the picture
+            return
         position += 12 + length
 
 

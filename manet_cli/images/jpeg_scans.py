@@ -2,9 +2,9 @@ r"""Whether the picture of a JPEG file is whole; libjpeg fills what is missing w
 
 A file is a row of segments (0xFF, a marker, a length, content). After an SOS segment follow the coded blocks
 of a scan, up to the next marker; RST markers split them into intervals. How many bytes a scan needs shows
-only when its codes are read. Instead of reading them once more in Python, the file is decoded a second time with
-other bytes behind each interval: a picture that changes was made of bytes that are not there. Likewise, a
-picture that stays the same without the last bytes did not need them.
+only when its codes are read. Instead of reading them in Python, the file is decoded again with other bytes
+behind each interval: a picture that changes was made of bytes that are not there. Likewise, a picture
+that stays the same without the last bytes did not need them.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ __all__ = [
     "Layout",
     "directory",
     "entry",
+    "first_number",
+    "following",
     "header",
     "little_endian",
     "number",
@@ -55,6 +57,7 @@ _TYPES = {
     _IFD8: (8, 8),
 }
 _NUMBERS = {SHORT: "H", LONG: "L", _IFD: "L", _LONG8: "Q", _IFD8: "Q"}
+_OTHER_NUMBERS = {BYTE: "B", 6: "b", UNDEFINED: "B", 8: "h", 9: "l", 17: "q"}
 
 
 class CorruptTagsError(ValueError):
@@ -117,20 +120,34 @@ def header(data: bytes | bytearray) -> tuple[Layout, int]:
     return layout, struct.unpack_from(layout.offset, data, 8 if layout.big else 4)[0]
 
 
-def directory(data: bytes | bytearray, layout: Layout, offset: int) -> tuple[dict[int, int], int]:
-    """Give where the entry of each tag lies, and where the offset of the next directory lies."""
+def directory(
+    data: bytes | bytearray, layout: Layout, offset: int, *, whole: bool = True
+) -> tuple[dict[int, int], int]:
+    """Give where the entry of each tag lies, and where the offset of the next directory would lie.
+
+    As in lenient readers, that offset need not be there, see `following`. `whole`: all entries must be; else
+    those that are there are taken. Raises CorruptTagsError.
+    """
     size = struct.calcsize(layout.entry) + layout.inline
     start = offset + struct.calcsize(layout.count)
     if start > len(data):
         raise CorruptTagsError("a directory lies outside of it")
     (count,) = struct.unpack_from(layout.count, data, offset)
-    end = start + size * count
-    if end + struct.calcsize(layout.offset) > len(data):
+    there = min(count, (len(data) - start) // size)
+    if there < (count if whole else min(count, 1)):
         raise CorruptTagsError("a directory lies outside of it")
+    end = start + size * there
     entries: dict[int, int] = {}
     for position in range(start, end, size):
         entries.setdefault(struct.unpack_from(layout.order + "H", data, position)[0], position)
     return entries, end
+
+
+def following(data: bytes | bytearray, layout: Layout, end: int) -> int:
+    """Give the offset of the next directory, which stands at `end`; 0 if there is none."""
+    if end + struct.calcsize(layout.offset) > len(data):
+        return 0
+    return int(struct.unpack_from(layout.offset, data, end)[0])
 
 
 def entry(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, int, bytes]:
@@ -160,6 +177,15 @@ def number(data: bytes | bytearray, layout: Layout, position: int) -> int:
     if len(found) != 1:
         raise CorruptTagsError("a number is of an unknown kind")
     return found[0]
+
+
+def first_number(data: bytes | bytearray, layout: Layout, position: int) -> int:
+    """Give the first value of an entry of whole numbers of any type, as lenient readers do."""
+    kind, _, value = entry(data, layout, position)
+    form = {**_NUMBERS, **_OTHER_NUMBERS}.get(kind)
+    if form is None or not value:
+        raise CorruptTagsError("a number is of an unknown kind")
+    return int(struct.unpack_from(layout.order + form, value)[0])
 
 
 def raw_values(data: bytes, tags: tuple[int, ...]) -> list[bytes]:

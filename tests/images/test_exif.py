@@ -157,3 +157,48 @@ def test_overlapping_values_do_not_multiply() -> None:
 def test_a_block_cut_off_is_an_error_of_its_own(length: int) -> None:
     with pytest.raises(CorruptTagsError):
         exif.cleaned(exif_block()[:length])
+
+
+def lenient(kind: int, values: bytes, *, following: bytes = b"", count: int = 1, entries: int = 1) -> bytes:
+    """A block with nothing but an orientation, as its values are stored."""
+    value = values if len(values) <= 4 else struct.pack(">L", 8 + 2 + 12 + len(following))
+    entry = struct.pack(">HHL", 0x0112, kind, count) + value.ljust(4, b"\0")
+    tail = values if len(values) > 4 else b""
+    return b"MM\0*\0\0\0\x08" + struct.pack(">H", entries) + entry + following + tail
+
+
+LENIENT = {
+    "no offset of a next directory": lenient(3, b"\0\6"),
+    "half an offset": lenient(3, b"\0\6", following=b"\0\0"),
+    "two values": lenient(3, b"\0\6\0\6", count=2, following=bytes(4)),
+    "two values, the second another": lenient(3, b"\0\6\0\1", count=2, following=bytes(4)),
+    "three values, outside of the entry": lenient(3, b"\0\6\0\6\0\6", count=3, following=bytes(4)),
+    "a long": lenient(4, b"\0\0\0\6", following=bytes(4)),
+    "a byte": lenient(1, b"\6", following=bytes(4)),
+    "a signed short": lenient(8, b"\0\6", following=bytes(4)),
+}
+
+
+@pytest.mark.parametrize("block", LENIENT.values(), ids=LENIENT)
+def test_an_orientation_that_lenient_readers_read_is_read_and_reset(block: bytes) -> None:
+    assert exif.orientation(block) == 6
+    cleaned = exif.cleaned(block)
+    assert exif.orientation(cleaned) == 1
+    assert len(cleaned) == len(block)
+    rewritten = exif.with_history(cleaned, "made")
+    assert (exif.orientation(rewritten), exif.history(rewritten)) == (1, "made")
+    assert facts(rewritten)["first"][0x0112] == 1
+
+
+@pytest.mark.parametrize("kind", [2, 5, 12, 99])
+def test_an_orientation_that_cannot_be_read_is_left_as_it_is(kind: int) -> None:
+    block = lenient(kind, b"6\0", count=2 if kind == 2 else 1, following=bytes(4))
+    assert exif.orientation(block) == 1
+    assert exif.cleaned(block) == block
+
+
+def test_a_directory_that_is_cut_off_turns_and_is_not_kept() -> None:
+    block = lenient(3, b"\0\6", entries=7)
+    assert exif.orientation(block) == 6
+    with pytest.raises(CorruptTagsError):
+        exif.cleaned(block)

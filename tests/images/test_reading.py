@@ -276,6 +276,30 @@ def test_alpha_and_16_bits_are_turned_too(turn: int) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("count", "following"), [(1, b""), (2, bytes(4))], ids=["no next", "two values"])
+def test_an_orientation_that_lenient_readers_read_is_applied(
+    name: str, count: int, following: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = struct.pack("<HHLHH", 0x0112, 3, count, 6, 6 if count == 2 else 0)
+    block = b"II*\0" + struct.pack("<LH", 8, 1) + entry + following
+    options: dict[str, Any] = {"lossless": True} if name == "WEBP" else {}
+    image = Image.fromarray(pixels(3))
+    plain = agrees(encode(image, name, **options))
+    photo = agrees(encode(image, name, exif=b"Exif\0\0" + block, **options))
+    np.testing.assert_array_equal(photo.pixels, np.rot90(plain.pixels, -1))
+    assert photo.metadata.exif is not None
+    assert photo.metadata.exif[10:12] + photo.metadata.exif[18:20] == struct.pack("<HH", 0x0112, 1)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("tail", [bytes(512), b"\0\0\0\5junk", b"bytes" * 50])
+def test_what_follows_the_end_of_a_png_is_ignored(tail: bytes) -> None:
+    data = encode(Image.fromarray(pixels(3)), "PNG")
+    np.testing.assert_array_equal(agrees(data + tail).pixels, pixels(3))
+    refused(data[:-12] + tail, "is cut off before its end")
+
+
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_avif_keeps_its_orientation_in_a_box_of_its_own(turn: int) -> None:
     values = np.kron(np.array([[250, 10, 90], [40, 200, 130]], np.uint8), np.ones((16, 16), np.uint8))
