@@ -16,6 +16,7 @@ from manet_cli.images.formats import (
     format_by_name,
     format_for_suffix,
     has_picture_suffix,
+    has_raw_suffix,
     has_readable_suffix,
     listed,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "format_by_name",
     "format_for_suffix",
     "has_picture_suffix",
+    "has_raw_suffix",
     "has_readable_suffix",
     "listed",
     "measure_damage",

@@ -7,11 +7,9 @@ import io
 from PIL import Image, ImageCms
 
 from manet_cli.errors import InputError
+from manet_cli.images import profiles
 
 __all__ = ["is_cmyk_profile", "rgb_of_cmyk"]
-
-_CREATED = slice(24, 36)  # of a profile's bytes: year, month, day, hour, minute, second
-_THE_YEAR_2000 = bytes((0x07, 0xD0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))
 
 
 def is_cmyk_profile(profile: object) -> bool:
@@ -42,6 +40,4 @@ def rgb_of_cmyk(image: Image.Image, profile: bytes, name: str) -> tuple[Image.Im
         ) from error
     if converted is None:  # only where it is asked to convert in place
         raise InputError(f"{name} is in CMYK colours that cannot be converted: convert it to RGB")
-    content = bytearray(srgb.tobytes())
-    content[_CREATED] = _THE_YEAR_2000
-    return converted, bytes(content)
+    return converted, profiles.srgb()

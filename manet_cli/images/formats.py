@@ -26,6 +26,7 @@ __all__ = [
     "format_by_name",
     "format_for_suffix",
     "has_picture_suffix",
+    "has_raw_suffix",
     "has_readable_suffix",
     "listed",
     "load_encoder",
@@ -232,6 +233,14 @@ _READ_ONLY = {
 }
 """The title of a format that is read but not written -> its suffixes."""
 
+_RAW_SUFFIXES = frozenset(
+    (
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos"),
+        *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    )
+)
+"""Of cameras' raw files, which are read with an extra."""
+
 _OTHER_PICTURE_SUFFIXES = frozenset(
     (".tga", ".ico", ".psd", ".svg", ".pdf", ".exr")  # neither read nor written
 )
@@ -240,7 +249,13 @@ _OTHER_PICTURE_SUFFIXES = frozenset(
 def has_readable_suffix(path: Path) -> bool:
     """Whether a path has the suffix of a readable picture, in any case; folders are searched for these."""
     suffix = path.suffix.lower()
-    return format_for_suffix(path) is not None or any(suffix in known for known in _READ_ONLY.values())
+    known = (*_READ_ONLY.values(), _RAW_SUFFIXES)
+    return format_for_suffix(path) is not None or any(suffix in some for some in known)
+
+
+def has_raw_suffix(path: Path) -> bool:
+    """Whether a path has the suffix of a camera's raw file, in any case."""
+    return path.suffix.lower() in _RAW_SUFFIXES
 
 
 def has_picture_suffix(path: Path) -> bool:
@@ -250,7 +265,7 @@ def has_picture_suffix(path: Path) -> bool:
 
 def readable_titles() -> list[str]:
     """Return what the docs call the formats that are read."""
-    return [*(entry.title for entry in FORMATS), *_READ_ONLY]
+    return [*(entry.title for entry in FORMATS), *_READ_ONLY, "camera raw"]
 
 
 def format_for_suffix(path: Path) -> ImageFormat | None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from manet_cli.images import jpeg2000, tiff_structure
+from manet_cli.images import jpeg2000
 
 __all__ = [
     "PNG_GREY",
@@ -31,7 +31,6 @@ __all__ = [
     "png_late_exif",
     "png_profile",
     "ppm_depth",
-    "tiff_has_pages",
 ]
 
 PNG_GREY, PNG_GREY_ALPHA = 0, 4
@@ -219,17 +218,3 @@ def ppm_depth(file: BinaryIO) -> int:
         return 1
     words = re.sub(rb"#[^\r\n]*", b" ", start[2:]).split(maxsplit=3)
     return 8 if int(words[2]) < 256 else 16
-
-
-def tiff_has_pages(file: BinaryIO) -> bool:
-    """Tell whether a TIFF has a second directory; Pillow sees none if the first one is cut off.
-
-    Raises `tiff_structure.CorruptTagsError`, `struct.error` or `OverflowError` if that cannot be told.
-    """
-    file.seek(0)
-    layout, first = tiff_structure.header(file.read(16))
-    file.seek(first)
-    (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
-    file.seek(count * (struct.calcsize(layout.entry) + layout.inline), os.SEEK_CUR)
-    (following,) = struct.unpack(layout.offset, file.read(struct.calcsize(layout.offset)))
-    return following not in (0, first)

@@ -16,7 +16,18 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError, Parameter
-from manet_cli.images import cmyk, headers, jpeg2000, jpeg_scans, jxl, plugins, sixteen_bit, tiff_structure
+from manet_cli.images import (
+    cmyk,
+    headers,
+    jpeg2000,
+    jpeg_scans,
+    jxl,
+    plugins,
+    raw_files,
+    sixteen_bit,
+    tiff_pictures,
+    tiff_structure,
+)
 from manet_cli.images.damage import file_quality
 from manet_cli.images.formats import FORMATS, listed, readable_titles
 from manet_cli.images.metadata import metadata_of, turn_of
@@ -55,6 +66,9 @@ def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -
     Raises InputError for everything that `read_photo` refuses, as far as the file shows it before its pixels
     are decoded. The arguments are those of `read_photo`.
     """
+    with _opened_raw(source, name, max_pixels) as raw:
+        if raw is not None:
+            return raw.header
     with open_image(source, name, max_pixels) as (image, file):
         return _checked_header(image, file, name)
 
@@ -69,10 +83,14 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
     several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers, LAB; for CMYK
     without a profile; for colours or transparency of 16 bits, HEIC and JPEG XL if the extras that read them
     are not installed. CMYK with a profile is converted to sRGB, and a warning logged. Of a phone's JPEG with
-    several pictures inside (MPO) the main one is read. EXIF that is damaged is dropped and logged. The
+    several pictures inside (MPO), and of a TIFF with previews, the main one is read. A camera's raw file is
+    decoded to sRGB of 16 bits if that extra is installed. EXIF that is damaged is dropped and logged. The
     orientation of the EXIF is applied, and reset to 1 there and in the XMP; that of an XMP alone is not
     applied, as in browsers.
     """
+    with _opened_raw(source, name, max_pixels) as raw:
+        if raw is not None:
+            return raw.decode()
     with open_image(source, name, max_pixels) as (image, file):
         _checked_header(image, file, name)
         if image.format == "PNG" and not headers.png_is_sound(file):
@@ -101,6 +119,8 @@ def open_image(
     with _opened_file(source, name) as file, logged_warnings(name), _pillow_limit(max_pixels):
         kind = headers.kind_of(file)
         formats = (*(entry.pillow_name for entry in FORMATS), *plugins.register(kind, name))
+        if kind == "TIFF":
+            file = _main_tiff_picture(file, name)
         if kind == "JPEG XL":
             _check_jxl(file, name, MAX_PIXELS if max_pixels is None else max_pixels)
         file.seek(0)
@@ -128,6 +148,40 @@ def open_image(
             raise InputError(
                 f"{name} is damaged or cut off and cannot be decoded: copy or export it again"
             ) from error
+
+
+@contextmanager
+def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[raw_files.RawPicture | None]:
+    """Open a camera's raw file; None for any other file. Raises InputError."""
+    with _opened_file(source, name) as file:
+        if not raw_files.is_raw(file, name):
+            yield None
+            return
+        with raw_files.open_raw(file, name) as raw:
+            if raw.header.width * raw.header.height > max_pixels:
+                raise _too_large(name, raw.header.width, raw.header.height, max_pixels)
+            yield raw
+
+
+def _main_tiff_picture(file: BinaryIO, name: str) -> BinaryIO:
+    """Give a TIFF file that begins with its main picture; what cannot be followed as it is."""
+    try:
+        pictures = tiff_pictures.examine(file)
+    except tiff_structure.CorruptTagsError:
+        return file
+    if pictures.is_first:
+        return file
+    _log.warning("%s: its first picture is a preview; the main one is read, with no EXIF but its own", name)
+    return io.BytesIO(tiff_pictures.with_first(headers.content_of(file), pictures.main))
+
+
+def _check_tiff_pages(file: BinaryIO, name: str) -> None:
+    """Raise InputError if a TIFF has several pictures of a kind; say if that is a guess."""
+    pictures = tiff_pictures.examine(file)
+    if pictures.several:
+        raise InputError(_SEVERAL.format(name))
+    if pictures.guessed:
+        _log.info("%s: a second page, smaller and of the same shape, is taken for a preview", name)
 
 
 class _PillowLimit:
@@ -242,8 +296,9 @@ def _unreadable_tiff(file: BinaryIO) -> str | None:
 def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     """Give the header of an opened image, or raise InputError for what is not read."""
     width, height = image.size
-    is_animated = getattr(image, "is_animated", False) and image.format != "MPO"
-    if is_animated or (image.format == "TIFF" and headers.tiff_has_pages(file)):
+    if image.format == "TIFF":
+        _check_tiff_pages(file, name)
+    elif getattr(image, "is_animated", False) and image.format != "MPO":
         raise InputError(_SEVERAL.format(name))
     _check_depth(image, file, name)
     if image.mode not in _GREY_MODES | _COLOUR_MODES:

@@ -28,6 +28,7 @@ __all__ = [
     "header",
     "little_endian",
     "number",
+    "number_format",
     "numbers",
     "pack_directory",
     "placed_entry",
@@ -179,10 +180,15 @@ def number(data: bytes | bytearray, layout: Layout, position: int) -> int:
     return found[0]
 
 
+def number_format(kind: int) -> str | None:
+    """Give the `struct` format of a type of whole numbers; None for another type."""
+    return {**_NUMBERS, **_OTHER_NUMBERS}.get(kind)
+
+
 def first_number(data: bytes | bytearray, layout: Layout, position: int) -> int:
     """Give the first value of an entry of whole numbers of any type, as lenient readers do."""
     kind, _, value = entry(data, layout, position)
-    form = {**_NUMBERS, **_OTHER_NUMBERS}.get(kind)
+    form = number_format(kind)
     if form is None or not value:
         raise CorruptTagsError("a number is of an unknown kind")
     return int(struct.unpack_from(layout.order + form, value)[0])

@@ -15,7 +15,14 @@ from pathlib import Path
 
 from manet_cli.atomic import is_temporary
 from manet_cli.errors import InputError, ManetError, Parameter, UsageError
-from manet_cli.images import format_for_suffix, has_readable_suffix, listed, read_photo, read_record
+from manet_cli.images import (
+    format_for_suffix,
+    has_raw_suffix,
+    has_readable_suffix,
+    listed,
+    read_photo,
+    read_record,
+)
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
 
@@ -216,6 +223,7 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
                 pictures.append(path)
             else:
                 others[path.suffix.lower()] += 1
+    pictures = _without_raw_twins(pictures, folder)
     stems = {path.stem for path in pictures}
     kept = [path for path in pictures if not _is_result(path, stems)]
     if others and pictures:
@@ -233,6 +241,21 @@ def _counted(suffixes: Counter[str]) -> str:
     """Say how many files have which suffix, the most frequent first: ``3 .cr2 and 1 .mov files``."""
     parts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common()]
     return f"{listed(parts, 'and')} {'file' if suffixes.total() == 1 else 'files'}"
+
+
+def _without_raw_twins(pictures: list[Path], folder: Path) -> list[Path]:
+    """Leave out, and count, the raw files beside which the camera put another picture of the same name."""
+    developed = {(path.parent, path.stem.lower()) for path in pictures if not has_raw_suffix(path)}
+    kept = [
+        path
+        for path in pictures
+        if not (has_raw_suffix(path) and (path.parent, path.stem.lower()) in developed)
+    ]
+    if left_out := len(pictures) - len(kept):
+        logger.warning(
+            "%s: raw files left out, for the pictures of the same name beside them: %d", folder, left_out
+        )
+    return kept
 
 
 def _warn_of_link(path: Path, root: Path) -> None:

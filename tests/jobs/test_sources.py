@@ -160,3 +160,18 @@ def test_folders_that_cannot_be_read(here: Path) -> None:
         Path("in/shut").chmod(0o755)
     make("deep/er/a.png")
     assert "try recursive=True" in only(expand_sources(["deep"]))
+
+
+def test_of_raw_and_jpeg_pairs_in_a_folder_the_jpeg_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("one.jpg", "one.NEF", "two.nef", "Three.JPG", "three.dng", "sub/one.cr3", "sub/four.raf"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    sources = expand_sources([str(tmp_path)], recursive=True)
+    found = sorted(str(source.path.relative_to(tmp_path)) for source in sources if source.path)
+    assert found == ["Three.JPG", "one.jpg", "sub/four.raf", "sub/one.cr3", "two.nef"]
+    assert f"{tmp_path}: raw files left out, for the pictures of the same name beside them: 2" in caplog.text
+    named = expand_sources([str(tmp_path / "one.NEF"), str(tmp_path / "one.jpg")])
+    assert [source.path for source in named] == [tmp_path / "one.NEF", tmp_path / "one.jpg"]
