@@ -166,3 +166,23 @@ def test_what_makes_no_sense_is_refused(model: Model, call: Callable[[Model], ob
     with pytest.raises(ManetError) as error:
         call(model)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("given", ["array", "file"])
+def test_a_kernel_centred_in_its_array_counts_as_the_same_blur(
+    manet: Manet, model: Model, tmp_path: Path, given: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    positions = np.arange(21) - 10.0
+    line = np.exp(-0.5 * (positions / 2) ** 2)
+    centred = np.outer(line, line) / line.sum() ** 2
+    rgb = texture(18, 23)
+    wanted = model.upscale(rgb, sigma=2.0)
+    assert not caplog.records
+    if given == "array":
+        result = model.upscale(rgb, kernel=centred)
+        assert "kernel is centred in its array" in caplog.text
+    else:
+        np.save(tmp_path / "k.npy", centred)
+        Image.fromarray(rgb).save(tmp_path / "a.png")
+        result = written(manet, tmp_path / "a.png", "--kernel", str(tmp_path / "k.npy"))
+    assert np.abs(result.astype(int) - wanted).max() <= 1

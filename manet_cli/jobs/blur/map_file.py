@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor
 
 from manet_cli.degradations.adjustment import gaussians_of
+from manet_cli.degradations.kernel_placement import is_centred, moved_to_placement
 from manet_cli.degradations.kernel_shape import KernelShapes
-from manet_cli.errors import InputError, Parameter, UsageError
+from manet_cli.errors import InputError, Message, Parameter, UsageError
 from manet_cli.models import KernelDecoder
 from manet_cli.weights import file_sha256
 
 __all__ = ["KernelField", "interpolated_kernels", "kernel_field", "read_kernel_map"]
+
+_log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
@@ -179,21 +183,27 @@ class _KernelRows:
         self._size = kernel_size
         self._decoder = decoder
         self._name = name
+        self._centred = False
 
     def __call__(self, start: int, stop: int) -> Tensor:
         values = self._kernels(start, stop)
+        if self._centred:
+            values = moved_to_placement(values, self._scale)
         return (values / values.sum(dim=(2, 3), keepdim=True)).float()
 
     def check(self) -> None:
-        """Raise UsageError unless all values make kernels."""
+        """Raise UsageError unless all values make kernels; find out whether they are centred."""
         rows, columns = self._array.shape[:2]
+        total = torch.zeros(self._size, self._size, dtype=torch.float64)
         step = max(1, _CHECKED // columns)
         for start in range(0, rows, step):
             stop = min(start + step, rows)
             if self._content == "params":
                 self._check_params(start, stop)
                 continue
-            sums = self._kernels(start, stop).sum(dim=(2, 3))
+            values = self._kernels(start, stop)
+            total += values.sum(dim=(0, 1))
+            sums = values.sum(dim=(2, 3))
             wrong = (~(sums - 1).abs().le(_SUM_TOLERANCE[self._content])).nonzero()
             if len(wrong):
                 row, column = wrong[0].tolist()
@@ -202,6 +212,14 @@ class _KernelRows:
                     f": a blur kernel's values sum to 1, those at [{start + row}, {column}] "
                     f"sum to {float(sums[row, column]):.4g}",
                 )
+
+        if self._content == "kernels" and is_centred(total, self._scale):
+            self._centred = True
+            _log.warning(
+                "%s: its kernels are centred in their arrays, as other tools write them; "
+                "their centres are moved by %g pixels",
+                *(Message(self._name), (self._scale - 1) / 2),
+            )
 
     def _kernels(self, start: int, stop: int) -> Tensor:
         """Return rows as they are given, (h, w, k, k) in float64."""

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.degradations.gaussian import GaussianParameters
+from manet_cli.degradations.kernel_placement import is_centred, moved_to_placement
 from manet_cli.errors import Message, Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import EDGE, size_range
 from manet_cli.evaluation.self_check import Kernels
@@ -107,6 +108,17 @@ def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _K
         raise UsageError(name, f": a blur kernel's values sum to 1, these sum to {total:.4g}")
     kernel = torch.from_numpy((values / total).astype(np.float32))
     return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
+
+
+def _placed(given: GivenBlur, scale: int) -> GivenBlur:
+    """Move a kernel that is centred in its array, as other tools write it, to the published placement."""
+    if not is_centred(given.kernel, scale):
+        return given
+    logger.warning(
+        "%s is centred in its array, as other tools write kernels; its centre is moved by %g pixels",
+        *(Message(_KERNEL), (scale - 1) / 2),
+    )
+    return replace(given, kernel=moved_to_placement(given.kernel, scale))
 
 
 def parse_sigma(text: str, name: str = "sigma") -> tuple[float, ...]:
@@ -272,10 +284,12 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
         settings["flat-sigma"] = flat.description.removeprefix("sigma ")
     given = None
     if options.kernel is not None:
-        if isinstance(options.kernel, str):
-            given = read_kernel(Path(options.kernel), size)
-        else:
-            given = given_kernel(options.kernel, size)
+        given = _placed(
+            read_kernel(Path(options.kernel), size)
+            if isinstance(options.kernel, str)
+            else given_kernel(options.kernel, size),
+            scale,
+        )
     elif options.sigma is not None:
         given = sigma_kernel(options.sigma, scale, size)
         _warn_beyond_training(options.sigma, scale, "sigma")

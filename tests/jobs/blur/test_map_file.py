@@ -167,3 +167,30 @@ def test_files_that_are_no_map_are_refused(tmp_path: Path) -> None:
     for path in (*sorted(tmp_path.iterdir()), tmp_path / "missing.npy", tmp_path):
         with pytest.raises(UsageError, match=r"plain numbers|no such file"):
             read(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_kernels_centred_in_their_arrays_are_moved_and_it_is_said(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    placed = torch.from_numpy(kernels())
+    moved = torch.zeros(4, 5, 21, 21)
+    # Half a pixel is interpolated, so make them where the centre is.
+    positions = torch.arange(21.0) - 10
+    y, x = torch.meshgrid(positions, positions, indexing="ij")
+    for row in range(4):
+        for column, (wide, narrow, _) in enumerate(params()[row]):
+            angle = np.deg2rad(40)
+            along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+            kernel = torch.exp(-0.5 * ((along / wide) ** 2 + (across / narrow) ** 2))
+            moved[row, column] = kernel / kernel.sum()
+    path = tmp_path / f"k{suffix}"
+    if suffix == ".npy":
+        np.save(path, moved.numpy())
+    else:
+        saved(path, kernels=moved.numpy())
+    found = read(path).kernels(0, 4)
+    assert "its kernels are centred in their arrays" in caplog.text
+    assert "their centres are moved by 1.5 pixels" in caplog.text
+    wide_ones = slice(2, 4)  # sharper than 0.7 pixels no interpolation is exact
+    torch.testing.assert_close(found[wide_ones], placed[wide_ones], rtol=0, atol=0.002)
