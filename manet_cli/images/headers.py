@@ -25,10 +25,11 @@ __all__ = [
     "content_of",
     "gif_is_whole",
     "kind_of",
+    "nclx",
+    "png_chunk",
     "png_depth",
     "png_is_sound",
     "png_is_whole",
-    "png_late_exif",
     "png_profile",
     "ppm_depth",
 ]
@@ -124,10 +125,10 @@ def png_is_sound(file: BinaryIO) -> bool:
     return True
 
 
-def png_late_exif(file: BinaryIO) -> bytes | None:
-    """Give the EXIF chunk of a PNG file; Pillow sees one that follows the pixels only after decoding them."""
+def png_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
+    """Give the content of a PNG file's first chunk of a kind; None if there is none."""
     for kind, start, length in _png_chunks(file):
-        if kind == b"eXIf":
+        if kind == wanted:
             file.seek(start)
             return file.read(length)
     return None
@@ -192,19 +193,38 @@ def avif_depth(file: BinaryIO) -> int:
     Each picture has an `av1C` box in the file's `meta` box; in its third byte, 0x40 says more than 8, 0x20
     says 12.
     """
+    depth = 8
+    for content in _iso_descriptions(file):
+        for rest in content.split(b"av1C")[1:]:
+            flags = rest[2] if len(rest) > 2 else 0
+            depth = max(depth, 8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
+    return depth
+
+
+def nclx(file: BinaryIO) -> bytes | None:
+    """Give the 7 bytes of the first colours that an AVIF or HEIC file names by numbers; None if it has none.
+
+    They are the primaries, the transfer curve and the matrix, 2 bytes each, and 0x80 for the full range.
+    """
+    for content in _iso_descriptions(file):
+        _, found, rest = content.partition(b"\0\0\0\x13colrnclx")
+        if found and len(rest) >= 7:
+            return rest[:7]
+    return None
+
+
+def _iso_descriptions(file: BinaryIO) -> Iterator[bytes]:
+    """Give the content of the boxes that describe the pictures of a file of ISO boxes."""
     end = file.seek(0, os.SEEK_END)
-    position, depth = 0, 8
+    position = 0
     while position + 8 <= end:
         file.seek(position)
         length, kind = struct.unpack(">L4s", file.read(8))
         if length < 8:  # 0: to the end of the file; 1: a 64-bit length, which only pixels need
             break
         if kind in (b"meta", b"moov"):
-            for rest in file.read(length - 8).split(b"av1C")[1:]:
-                flags = rest[2] if len(rest) > 2 else 0
-                depth = max(depth, 8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
+            yield file.read(length - 8)
         position += length
-    return depth
 
 
 def ppm_depth(file: BinaryIO) -> int:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from manet_cli.images import exif, headers, iptc, jxl, tiff_structure, xmp
+from manet_cli.images import cicp, exif, headers, iptc, jxl, profiles, tiff_structure, xmp
 from manet_cli.images.photo import Metadata
 
 __all__ = ["metadata_of", "turn_of"]
@@ -23,8 +23,8 @@ _PHOTOSHOP_IPTC = 0x0404
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
 
-def metadata_of(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
-    """Collect what is kept beside the pixels of a decoded image."""
+def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) -> Metadata:
+    """Collect what is kept beside the pixels, of 1 or 3 channels, of a decoded image."""
     block = None
     content = headers.content_of(file) if isinstance(image, TiffImageFile) else None
     try:
@@ -32,19 +32,29 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str) -> Metadata:
         block = exif.cleaned(raw) if raw is not None else None
     except exif.CorruptTagsError as error:
         _log.warning("%s: its EXIF cannot be followed and is not kept: %s", name, error)
-    profile = image.info.get("icc_profile")
-    if not profile and image.format == "PNG" and _has_odd_colours(image):
-        _log.warning("%s: its gAMA and cHRM chunks are not kept; an ICC profile would be", name)
     packet = jxl.box(file, b"xml ") if _is_plain_jxl(image) else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
     return Metadata(
         exif=block,
-        icc_profile=profile if isinstance(profile, bytes) and profile else None,
+        icc_profile=_profile(image, file, name, channels),
         xmp=xmp.cleaned(packet) if isinstance(packet, bytes) and packet else None,
         dpi=_dpi(image.info.get("dpi")),
         iptc=_iptc(image, content),
     )
+
+
+def _profile(image: Image.Image, file: BinaryIO, name: str, channels: int) -> bytes | None:
+    """Give the ICC profile that goes with the pixels; None for sRGB."""
+    profile = image.info.get("icc_profile")
+    code = cicp.found_in(file, image.format)
+    if code is not None and (image.format == "PNG" or not profile):  # as the formats' standards rank them
+        return cicp.profile_for(code, channels)
+    if isinstance(profile, bytes) and profile:
+        return profiles.fitting(profile, channels, name)
+    if image.format == "PNG" and _has_odd_colours(image):
+        _log.warning("%s: its gAMA and cHRM chunks are not kept; an ICC profile would be", name)
+    return None
 
 
 def _iptc(image: Image.Image, content: bytes | None) -> bytes | None:
@@ -98,7 +108,7 @@ def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
     """Give the EXIF block as the file has it, before any check; None if it has none."""
     raw = image.info.get("exif")
     if raw is None and image.format == "PNG":
-        raw = headers.png_late_exif(file)
+        raw = headers.png_chunk(file, b"eXIf")  # Pillow sees one after the pixels only after decoding them
     if raw is None:  # ImageMagick's older form
         raw = headers.png_profile(image.info.get("Raw profile type exif"))
     return raw if isinstance(raw, bytes) else None

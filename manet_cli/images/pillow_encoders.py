@@ -1,7 +1,6 @@
 """The encoders of JPEG, WebP, BMP and AVIF: Pillow's, which take the whole picture at once.
 
-- WebP has no grey, AVIF as Pillow writes it no grey with alpha: such a photo becomes RGB, and a profile for
-  grey, which would no longer fit, is left out.
+- WebP has no grey, AVIF as Pillow writes it no grey with alpha: such a photo becomes RGB.
 - WebP and AVIF have no field for IPTC, nor for DPI; the resolution tags of the EXIF stay.
 - JPEG: segments hold 64 KiB; EXIF, XMP or IPTC above that is left out, and logged.
 """
@@ -102,9 +101,8 @@ def _common_options(spec: OutputSpec) -> dict[str, Any]:
         options["quality"] = spec.quality
     if spec.metadata.dpi is not None:
         options["dpi"] = spec.metadata.dpi
-    profile = spec.metadata.icc_profile
-    if profile is not None and (spec.format.keeps_grey(spec.header) or profile[16:20] != b"GRAY"):
-        options["icc_profile"] = profile
+    if spec.metadata.icc_profile is not None:
+        options["icc_profile"] = spec.metadata.icc_profile
     return options
 
 

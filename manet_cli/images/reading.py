@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError, Parameter
 from manet_cli.images import (
+    cicp,
     cmyk,
     headers,
     jpeg2000,
@@ -55,6 +56,7 @@ _REFUSED_MODES = {
 
 _SEVERAL = "{} holds several pictures (an animation or pages): extract the one wanted"
 _UNREADABLE_MODE = "{} is {}: convert it to RGB or grey of 8 or 16 bits per channel"
+_UNREADABLE_COLOURS = "{} is {}, which would be lost: convert it to sRGB or Display P3 in an editor"
 _UNREADABLE_DEPTH = (
     "{} has {} bits per channel, of which only 8 are read in this format: convert it to 16-bit TIFF or PNG"
 )
@@ -100,7 +102,7 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         if image.format in ("JPEG", "MPO"):
             jpeg_scans.check_jpeg(headers.content_of(file), image, name)
         turn = turn_of(image, file)
-        metadata = metadata_of(image, file, name)
+        metadata = metadata_of(image, file, name, pixels.shape[2])
         quality = file_quality(image)
     turned = (_turned(pixels, turn), None if alpha is None else _turned(alpha, turn))
     return Photo(*turned, metadata, quality)
@@ -301,6 +303,10 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     elif getattr(image, "is_animated", False) and image.format != "MPO":
         raise InputError(_SEVERAL.format(name))
     _check_depth(image, file, name)
+    code = cicp.found_in(file, image.format)
+    has_profile = image.format != "PNG" and image.info.get("icc_profile")
+    if code is not None and not has_profile and (colours := cicp.why_refused(code)) is not None:
+        raise InputError(_UNREADABLE_COLOURS.format(name, colours))
     if image.mode not in _GREY_MODES | _COLOUR_MODES:
         kind = _REFUSED_MODES.get(image.mode, f"in the pixel layout {image.mode}")
         raise InputError(_UNREADABLE_MODE.format(name, kind))

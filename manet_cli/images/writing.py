@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy.typing as npt
+from PIL import ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.atomic import not_written
 from manet_cli.errors import OutputError, UsageError
-from manet_cli.images import exif, xmp
+from manet_cli.images import exif, profiles, xmp
 from manet_cli.images.encoding import Encoder, OutputSpec
 from manet_cli.images.formats import DEFAULT_FORMAT, ImageFormat, check_writable_as, load_encoder
 from manet_cli.images.lossless import RECORD_KEYWORD, TIFF_IMAGE_HISTORY
@@ -94,11 +95,12 @@ def open_output(
         record if fmt.record else None,
         folder,
     )
+    conversion = _conversion(metadata, fmt, header, name)
     if isinstance(path_or_file, Path):
         with _reported(name, fmt):
             file = path_or_file.open("wb")
         try:
-            encoder = _ReportingEncoder(file, spec, name)
+            encoder = _ReportingEncoder(file, spec, name, conversion)
             yield encoder
             encoder.finish()
         finally:
@@ -106,7 +108,7 @@ def open_output(
                 file.close()
         return
     with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
-        encoder = _ReportingEncoder(cast(BinaryIO, spool), spec, name)
+        encoder = _ReportingEncoder(cast(BinaryIO, spool), spec, name, conversion)
         yield encoder
         encoder.finish()
         with _reported(name, fmt):
@@ -150,9 +152,28 @@ def _kept_metadata(metadata: Metadata, fmt: ImageFormat, header: Header) -> Meta
         except exif.CorruptTagsError as error:
             _log.warning("the EXIF is damaged and is not written: %s", error)
             kept["exif"] = None
+    profile = kept.get("icc_profile")
+    if profile is not None and not fmt.keeps_grey(header):  # grey may become RGB here
+        kept["icc_profile"] = profiles.coloured_twin(profile)
     if kept.get("xmp") is not None:
         kept["xmp"] = xmp.with_size(kept["xmp"], header.width, header.height)
     return Metadata(**kept)
+
+
+def _conversion(metadata: Metadata, fmt: ImageFormat, header: Header, name: str) -> profiles.ToSrgb | None:
+    """Return what brings the colours to sRGB where a format holds no profile, and say so; else None."""
+    profile = metadata.icc_profile
+    if profile is None or "icc_profile" in fmt.metadata or header.bits > 8:
+        return None
+    try:
+        conversion = profiles.ToSrgb(profile)
+    except (ImageCms.PyCMSError, OSError):
+        _log.warning("%s: %s holds no colour profile, and that of the input is lost", name, fmt.title)
+        return None
+    if not conversion.changes:
+        return None
+    _log.warning("%s: %s holds no colour profile; the colours are converted to sRGB", name, fmt.title)
+    return conversion
 
 
 def _checked_quality(fmt: ImageFormat, quality: int | None) -> int | None:
@@ -184,8 +205,11 @@ def _reported(name: str, fmt: ImageFormat) -> Iterator[None]:
 class _ReportingEncoder:
     """Encodes a picture into a file; errors name the output as the user knows it."""
 
-    def __init__(self, file: BinaryIO, spec: OutputSpec, name: str) -> None:
+    def __init__(
+        self, file: BinaryIO, spec: OutputSpec, name: str, conversion: profiles.ToSrgb | None
+    ) -> None:
         self._file = file
+        self._conversion = conversion
         self._format = spec.format
         self._name = name
         with _reported(name, spec.format):
@@ -194,7 +218,7 @@ class _ReportingEncoder:
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
         """Take the next rows."""
         with _reported(self._name, self._format):
-            self._encoder.write(pixels, alpha)
+            self._encoder.write(self._conversion(pixels) if self._conversion else pixels, alpha)
 
     def finish(self) -> None:
         """Write what is left, after the last row."""
