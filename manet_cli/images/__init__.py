@@ -24,8 +24,9 @@ from manet_cli.images.formats import (
 if TYPE_CHECKING:
     from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
     from manet_cli.images.damage import Damage, denoise_of, measure_damage, quality_of_tables
+    from manet_cli.images.files import MAX_PIXELS, read_content
     from manet_cli.images.photo import Header, Metadata, Photo
-    from manet_cli.images.reading import MAX_PIXELS, read_header, read_photo
+    from manet_cli.images.reading import read_header, read_photo
     from manet_cli.images.resizing import Resizer
     from manet_cli.images.sinks import CollectedPhoto, EightBitRows, HeldRows, RowSink
     from manet_cli.images.transfer import TransferCurves, transfer_curves
@@ -58,6 +59,7 @@ __all__ = [
     "open_output",
     "premultiply",
     "quality_of_tables",
+    "read_content",
     "read_header",
     "read_photo",
     "read_record",
@@ -69,7 +71,7 @@ __all__ = [
     "write_photo",
 ]
 
-_IMPORTED_LATER = ("alpha", "damage", "photo", "reading", "resizing", "sinks", "transfer", "writing")
+_IMPORTED_LATER = ("alpha", "damage", "files", "photo", "reading", "resizing", "sinks", "transfer", "writing")
 
 
 def __getattr__(name: str) -> object:

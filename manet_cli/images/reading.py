@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from manet_cli.errors import InputError, Parameter
+from manet_cli.errors import InputError
 from manet_cli.images import (
     cicp,
     cmyk,
@@ -30,20 +30,16 @@ from manet_cli.images import (
     tiff_structure,
 )
 from manet_cli.images.damage import file_quality
-from manet_cli.images.formats import FORMATS, listed, readable_titles
+from manet_cli.images.files import MAX_PIXELS, known_pictures, open_source, raise_limit
+from manet_cli.images.formats import FORMATS
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
 from manet_cli.images.warning_log import logged_warnings
 
-__all__ = ["MAX_PIXELS", "open_image", "read_header", "read_photo"]
+__all__ = ["open_image", "read_header", "read_photo"]
 
 _log = logging.getLogger(__name__)
 
-MAX_PIXELS = 200_000_000
-"""The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
-millions. Decoding that many takes up to 2 GB."""
-
-_RAISE_LIMIT = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
 _COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK"))
 _REFUSED_MODES = {
@@ -118,7 +114,7 @@ def open_image(
     meanwhile are logged. Raises InputError if it is missing, empty, too large or not a known picture, and for
     whatever Pillow raises while the block reads from it.
     """
-    with _opened_file(source, name) as file, logged_warnings(name), _pillow_limit(max_pixels):
+    with open_source(source, name, max_pixels) as file, logged_warnings(name), _pillow_limit(max_pixels):
         kind = headers.kind_of(file)
         formats = (*(entry.pillow_name for entry in FORMATS), *plugins.register(kind, name))
         if kind == "TIFF":
@@ -132,7 +128,7 @@ def open_image(
             raise
         except Image.DecompressionBombError as error:
             raise InputError(
-                f"{name} has more than twice the {max_pixels} pixels that are read: ", *_RAISE_LIMIT
+                f"{name} has more than twice the {max_pixels} pixels that are read: ", *raise_limit
             ) from error
         except Exception as error:
             raise InputError(_why_unknown(file, name)) from error
@@ -155,7 +151,7 @@ def open_image(
 @contextmanager
 def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[raw_files.RawPicture | None]:
     """Open a camera's raw file; None for any other file. Raises InputError."""
-    with _opened_file(source, name) as file:
+    with open_source(source, name, max_pixels) as file:
         if not raw_files.is_raw(file, name):
             yield None
             return
@@ -221,30 +217,6 @@ class _PillowLimit:
 _pillow_limit = _PillowLimit()
 
 
-def _opened_file(source: Path | bytes, name: str) -> BinaryIO:
-    if isinstance(source, bytes):
-        if not source:
-            raise InputError(f"{name} is empty: give {_known()}")
-        return io.BytesIO(source)
-    try:
-        if source.is_dir():
-            raise InputError(f"{name} is a folder: give {_known()}")
-        if source.exists() and not source.is_file():
-            raise InputError(f"{name} is not a regular file: give {_known()}")
-        if source.stat().st_size == 0:
-            raise InputError(f"{name} is empty: give {_known()}")
-        return source.open("rb")
-    except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist: check the path") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name is not valid"
-        raise InputError(f"{name} cannot be read ({reason}): check the path and its permissions") from error
-
-
-def _known() -> str:
-    return f"a {listed(readable_titles())} picture"
-
-
 def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
     """Raise InputError for what the plugin, which decodes all at once, would reduce or choke on."""
     try:
@@ -263,14 +235,14 @@ def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
 
 def _too_large(name: str, width: int, height: int, max_pixels: int) -> InputError:
     return InputError(
-        f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: ", *_RAISE_LIMIT
+        f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: ", *raise_limit
     )
 
 
 def _why_unknown(file: BinaryIO, name: str) -> str:
     kind = headers.kind_of(file)
     if kind is None:
-        return f"{name} is not {_known()}: convert it to PNG"
+        return f"{name} is not {known_pictures()}: convert it to PNG"
     if kind == "TIFF" and (mode := _unreadable_tiff(file)) is not None:
         return _UNREADABLE_MODE.format(name, mode)
     return f"{name} is a damaged, cut off or unsupported {kind} file: copy it again, or export it as PNG"

@@ -24,10 +24,18 @@ from manet_cli.errors import InputError, ManetError, OutputError, Parameter, Usa
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_protocol
 from manet_cli.file_identity import FileLedger, existing_folder, ledger_of
-from manet_cli.images import Metadata, Photo, format_by_name, read_photo, to_integer, write_photo
+from manet_cli.images import (
+    Metadata,
+    Photo,
+    format_by_name,
+    read_content,
+    read_photo,
+    to_integer,
+    write_photo,
+)
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.outputs import collision
-from manet_cli.jobs.sources import Source, read_input
+from manet_cli.jobs.sources import Source
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["DegradedFiles", "Degrader", "choose_protocol"]
@@ -185,7 +193,7 @@ class Degrader:
 
     def _read(self, source: Source) -> tuple[Photo, Tensor]:
         with memory_reported(source.name):
-            photo = read_photo(read_input(source.path, source.name), source.name)
+            photo = read_photo(read_content(source.path, source.name), source.name)
             return photo, hr_tensor(photo, source.name)
 
     def _degraded(

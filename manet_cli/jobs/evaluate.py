@@ -13,9 +13,10 @@ from manet_cli.evaluation.protocols import GRID, parse_protocol
 from manet_cli.evaluation.results import Measurement, Settings, open_results
 from manet_cli.evaluation.runs import Evaluation
 from manet_cli.evaluation.tables import Table, mean_fields, tables
+from manet_cli.images import read_content
 from manet_cli.inference.dial import Denoise
 from manet_cli.jobs.models import ModelOptions, open_models
-from manet_cli.jobs.sources import Source, expand_sources, read_input
+from manet_cli.jobs.sources import Source, expand_sources
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import DEFAULT_SCALE, Downloads
 
@@ -173,4 +174,4 @@ def _content(source: Source) -> bytes:
         raise source.error
     if source.path is None:
         raise InputError("standard input is not measured: give a folder or a picture")
-    return read_input(source.path, source.name)
+    return read_content(source.path, source.name)

@@ -20,13 +20,12 @@ from manet_cli.images import (
     has_raw_suffix,
     has_readable_suffix,
     listed,
-    read_photo,
     read_record,
 )
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
 
-__all__ = ["STDIN", "Source", "expand_sources", "names_several", "read_input"]
+__all__ = ["STDIN", "Source", "expand_sources", "names_several"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,24 +86,6 @@ def names_several(name: str) -> bool:
     if Path(name).is_dir():
         return True
     return (glob.has_magic(name) or name.startswith(_LIST)) and not os.path.lexists(name)
-
-
-def read_input(path: Path | None, name: str) -> bytes:
-    """Read an input's content, standard input for no path.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if path is None:
-        if sys.stdin is None:
-            raise InputError("standard input is closed: give a file")
-        return sys.stdin.buffer.read()
-    if not path.is_file():
-        read_photo(path, name)  # says what is wrong with it
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror})") from error
 
 
 def _expand(name: str, recursive: bool) -> list[Source]:

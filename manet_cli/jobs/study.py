@@ -15,10 +15,10 @@ from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.studies.compare import Compared, Crop, compare_picture
 from manet_cli.evaluation.studies.estimates import Subject
 from manet_cli.evaluation.studies.files import Study, StudyFiles
-from manet_cli.images import read_photo
+from manet_cli.images import read_content, read_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.models import ModelOptions, open_models
-from manet_cli.jobs.sources import Source, expand_sources, read_input
+from manet_cli.jobs.sources import Source, expand_sources
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import Downloads
 
@@ -89,7 +89,7 @@ def read_sharp_picture(name: str) -> SharpPicture:
         InputError: it cannot be read.
         OutOfMemoryError: it is too large.
     """
-    data = read_input(Path(name), name)
+    data = read_content(Path(name), name)
     with memory_reported(name):
         pixels = hr_tensor(read_photo(data, name), name)
     return SharpPicture(pixels, {"image": Path(name).name, "image_sha256": hashlib.sha256(data).hexdigest()})
@@ -125,7 +125,7 @@ def compare_pictures(
             if source.path is None:
                 raise InputError("standard input is not compared: give a picture")
             with shown(source.name) as progress:
-                data = read_input(source.path, source.name)
+                data = read_content(source.path, source.name)
                 compared = compare_picture(subjects, source.path.name, data, crop, progress)
         except ManetError as error:
             end_if_stopped()

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, Parameter
-from manet_cli.images import read_photo
+from manet_cli.images import read_content, read_photo
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["CELL", "PhotoCache", "open_cache"]
@@ -197,10 +197,7 @@ def _outcome(result: Callable[[], _Decoded]) -> _Decoded | None:
 
 
 def _decode(path: Path, name: str, smallest: int) -> _Decoded:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror})") from error
+    data = read_content(path, name)
     photo = read_photo(data, name)
     if min(photo.height, photo.width) < smallest:
         raise InputError(

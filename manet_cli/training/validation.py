@@ -15,7 +15,7 @@ from manet_cli.errors import InputError, ManetError, Parameter
 from manet_cli.evaluation.measuring import measure
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import parse_protocol
-from manet_cli.images import read_photo
+from manet_cli.images import read_content, read_photo
 from manet_cli.inference import Engine
 from manet_cli.models import BlindModel
 from manet_cli.stopping import end_if_stopped
@@ -50,10 +50,12 @@ class Validation:
             if taken == recipe.limit:
                 break
             try:
-                hr = _middle(hr_tensor(read_photo(path.read_bytes(), path.name), path.name), recipe.crop)
+                hr = _middle(
+                    hr_tensor(read_photo(read_content(path, path.name), path.name), path.name), recipe.crop
+                )
                 self._images += [degradation.apply(hr) for degradation in protocol.degradations]
                 taken += 1
-            except (ManetError, OSError) as error:
+            except ManetError as error:
                 end_if_stopped()
                 _log.warning("left out of the validation: %s", error)
         if not taken:

@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_reported_and_left_out(
     assert "tiny.png is 30x30, but a training patch with its margin needs 64x64" in text
     assert "broken.png" in text
     assert "clear.png is transparent" in text
-    assert "gone.png cannot be read" in text
+    assert "gone.png does not exist" in text
 
 
 def test_no_usable_photo_is_an_error_and_leaves_no_cache(tmp_path: Path) -> None:
@@ -113,3 +113,18 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(OutputError, match=r"No space left on device.*free some space"):
         open_cache([tmp_path / "a.png"], tmp_path, tmp_path / "cache", smallest=64)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)).save(photos / "a.png")
+    os.mkfifo(photos / "b.png")
+    (photos / "c.webp").touch()
+    os.truncate(photos / "c.webp", 100 << 30)
+    cache = open_cache(sorted(photos.iterdir()), photos, tmp_path / "cache", smallest=40)
+    assert len(cache) == 1
+    assert "left out: b.png is not a regular file" in caplog.text
+    assert "left out: c.webp has 107374182400 bytes or more" in caplog.text

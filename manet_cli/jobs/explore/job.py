@@ -19,6 +19,7 @@ from manet_cli.images import (
     CollectedPhoto,
     Photo,
     format_by_name,
+    read_content,
     read_photo,
     to_float,
     to_integer,
@@ -36,7 +37,7 @@ from manet_cli.jobs.explore.part import largest_sides, telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, path_beside
 from manet_cli.jobs.record import Record
-from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import Canvas, PhotoRows
 from manet_cli.jobs.upscale.job import Progress
 
@@ -205,7 +206,7 @@ def plan_explore(
     denoise = check_denoise(denoise, model.engine, options.model, model.scale)
     check_outputs(path, {"output": target}, overwrite=overwrite)
     with memory_reported(name):
-        data = read_input(path, name)
+        data = read_content(path, name, max_pixels)
         photo = read_photo(data, "standard input" if path is None else name, max_pixels)
     whole = Region(0, 0, photo.width, photo.height)
     chosen = crop is None and not _fits(whole, model.scale)

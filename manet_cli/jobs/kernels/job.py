@@ -18,7 +18,7 @@ from manet_cli import __version__
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import KernelSummary
-from manet_cli.images import MAX_PIXELS, Photo, read_photo
+from manet_cli.images import MAX_PIXELS, Photo, read_content, read_photo
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.dial import AUTO, Denoise
 from manet_cli.jobs.denoise import check_denoise, turn_to_photo
@@ -34,7 +34,7 @@ from manet_cli.jobs.kernels.shaped_tiles import ShapedTile, shaped_tiles
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, path_beside
 from manet_cli.jobs.record import Record, is_made_from
-from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress
 from manet_cli.models import KernelDecoder
@@ -240,7 +240,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):
-        data = read_input(path, request.name)
+        data = read_content(path, request.name, request.max_pixels)
         shown = "standard input" if path is None else request.name
         photo = read_photo(data, shown, request.max_pixels)
     settings |= turn_to_photo(engine, photo, denoise)

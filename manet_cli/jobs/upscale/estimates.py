@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass, replace
 
 from manet_cli.errors import InputError, ManetError
-from manet_cli.images import Header, Photo, read_photo, write_photo
+from manet_cli.images import Header, Photo, read_content, read_photo, write_photo
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.blur.source import Blur, sigma_kernel
 from manet_cli.jobs.durations import duration
-from manet_cli.jobs.sources import read_input
 from manet_cli.jobs.speed import Speed, measure_speed
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import UpscaleOptions, result_tiles, upscaled
@@ -72,7 +71,9 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
         started = time.perf_counter()
         try:
             with memory_reported(name):
-                photo = read_photo(read_input(item.source.path, name), name, options.max_pixels)
+                photo = read_photo(
+                    read_content(item.source.path, name, options.max_pixels), name, options.max_pixels
+                )
                 reading = (time.perf_counter() - started) / (photo.height * photo.width)
                 network = _network_speed(engine, options, photo, pixels)
                 crop = _centre(photo, network.side)

@@ -13,10 +13,10 @@ from typing import Any
 
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import ManetError, NotStartedError, OutputError, Parameter
-from manet_cli.images import Header, HeldRows, Metadata, Photo, RowSink, open_output, read_photo
+from manet_cli.images import Header, HeldRows, Metadata, Photo, RowSink, open_output, read_content, read_photo
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape, open_kernel_map
-from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.devices import Devices
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, check_result, upscale
 from manet_cli.jobs.upscale.memory import HELD_ROWS, host_memory
@@ -100,7 +100,7 @@ class PictureMaker:
         """
         started = time.perf_counter()
         options, name = self.options, item.source.name
-        data = read_input(item.source.path, name)
+        data = read_content(item.source.path, name, options.max_pixels)
         photo = read_photo(data, "standard input" if name == STDIN else name, options.max_pixels)
         options.blur.check(photo.height, photo.width)
         header = options.result_of(photo.header)

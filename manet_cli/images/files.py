@@ -1,0 +1,119 @@
+"""The one way to a picture's file, for all commands: regular, not empty, not larger than pictures are."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from manet_cli.errors import InputError, Parameter
+from manet_cli.images.formats import listed, readable_titles
+
+__all__ = ["MAX_PIXELS", "known_pictures", "open_source", "raise_limit", "read_content"]
+
+MAX_PIXELS = 200_000_000
+"""The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
+millions. Decoding that many takes up to 2 GB."""
+
+_BYTES_PER_PIXEL = 8  # of 16 bits and four channels, not compressed
+_AT_ONCE = 1 << 20
+_BESIDE_PIXELS = 256 << 20  # metadata, a second picture, a film behind the picture
+
+raise_limit = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
+"""The advice of messages about the limit."""
+
+
+def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> BinaryIO:
+    """Open a picture's file, or the content of one.
+
+    Args:
+        source: the file, or its content.
+        name: what messages call it.
+        max_pixels: a file that is larger than any picture of so many pixels is refused; None for no limit.
+
+    Raises:
+        InputError: it is missing, no regular file, empty, too large, or cannot be read.
+    """
+    if isinstance(source, bytes):
+        _check_size(len(source), name, max_pixels)
+        return io.BytesIO(source)
+    try:
+        # Opening a FIFO for reading would wait for a writer.
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist: check the path") from error
+    except (OSError, ValueError) as error:
+        if _is_folder(source):  # some systems do not open one
+            raise InputError(f"{name} is a folder: give {known_pictures()}") from error
+        raise _unreadable(name, error) from error
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{name} is a folder: give {known_pictures()}")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name} is not a regular file: give {known_pictures()}")
+        _check_size(status.st_size, name, max_pixels)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_content(path: Path | None, name: str, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Read the content of a picture's file, or standard input for no path; the rest as in `open_source`."""
+    most = _most_bytes(max_pixels)
+    if path is not None:
+        try:
+            with open_source(path, name, max_pixels) as file:
+                data = _read_at_most(file, most + 1)  # it may grow meanwhile
+        except OSError as error:
+            raise _unreadable(name, error) from error
+    elif sys.stdin is None:
+        raise InputError("standard input is closed: give a file")
+    else:
+        data = _read_at_most(sys.stdin.buffer, most + 1)
+        name = "standard input"
+    _check_size(len(data), name, max_pixels)
+    return data
+
+
+def known_pictures() -> str:
+    """Return what messages call a picture that can be read."""
+    return f"a {listed(readable_titles())} picture"
+
+
+def _read_at_most(file: BinaryIO, most: int) -> bytes:
+    """Read up to `most` bytes; a single read of so many would take the memory at once."""
+    data = bytearray()
+    while len(data) < most and (part := file.read(min(_AT_ONCE, most - len(data)))):
+        data += part
+    return bytes(data)
+
+
+def _most_bytes(max_pixels: int) -> int:
+    return _BYTES_PER_PIXEL * max_pixels + _BESIDE_PIXELS
+
+
+def _check_size(size: int, name: str, max_pixels: int | None) -> None:
+    if size == 0:
+        raise InputError(f"{name} is empty: give {known_pictures()}")
+    if max_pixels is not None and size > _most_bytes(max_pixels):
+        raise InputError(
+            f"{name} has {size} bytes or more, and no picture of at most {max_pixels} pixels takes so many: ",
+            *raise_limit,
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _unreadable(name: str, error: OSError | ValueError) -> InputError:
+    reason = getattr(error, "strerror", None) or "its name is not valid"
+    return InputError(f"{name} cannot be read ({reason}): check the path and its permissions")
