@@ -15,10 +15,12 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 
 from manet_cli.images.tiff_structure import (
     ASCII,
     LONG,
+    RATIONAL,
     SHORT,
     CorruptTagsError,
     Layout,
@@ -53,6 +55,8 @@ _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _EXIF_DIRECTORY, _GPS_DIRECTORY, _INTEROPERABILITY_DIRECTORY = 0x8769, 0x8825, 0xA005
 _IMAGE_HISTORY = 0x9213
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
+_FOCAL_PLANE = (0xA20E, 0xA20F)  # resolutions across and down
+_SUBJECT = (0x9214, 0xA214)  # SubjectArea (x, y and a diameter or two sides) and SubjectLocation
 
 # Tags of a TIFF's first directory that describe the picture instead of how its pixels are stored:
 # ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Rating (2), Copyright,
@@ -73,10 +77,12 @@ _CHILDREN: dict[int, frozenset[int]] = {
 }
 
 
-def cleaned(raw: bytes) -> bytes:
+def cleaned(raw: bytes, turn: int = 1) -> bytes:
     r"""Give the block of a file just read: any `Exif\0\0` before it removed, orientation 1, no thumbnail.
 
-    An orientation that `orientation` cannot read stays as it is. Raises CorruptTagsError.
+    `turn`: the orientation, 1..8, that was applied to the pixels: resolutions of the focal plane change
+    sides, and the place of the subject goes. An orientation that `orientation` cannot read stays as it is.
+    Raises CorruptTagsError.
     """
     while raw.startswith(b"Exif\0\0"):
         raw = raw[6:]
@@ -86,7 +92,13 @@ def cleaned(raw: bytes) -> bytes:
     if _ORIENTATION in entries and _orientation(block, layout, entries) is not None:
         _set(block, layout, entries[_ORIENTATION], SHORT, 1)
     if _EXIF_DIRECTORY in entries:
-        directory(block, layout, number(block, layout, entries[_EXIF_DIRECTORY]))
+        inner = number(block, layout, entries[_EXIF_DIRECTORY])
+        found, _ = directory(block, layout, inner)
+        if turn != 1:
+            _remove(block, layout, inner, _SUBJECT)
+        if turn >= 5:
+            found, _ = directory(block, layout, inner)
+            _swap(block, layout, [found[tag] for tag in _FOCAL_PLANE if tag in found])
     _drop_thumbnail(block, layout, next_position)
     return bytes(block)
 
@@ -109,14 +121,21 @@ def _orientation(raw: bytes | bytearray, layout: Layout, entries: dict[int, int]
         return None
 
 
-def with_size(block: bytes, width: int, height: int) -> bytes:
-    """Give the block with the size tags that it has set to these pixels. Raises CorruptTagsError."""
+def with_size(block: bytes, width: int, height: int, size: tuple[int, int]) -> bytes:
+    """Give the block with the size tags that it has set to these pixels. Raises CorruptTagsError.
+
+    `size`: width and height that its other numbers of pixels are meant for: resolutions of the focal
+    plane and the place of the subject are scaled from there.
+    """
     edited = bytearray(block)
     layout, first = _header(edited)
     entries, _ = directory(edited, layout, first)
     sizes = {_IMAGE_WIDTH: width, _IMAGE_LENGTH: height, _PIXEL_X: width, _PIXEL_Y: height}
     if _EXIF_DIRECTORY in entries:
-        inner, _ = directory(edited, layout, number(edited, layout, entries[_EXIF_DIRECTORY]))
+        offset = number(edited, layout, entries[_EXIF_DIRECTORY])
+        if (width, height) != size:
+            _scale_places(edited, layout, offset, (width, size[0]), (height, size[1]))
+        inner, _ = directory(edited, layout, offset)
         entries = inner | entries
     for tag, value in sizes.items():
         if tag in entries:
@@ -124,16 +143,69 @@ def with_size(block: bytes, width: int, height: int) -> bytes:
     return bytes(edited)
 
 
+def _scale_places(
+    block: bytearray, layout: Layout, offset: int, across: tuple[int, int], down: tuple[int, int]
+) -> None:
+    """Scale what is in pixels in the Exif directory; `across`, `down`: new and old size. Remove the odd."""
+    found, _ = directory(block, layout, offset)
+    for tag, (new, old) in zip(_FOCAL_PLANE, (across, down), strict=True):
+        if tag not in found:
+            continue
+        try:
+            kind, _, value = entry(block, layout, found[tag])
+            upper, lower = struct.unpack(layout.order + "LL", value) if kind == RATIONAL else (0, 0)
+            resolution = Fraction(upper * new, lower * old)
+        except (CorruptTagsError, struct.error, ZeroDivisionError):
+            continue  # no number to anybody
+        resolution = resolution.limit_denominator(10**6)
+        resolution = Fraction(min(resolution.numerator, 2**32 - 1), resolution.denominator)
+        place = _appender(block)(struct.pack(layout.order + "LL", *resolution.as_integer_ratio()))
+        struct.pack_into(layout.order + "L", block, found[tag] + 8, place)
+    odd = list[int]()
+    for tag in _SUBJECT:
+        if tag not in found:
+            continue
+        try:
+            kind, count, value = entry(block, layout, found[tag])
+            old_numbers = struct.unpack(f"{layout.order}{count}H", value) if kind == SHORT else ()
+            factors = (across, down, across, down)
+            numbers = [round(one * new / old) for one, (new, old) in zip(old_numbers, factors, strict=False)]
+            data = struct.pack(f"{layout.order}{count}H", *numbers)
+        except (CorruptTagsError, struct.error):
+            odd.append(tag)
+            continue
+        stored = data if len(data) <= 4 else struct.pack(layout.order + "L", _appender(block)(data))
+        start = found[tag] + 8
+        block[start : start + len(stored)] = stored
+    _remove(block, layout, offset, tuple(odd))
+
+
+def _remove(block: bytearray, layout: Layout, offset: int, tags: tuple[int, ...]) -> None:
+    """Take entries out of the directory at `offset`, in place."""
+    for tag in tags:
+        entries, next_position = directory(block, layout, offset)
+        if tag in entries:
+            position, end = entries[tag], next_position + 4
+            block[position:end] = block[position + 12 : end] + bytes(12)
+            (count,) = struct.unpack_from(layout.count, block, offset)
+            struct.pack_into(layout.count, block, offset, count - 1)
+
+
+def _swap(block: bytearray, layout: Layout, positions: list[int]) -> None:
+    """Let two entries of one type hold each other's values."""
+    if len(positions) == 2:
+        first, second = positions
+        block[first + 2 : first + 12], block[second + 2 : second + 12] = (
+            block[second + 2 : second + 12],
+            block[first + 2 : first + 12],
+        )
+
+
 def without_orientation(block: bytes) -> bytes:
     """Give the block without its orientation tag, in place. Raises CorruptTagsError."""
     edited = bytearray(block)
     layout, first = _header(edited)
-    entries, next_position = directory(edited, layout, first)
-    if _ORIENTATION in entries:
-        position, end = entries[_ORIENTATION], next_position + 4
-        edited[position:end] = edited[position + 12 : end] + bytes(12)
-        (count,) = struct.unpack_from(layout.count, edited, first)
-        struct.pack_into(layout.count, edited, first, count - 1)
+    _remove(edited, layout, first, (_ORIENTATION,))
     return bytes(edited)
 
 

@@ -25,11 +25,11 @@ _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
 def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) -> Metadata:
     """Collect what is kept beside the pixels, of 1 or 3 channels, of a decoded image."""
-    block = None
+    block, turn = None, _applied_turn(image, file)
     content = headers.content_of(file) if isinstance(image, TiffImageFile) else None
     try:
         raw = _raw_exif(image, file) if content is None else exif.from_tiff(content)
-        block = exif.cleaned(raw) if raw is not None else None
+        block = exif.cleaned(raw, turn) if raw is not None else None
     except exif.CorruptTagsError as error:
         _log.warning("%s: its EXIF cannot be followed and is not kept: %s", name, error)
     packet = jxl.box(file, b"xml ") if _is_plain_jxl(image) else image.info.get("xmp")
@@ -38,7 +38,7 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) ->
     return Metadata(
         exif=block,
         icc_profile=_profile(image, file, name, channels),
-        xmp=xmp.cleaned(packet) if isinstance(packet, bytes) and packet else None,
+        xmp=xmp.cleaned(packet, turn) if isinstance(packet, bytes) and packet else None,
         dpi=_dpi(image.info.get("dpi")),
         iptc=_iptc(image, content),
     )
@@ -112,6 +112,17 @@ def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
     if raw is None:  # ImageMagick's older form
         raw = headers.png_profile(image.info.get("Raw profile type exif"))
     return raw if isinstance(raw, bytes) else None
+
+
+def _applied_turn(image: Image.Image, file: BinaryIO) -> int:
+    """Give the turn, 1..8, of the upright picture, whoever applies it."""
+    if image.format == "HEIF":
+        return int(image.info.get("original_orientation") or 1)
+    try:
+        raw = headers.content_of(file) if isinstance(image, TiffImageFile) else _raw_exif(image, file)
+        return 1 if raw is None else exif.orientation(raw)
+    except exif.CorruptTagsError:  # BigTIFF, too, of which Pillow knows
+        return 1
 
 
 def turn_of(image: Image.Image, file: BinaryIO) -> int:

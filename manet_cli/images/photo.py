@@ -32,7 +32,8 @@ class Metadata:
     `exif`: the EXIF block from its `II` or `MM` on, without the `Exif\0\0` of JPEG, orientation 1, no
     thumbnail. `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8, orientation 1, no thumbnail.
     `iptc`: IPTC captions and keywords, from their first field on. `dpi`: dots per inch (x, y), both above 0.
-    Each is None where the file has none.
+    `size`: width and height of the upright picture that EXIF and XMP tell of. Each is None where the file has
+    none.
     """
 
     exif: bytes | None = None
@@ -40,6 +41,7 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     iptc: bytes | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

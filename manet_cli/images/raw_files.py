@@ -64,7 +64,8 @@ class RawPicture:
             )
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint16:
             raise InputError(f"{self._name} is of an unusual sensor: develop it in a raw converter")
-        metadata = Metadata(exif=_exif(self._file), icc_profile=profiles.srgb())
+        size = (pixels.shape[1], pixels.shape[0])
+        metadata = Metadata(exif=_exif(self._file), icc_profile=profiles.srgb(), size=size)
         return Photo(np.ascontiguousarray(pixels), None, metadata)
 
 

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -100,8 +101,9 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         turn = turn_of(image, file)
         metadata = metadata_of(image, file, name, pixels.shape[2])
         quality = file_quality(image)
-    turned = (_turned(pixels, turn), None if alpha is None else _turned(alpha, turn))
-    return Photo(*turned, metadata, quality)
+    pixels = _turned(pixels, turn)
+    metadata = replace(metadata, size=(pixels.shape[1], pixels.shape[0]))
+    return Photo(pixels, None if alpha is None else _turned(alpha, turn), metadata, quality)
 
 
 @contextmanager

@@ -146,9 +146,10 @@ def read_record(path: Path) -> str | None:
 def _kept_metadata(metadata: Metadata, fmt: ImageFormat, header: Header) -> Metadata:
     """Return the part of the metadata that a format keeps, with the sizes of the picture."""
     kept = {field: value for field, value in asdict(metadata).items() if field in fmt.metadata}
+    size = metadata.size or (header.width, header.height)
     if kept.get("exif") is not None:
         try:
-            kept["exif"] = exif.with_size(kept["exif"], header.width, header.height)
+            kept["exif"] = exif.with_size(kept["exif"], header.width, header.height, size)
         except exif.CorruptTagsError as error:
             _log.warning("the EXIF is damaged and is not written: %s", error)
             kept["exif"] = None
@@ -156,7 +157,7 @@ def _kept_metadata(metadata: Metadata, fmt: ImageFormat, header: Header) -> Meta
     if profile is not None and not fmt.keeps_grey(header):  # grey may become RGB here
         kept["icc_profile"] = profiles.coloured_twin(profile)
     if kept.get("xmp") is not None:
-        kept["xmp"] = xmp.with_size(kept["xmp"], header.width, header.height)
+        kept["xmp"] = xmp.with_size(kept["xmp"], header.width, header.height, size)
     return Metadata(**kept)
 
 

@@ -50,7 +50,7 @@ def test_a_thumbnail_that_points_at_other_data_blanks_nothing(start: int) -> Non
 @ORDERS
 def test_the_sizes_are_updated_and_nothing_else_moves(big_endian: bool) -> None:
     block = exif_block(big_endian=big_endian)
-    sized = exif.with_size(block, 70_000, 123)
+    sized = exif.with_size(block, 70_000, 123, (70_000, 123))
     found = facts(sized)
     assert (found["first"][0x0100], found["first"][0x0101]) == (70_000, 123)
     assert (found["exif"][0xA002], found["exif"][0xA003]) == (70_000, 123)
@@ -58,7 +58,7 @@ def test_the_sizes_are_updated_and_nothing_else_moves(big_endian: bool) -> None:
 
 
 def test_sizes_that_were_not_there_are_not_added() -> None:
-    assert exif.with_size(exif.with_history(None, "x"), 5, 6) == exif.with_history(None, "x")
+    assert exif.with_size(exif.with_history(None, "x"), 5, 6, (1, 1)) == exif.with_history(None, "x")
 
 
 @ORDERS

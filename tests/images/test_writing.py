@@ -145,7 +145,7 @@ def test_big_endian_exif_goes_into_a_tiff() -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(Metadata)])
+@pytest.mark.parametrize("field", [field.name for field in fields(Metadata) if field.name != "size"])
 def test_a_row_says_which_metadata_is_kept(fmt: ImageFormat, field: str) -> None:
     value = getattr(replace(CAMERA, iptc=b"\x1c\x02\x05\0\x05Title"), field)
     back = read_photo(written(replace(photo(3), metadata=Metadata(**{field: value})), fmt.name), "a").metadata
