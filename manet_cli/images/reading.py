@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,12 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
             raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
         decode = _deep_arrays if _is_deep(image, file) else _arrays
         pixels, alpha = decode(image, file, name)
+        if alpha is not None and isinstance(file, _GuessedAlpha):
+            alpha = _checked_alpha(alpha, name)
+        if isinstance(image, TiffImageFile):
+            extra = len(_numbers(image.tag_v2.get(headers.TIFF_EXTRA_SAMPLES, ()))) - (alpha is not None)
+            if extra > 0:
+                _log.warning("%s: channels beside its colours that are not read: %d", name, extra)
         if image.format in ("JPEG", "MPO"):
             jpeg_scans.check_jpeg(headers.content_of(file), image, name)
         turn = turn_of(image, file)
@@ -120,7 +127,7 @@ def open_image(
         kind = headers.kind_of(file)
         formats = (*(entry.pillow_name for entry in FORMATS), *plugins.register(kind, name))
         if kind == "TIFF":
-            file = _main_tiff_picture(file, name)
+            file = _plain_tiff(file, name)
         if kind == "JPEG XL":
             _check_jxl(file, name, MAX_PIXELS if max_pixels is None else max_pixels)
         file.seek(0)
@@ -163,16 +170,32 @@ def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[ra
             yield raw
 
 
-def _main_tiff_picture(file: BinaryIO, name: str) -> BinaryIO:
-    """Give a TIFF file that begins with its main picture; what cannot be followed as it is."""
+class _GuessedAlpha(io.BytesIO):
+    """A TIFF whose extra channel is read as alpha though the file does not say what it is."""
+
+
+def _plain_tiff(file: BinaryIO, name: str) -> BinaryIO:
+    """Give a TIFF file that begins with its main picture and names its alpha; what is damaged as it is."""
     try:
         pictures = tiff_pictures.examine(file)
-    except tiff_structure.CorruptTagsError:
+        if not pictures.is_first:
+            _log.warning(
+                "%s: its first picture is a preview; the main one is read, with no EXIF but its own", name
+            )
+            file = io.BytesIO(tiff_pictures.with_first(headers.content_of(file), pictures.main))
+        named = tiff_pictures.with_named_alpha(file, pictures.main)
+    except (tiff_structure.CorruptTagsError, struct.error):
         return file
-    if pictures.is_first:
-        return file
-    _log.warning("%s: its first picture is a preview; the main one is read, with no EXIF but its own", name)
-    return io.BytesIO(tiff_pictures.with_first(headers.content_of(file), pictures.main))
+    return file if named is None else _GuessedAlpha(named)
+
+
+def _checked_alpha(alpha: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Give a guessed alpha as it is, or opaque where the channel is empty, and say so."""
+    if alpha.any():
+        _log.warning("%s: a channel of unspecified meaning is read as transparency", name)
+        return alpha
+    _log.warning("%s: a channel of unspecified meaning is empty and is not read", name)
+    return np.full_like(alpha, np.iinfo(alpha.dtype).max)
 
 
 def _check_tiff_pages(file: BinaryIO, name: str) -> None:

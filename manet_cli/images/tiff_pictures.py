@@ -14,21 +14,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from manet_cli.images import tiff_structure
+from manet_cli.images import headers, tiff_structure
 from manet_cli.images.tiff_structure import CorruptTagsError, Layout
 
-__all__ = ["CorruptTagsError", "TiffPictures", "examine", "with_first"]
+__all__ = ["CorruptTagsError", "TiffPictures", "examine", "with_first", "with_named_alpha"]
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC = 256, 257, 259, 262
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
 _SUB_DIRECTORIES, _JPEG, _DNG_VERSION = 330, 513, 50706
+_SAMPLES, _EXTRA_SAMPLES = 277, 338
 _READ = frozenset(
     (
         *(_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC),
         *(_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _SUB_DIRECTORIES, _JPEG, _DNG_VERSION),
+        *(_SAMPLES, _EXTRA_SAMPLES),
     )
 )
+_UNSPECIFIED, _STRAIGHT_ALPHA = 0, 2
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_JPEG = 6
 _SENSOR_PHOTOMETRICS = frozenset((32803, 34892))  # colour filter array, linear raw
@@ -114,6 +117,29 @@ def examine(file: BinaryIO) -> TiffPictures:
         is_raw=_SENSOR_MARKS.match(start, 8) is not None or any(one.is_sensor for one in found),
         is_whole=all(one.is_whole for one in found if one.is_sensor),
     )
+
+
+def with_named_alpha(file: BinaryIO, offset: int) -> bytes | None:
+    """Give a TIFF file whose first channel beside grey or RGB is alpha, if it does not say what that is.
+
+    `offset`: of the directory of the picture. Returns None if the file says it, or has no such channel.
+    """
+    file.seek(0)
+    layout, _ = tiff_structure.header(file.read(16))
+    tags, _ = _tags(file, layout, offset)
+    channels = {0: 1, 1: 1, 2: 3}.get(tags.get(_PHOTOMETRIC, (-1,))[0])
+    kinds = tags.get(_EXTRA_SAMPLES, ())
+    if channels is None or tags.get(_SAMPLES, (1,))[0] <= channels or not kinds or kinds[0] != _UNSPECIFIED:
+        return None
+    data = bytearray(headers.content_of(file))
+    entries, _ = tiff_structure.directory(data, layout, offset)
+    kind, _, value = tiff_structure.entry(data, layout, entries[_EXTRA_SAMPLES])
+    start = entries[_EXTRA_SAMPLES] + struct.calcsize(layout.entry)
+    if len(value) > layout.inline:
+        (start,) = struct.unpack_from(layout.offset, data, start)
+    form = tiff_structure.number_format(kind)
+    struct.pack_into(f"{layout.order}{form}", data, start, _STRAIGHT_ALPHA)
+    return bytes(data)
 
 
 def with_first(data: bytes, offset: int) -> bytes:

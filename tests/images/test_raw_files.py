@@ -273,3 +273,46 @@ def test_directories_in_a_circle_end() -> None:
     (first,) = struct.unpack("<L", data[4:8])
     struct.pack_into("<L", data, len(data) - 4, first)
     np.testing.assert_array_equal(read_photo(bytes(data), "a.tif").pixels, MAIN)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_channel_of_unspecified_meaning_is_read_as_transparency(
+    channels: int, bits: int, order: Literal["<", ">"], caplog: pytest.LogCaptureFixture
+) -> None:
+    if bits == 16:
+        if channels == 1:
+            pytest.skip("16-bit grey with transparency is not read")
+        pytest.importorskip("pyvips")
+    values = pixels(channels + 1, np.uint8 if bits == 8 else np.uint16)
+    tags = {262: GREY if channels == 1 else RGB}
+    data = tiff(Part(values, {**tags, 338: 0}), order=order)
+    read = read_photo(data, "a.tif")
+    np.testing.assert_array_equal(read.pixels, values[..., :channels])
+    np.testing.assert_array_equal(read.alpha, values[..., channels])
+    assert "a.tif: a channel of unspecified meaning is read as transparency" in caplog.text
+    assert read_header(data, "a.tif") == read.header
+    caplog.clear()
+    np.testing.assert_array_equal(
+        read_photo(tiff(Part(values, {**tags, 338: 2}), order=order), "b").alpha, read.alpha
+    )
+    assert not caplog.records
+
+
+def test_an_empty_channel_of_unspecified_meaning_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    values = np.dstack([MAIN, np.zeros(MAIN.shape[:2], np.uint8)])
+    read = read_photo(tiff(Part(values, {338: 0})), "a.tif")
+    np.testing.assert_array_equal(read.pixels, MAIN)
+    assert read.alpha is not None
+    assert (read.alpha == 255).all()
+    assert "a.tif: a channel of unspecified meaning is empty and is not read" in caplog.text
+
+
+def test_further_channels_are_said_not_to_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    data = bytearray(tiff(Part(np.dstack([pixels(4), pixels(1)]), {338: 2 << 16})))
+    entry = data.index(struct.pack("<HHLL", 338, 4, 1, 2 << 16))
+    struct.pack_into("<HHLHH", data, entry, 338, 3, 2, 2, 0)
+    read = read_photo(bytes(data), "a.tif")
+    np.testing.assert_array_equal(read.alpha, pixels(4)[..., 3])
+    assert "a.tif: channels beside its colours that are not read: 1" in caplog.text
