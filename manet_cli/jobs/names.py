@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["result_stem"]
 
-_RESULT_STEM = re.compile(r"(?P<source>.+)_(?:x\d+(?:\.\d+)?|\d+x\d*)(?:_kernels)?")
+_RESULT_STEM = re.compile(r"(?P<source>.+)_(?:x\d+(?:\.\d+)?|\d+x\d*)(?:_kernels|_compare)?")
 
 
 def result_stem(path: Path) -> str | None:

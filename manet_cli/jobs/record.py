@@ -26,12 +26,13 @@ COMMAND = "upscale"
 SETTINGS = frozenset(
     (
         *("scale", "registration", "blur", "strength", "smooth", "flat-sigma", "denoise"),
-        *("precision", "tile", "exact", "quality", "size", "depth"),
+        *("precision", "tile", "exact", "quality", "size", "depth", "crop", "model", "with"),
     )
 )
-"""What may stand in a record's settings: ``blur``, and options of ``manet upscale`` without their dashes.
+"""What may stand in a record's settings: ``blur``, and options of its command without their dashes.
 
-`replay` turns them back into options. Whoever adds an option that changes pixels adds it here.
+``model`` and ``with`` hold digests of further weights and files, with commas between them. `replay` turns all
+back into options. Whoever adds an option that changes pixels adds it here.
 """
 
 

@@ -27,7 +27,7 @@ __all__ = ["Replay", "plan_replay"]
 
 _KERNEL_SIZE = 21
 
-_OUTPUT_OPTIONS = {"upscale": "-o", "kernels": "--picture"}
+_OUTPUT_OPTIONS = {"upscale": "-o", "compare": "-o", "kernels": "--picture"}
 """The commands whose results hold records, and the option that names the result."""
 
 
@@ -85,7 +85,7 @@ def plan_replay(
         raise InputError(f"{target} has a suffix that no picture is written with: give -o FILE")
     words = ["manet", record.command, _path_word(source)]
     words += [_OUTPUT_OPTIONS[record.command], _path_word(target)]
-    words += ["--model", _model_word(record, output, model), *_setting_words(record, output, kernel)]
+    words += ["--model", _model_word(record, output, model), *_setting_words(record, output, kernel, sought)]
     return Replay(record, source, tuple(words))
 
 
@@ -158,6 +158,10 @@ def _model_word(record: Record, output: Path, model: str | None) -> str:
         if locate_weights(model, scale if isinstance(scale, int) else None).sha256 != digest:
             raise UsageError(f"--model {model}: {output} was made with other weights, of sha256 {digest}")
         return _path_word(Path(model)) if Path(model).is_file() else model
+    return _known_model(digest, output)
+
+
+def _known_model(digest: str, output: Path) -> str:
     for entry in load_manifest():
         if entry.sha256 == digest:
             return entry.family if find_entry(entry.family, entry.scale) == entry else entry.name
@@ -169,7 +173,7 @@ def _model_word(record: Record, output: Path, model: str | None) -> str:
     )
 
 
-def _setting_words(record: Record, output: Path, kernel: Path | None) -> list[str]:
+def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Path | None) -> list[str]:
     """Give the options for the settings that were recorded."""
     words = []
     for name, value in record.settings.items():
@@ -179,7 +183,10 @@ def _setting_words(record: Record, output: Path, kernel: Path | None) -> list[st
                 f"{output} was made by {record.tool} with a setting that is not known here, "
                 f"{name} = {value!r}: replay it with that version"
             )
-        if name == "blur":
+        if name in ("model", "with"):
+            for digest in str(value).split(","):
+                words += [f"--{name}", _further(name, digest, output, sought)]
+        elif name == "blur":
             words += _blur_words(str(value), output, kernel)
         elif name == "denoise":
             words.append(f"--denoise={str(value).rpartition(' ')[2]}")  # of "auto 0.35" the number
@@ -188,6 +195,19 @@ def _setting_words(record: Record, output: Path, kernel: Path | None) -> list[st
         elif value is not False:
             words.append(f"--{name}={value}")
     return words
+
+
+def _further(name: str, digest: str, output: Path, sought: Path | None) -> str:
+    """Give the further weights or the file that a picture was made from besides its input."""
+    if name == "model":
+        return _known_model(digest, output)
+    for path in dict.fromkeys(_candidates("", output, sought)):
+        if path.is_file() and file_sha256(path) == digest:
+            return _path_word(path)
+    raise InputError(
+        f"{output} was made with another file too (sha256 {digest[:16]}...), and no file beside it has that "
+        "content: put it there"
+    )
 
 
 def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:

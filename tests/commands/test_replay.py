@@ -162,7 +162,8 @@ def test_every_setting_is_an_option_or_the_blur() -> None:
     group = typer.main.get_command(app)
     options = {
         option
-        for parameter in group.commands["upscale"].params  # type: ignore[attr-defined]
+        for command in ("upscale", "compare", "kernels")
+        for parameter in group.commands[command].params  # type: ignore[attr-defined]
         for option in parameter.opts
     }
     assert {f"--{name}" for name in SETTINGS} - options == {"--blur"}

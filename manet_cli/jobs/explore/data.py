@@ -51,6 +51,10 @@ class Region:
         """Its columns in the picture."""
         return slice(self.left, self.left + self.width)
 
+    def times(self, factor: int) -> Region:
+        """Return the same rectangle in a picture so many times as large."""
+        return Region(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
+
     def within(self, other: Region) -> Region:
         """Return the same rectangle, counted from another's corner."""
         return Region(self.left - other.left, self.top - other.top, self.width, self.height)

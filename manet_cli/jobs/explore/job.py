@@ -31,6 +31,7 @@ from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.dial import Denoise
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.jobs.denoise import check_denoise, turn_to_photo
+from manet_cli.jobs.excerpts import cut, excerpt_of
 from manet_cli.jobs.explore.data import KernelBytes, KernelGatherer, Region
 from manet_cli.jobs.explore.html import explore_page
 from manet_cli.jobs.explore.part import largest_sides, telling_part
@@ -218,7 +219,7 @@ def plan_explore(
         )
     _check_size(shown, model.scale)
     overview = None if shown == whole else _overview(photo, shown)
-    excerpt = _excerpt(shown, photo, model.engine)
+    excerpt = excerpt_of(shown, photo, model.engine)
     settings: dict[str, object] = {
         "scale": model.scale,
         "registration": "input",
@@ -231,7 +232,7 @@ def plan_explore(
     shown_name = "stdin" if path is None else path.name
     return ExploreJob(
         os.fsencode(shown_name).decode("utf-8", "replace"),
-        _cut(photo, excerpt),
+        cut(photo, excerpt),
         (photo.width, photo.height),
         (excerpt.left, excerpt.top),
         shown.within(excerpt),
@@ -280,31 +281,6 @@ def _check_size(shown: Region, scale: int) -> None:
         f"at most {_LONGEST_SIDE} a side: show a part X,Y,W,H in input pixels, such as ",
         Parameter("crop", part),
     )
-
-
-def _excerpt(shown: Region, photo: Photo, engine: Engine) -> Region:
-    """Return what of a photo has to be computed, so that the part shown comes out as in the whole photo.
-
-    It reaches further by what the networks look at, and starts on a multiple of the estimator's.
-    """
-    estimator = engine.estimator.footprint
-    multiple = estimator.size_multiple
-    margin = estimator.radius + engine.restorer.footprint.practical_radius + 1
-
-    def span(start: int, size: int, whole: int) -> tuple[int, int]:
-        first = max(start - margin, 0) // multiple * multiple
-        last = min(-(-(start + size + margin) // multiple) * multiple, whole)
-        return first, last - first
-
-    left, width = span(shown.left, shown.width, photo.width)
-    top, height = span(shown.top, shown.height, photo.height)
-    return Region(left, top, width, height)
-
-
-def _cut(photo: Photo, region: Region) -> Photo:
-    rows, columns = region.rows, region.columns
-    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    return Photo(photo.pixels[rows, columns], alpha, photo.metadata)
 
 
 def _image(photo: Photo) -> Image.Image:

@@ -1,0 +1,1 @@
+"""Putting ways to enlarge one photo side by side."""
