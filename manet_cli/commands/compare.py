@@ -91,9 +91,9 @@ def compare(
             with reporter.progress(input) as progress:
                 job.run(progress)
     except ManetError as error:
-        reporter.result({**fields, "seconds": 0.0, "error": error}, None)
+        reporter.result({**fields, "seconds": 0.0, "error": error})
         raise
     seconds = round(time.perf_counter() - started, 3)
     status = "skipped" if job.kept else "done"
     fields |= {"output": str(job.output), "status": status, **job.fields(), "seconds": seconds, "error": None}
-    reporter.result(fields, None if job.kept else str(job.output))
+    reporter.result(fields, [] if job.kept else [str(job.output)])

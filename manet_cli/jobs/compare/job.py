@@ -13,7 +13,7 @@ from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.evaluation.runs import TestedModel
 from manet_cli.evaluation.studies.compare import Crop
-from manet_cli.images import DEFAULT_FORMAT, MAX_PIXELS, Photo, read_photo
+from manet_cli.images import DEFAULT_FORMAT, MAX_PIXELS, Photo, read_content, read_photo
 from manet_cli.images.sheet import on_paper
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
@@ -25,7 +25,7 @@ from manet_cli.jobs.explore.part import telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, path_beside
 from manet_cli.jobs.record import Record, is_made_from
-from manet_cli.jobs.sources import STDIN, read_input
+from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions
 from manet_cli.weights import file_sha256
@@ -176,7 +176,7 @@ def plan_compare(request: CompareRequest, models: Models, options: ModelOptions)
     if ways > _MOST_WAYS:
         raise UsageError(f"{ways} ways are to be compared, and a page holds {_MOST_WAYS}: leave some out")
     with memory_reported(request.name):
-        data = read_input(path, request.name)
+        data = read_content(path, request.name, request.max_pixels)
         photo = read_photo(data, "standard input" if path is None else request.name, request.max_pixels)
         others = [(file.name, _other(file, photo, request)) for file in request.files]
     settings = _settings(request, models, options)
