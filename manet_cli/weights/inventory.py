@@ -7,9 +7,15 @@ from pathlib import Path
 
 from manet_cli.weights.cache import Receipt, receipts
 from manet_cli.weights.files import Weights
-from manet_cli.weights.manifest import Entry, load_manifest
+from manet_cli.weights.manifest import DEFAULT_FAMILY, PAIR, Entry, load_manifest
 from manet_cli.weights.pull import cached
-from manet_cli.weights.resolve import find_entry, is_weight_file, load_weights, locate_weights
+from manet_cli.weights.resolve import (
+    find_entry,
+    is_weight_file,
+    load_weights,
+    locate_weights,
+    pair_digest,
+)
 from manet_cli.weights.sources import is_source
 
 __all__ = ["describe_weights", "list_weights", "names_here"]
@@ -74,6 +80,8 @@ def _bytes(path: Path | None, parameters: int | None) -> int | None:
 def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
     """Return what weights are: what the manifest says of them and, if the file is here, what is in it.
 
+    ``pair`` names both sets where the name stands for two; the rest is about the first.
+
     Raises:
         UsageError: the name is that of an entry for another scale than an explicit ``scale``.
         WeightsError: unknown or damaged weights, or a source that was not pulled.
@@ -87,6 +95,8 @@ def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
     elif is_source(name):
         fields["path"] = str(locate_weights(name, scale).path)
     weights, used_at = load_weights(name, scale)
+    if name == DEFAULT_FAMILY and pair_digest(used_at) is not None:
+        fields["pair"] = [find_entry(family, used_at).name for family in PAIR]
     return fields | {"scale": used_at, **_contents(weights)}
 
 

@@ -37,6 +37,8 @@ def test_path_verify_show(manet: Manet) -> None:
     shown = manet("weights", "show", "default").stdout
     assert f"sha256: {fields['sha256']}" in shown
     assert "licence: " in shown
+    assert "pair: clean_x4" in shown.replace("[", "").replace("'", "")
+    assert "pair" not in manet("weights", "show", "camera").stdout
 
 
 def test_convert_both_ways(manet: Manet, tmp_path: Path, photo: Path) -> None:
