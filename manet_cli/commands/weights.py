@@ -14,7 +14,9 @@ from manet_cli.stopping import end_if_stopped
 
 __all__ = ["app"]
 
-app = typer.Typer(cls=ManetGroup, no_args_is_help=True, help="List, pull, check, find and convert weights.")
+app = typer.Typer(
+    cls=ManetGroup, no_args_is_help=True, help="List, pull, check, find, convert and export weights."
+)
 
 _WHAT = "A family, an entry, a .safetensors or .pth file, or a source that was pulled."
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_WHAT)]
@@ -139,16 +141,56 @@ def convert(
 ) -> None:
     """Convert weights: .safetensors in this tool's layout, .pth in the published one."""
     from manet_cli.console import print_lines
-    from manet_cli.file_identity import same_file
     from manet_cli.weights import read_weights, write_weights
 
     weights = read_weights(source)
+    _check_target(target, source, overwrite=overwrite)
+    write_weights(weights, target)
+    print_lines([str(target)])
+
+
+@app.command(cls=ManetCommand)
+def export(
+    name: Name,
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+    scale: shared.Scale = None,
+    size: Annotated[
+        str,
+        typer.Option(
+            "--size",
+            metavar="N|dynamic",
+            help="Side of the graph's input in pixels, or dynamic to take any size.",
+        ),
+    ] = "dynamic",
+    precision: Annotated[
+        str, typer.Option("--precision", help="Number format of the inner layers: fp32, or fp16 for GPUs.")
+    ] = "fp32",
+    overwrite: shared.Overwrite = False,
+) -> None:
+    """Write one ONNX file for other programs: RGB in [0, 1] in, the enlarged picture out.
+
+    Both networks are inside, and the result lies over the input. Takes the extra 'onnx'.
+    """
+    from manet_cli.console import print_lines
+    from manet_cli.jobs.onnx_export import export_onnx, parse_graph_size
+    from manet_cli.weights import load_weights, locate_weights
+
+    side = parse_graph_size(size)
+    source = locate_weights(name, scale).path
+    _check_target(target, source, overwrite=overwrite)
+    weights, _ = load_weights(name, scale)
+    export_onnx(weights, target, size=side, precision=precision)
+    print_lines([str(target)])
+
+
+def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if a file must not be written."""
+    from manet_cli.file_identity import same_file
+
     if same_file(target, source):
         raise OutputError(f"{target} is the input, and inputs are never overwritten: choose another name")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: give --overwrite or choose another name")
-    write_weights(weights, target)
-    print_lines([str(target)])
 
 
 @app.command(cls=ManetCommand)

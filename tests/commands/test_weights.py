@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from manet_cli.weights import load_manifest
@@ -59,6 +60,39 @@ def test_convert_both_ways(manet: Manet, tmp_path: Path, photo: Path) -> None:
     manet("upscale", photo, "-o", tmp_path / "shipped.png")
     manet("upscale", photo, "--model", published, "-o", tmp_path / "converted.png")
     assert manet("upscale", photo, "--model", published, "-s", "2").code == 2
+
+
+def test_export_asks_for_what_it_needs(manet: Manet, tmp_path: Path) -> None:
+    (path,) = manet("weights", "path", "default").lines
+    there, link = tmp_path / "there.onnx", tmp_path / "link.onnx"
+    there.write_bytes(b"mine")
+    link.symlink_to(path)
+    new = tmp_path / "new.onnx"
+    for code, said, *arguments in (
+        (1, "--overwrite", "default", there),
+        (1, "inputs are never overwritten", path, link, "--overwrite"),
+        (1, "cannot be written", "default", tmp_path / "missing" / "a.onnx"),
+        (2, "--precision bf16", "default", new, "--precision", "bf16"),
+        (2, "--size 8", "default", new, "--size", "8"),
+        (2, ".onnx", "default", tmp_path / "new.pth"),
+        (2, "-s 2", path, new, "-s", "2"),
+        (3, "no weights called", "nobody", new),
+    ):
+        outcome = manet("weights", "export", *arguments)
+        assert (outcome.code, outcome.stdout) == (code, ""), arguments
+        assert said in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+    assert there.read_bytes() == b"mine"
+    assert set(tmp_path.iterdir()) == {there, link}
+
+
+def test_export_by_name_and_scale(manet: Manet, tmp_path: Path) -> None:
+    target = tmp_path / "x2.onnx"
+    target.write_bytes(b"old")
+    outcome = manet("weights", "export", "default", target, "-s", "2", "--size", "16", "--overwrite")
+    assert (outcome.code, outcome.lines, outcome.stderr) == (0, [str(target)], "")
+    shape = onnx.load(target).graph.output[0].type.tensor_type.shape
+    assert [dimension.dim_value for dimension in shape.dim] == [1, 3, 32, 32]
 
 
 def test_bad_weights_end_in_3(manet: Manet, tmp_path: Path, photo: Path) -> None:
