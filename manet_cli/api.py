@@ -51,7 +51,7 @@ def open_model(
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, fp32, bf16 or fp16.
         tile: largest side of a tile in input pixels, from 16 on; 0 for no tiles, None to choose by memory.
-        exact: give tiles the full context that they depend on.
+        exact: give tiles the full context that they depend on, and compute the blur at every pixel.
 
     Raises:
         UsageError: an option has no meaning.

@@ -115,7 +115,8 @@ def upscale(
         bool,
         typer.Option(
             "--exact",
-            help="Tiles see all they depend on: the untiled result, more slowly.",
+            help="Tiles see all they depend on, and the blur is computed at every pixel: the untiled "
+            "result, more slowly.",
             rich_help_panel=SPEED,
         ),
     ] = False,

@@ -22,9 +22,16 @@ from manet_cli.errors import ManetError, OutOfMemoryError, Parameter, WeightsErr
 from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.dial import Dial
 from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
-from manet_cli.inference.streams import Codes, ConstantCode, KernelTile, LowResolution, RestoredTile
+from manet_cli.inference.streams import (
+    Codes,
+    CodeTile,
+    ConstantCode,
+    KernelTile,
+    LowResolution,
+    RestoredTile,
+)
 from manet_cli.inference.tiles import Tile, TileGrid
-from manet_cli.models import BlindModel, KernelCode, MANet, Restorer
+from manet_cli.models import BlindModel, KernelCode, MANet, Restorer, interpolated_codes
 
 __all__ = [
     "SMALLEST_TILE",
@@ -49,8 +56,11 @@ class Engine:
         device: where to compute.
         precision: number format of the networks' inner parts.
         tile: largest core in LR pixels; None to choose by device and free memory, 0 for no tiling.
-        exact: give tiles the full receptive field, so that the result is the untiled one.
         dial: sets the model between two sets of weights; None where there is one set.
+        exact: give tiles the full receptive field, so that the result is the untiled one, and compute the
+            codes of every pixel.
+        code_stride: without ``exact``, compute the codes of every n-th pixel of every n-th row, and
+            interpolate them; 1, 2, 4 or 8.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class Engine:
         tile: int | None = None,
         exact: bool = False,
         dial: Dial | None = None,
+        code_stride: int = 1,
     ) -> None:
         model.set_precision(precision)
         self._model = model.to(device)
@@ -71,6 +82,7 @@ class Engine:
         self._exact = exact
         self._dial = dial
         self._denoise = 0.0
+        self._code_stride = 1 if exact else code_stride
         # Read once: tiles of a run must not change with what other programs do.
         self._memory = available_memory(device)
         self._largest_tile = sys.maxsize
@@ -178,35 +190,83 @@ class Engine:
     def kernels(self, lr: LowResolution, start: int = 0, stop: int | None = None) -> Iterator[KernelTile]:
         """Estimate the kernels of rows [start, stop), by default all, and yield them tile by tile.
 
-        ``start`` is a multiple of 8. Tiles give what the whole image gives.
+        ``start`` is a multiple of 8. Tiles give what the whole image gives. All is computed for every pixel.
 
         Raises:
             OutOfMemoryError: the smallest tile does not fit.
             WeightsError: the weights hold no estimator.
         """
-        estimator = self.estimator
-        footprint = estimator.footprint
+        for tile, (kernels, code) in self._estimates(lr, start, stop, self._kernels):
+            yield KernelTile(tile.rows.start, tile.columns.start, kernels, code)
+
+    def codes(
+        self,
+        lr: LowResolution,
+        start: int,
+        stop: int,
+        on_kernels: Callable[[KernelTile], None] | None = None,
+    ) -> Iterator[CodeTile]:
+        """Estimate the codes of rows [start, stop) for `restore`, and yield them tile by tile.
+
+        They are interpolated if the engine was made so; ``on_kernels`` changes nothing about them. Otherwise
+        as `kernels`.
+
+        Args:
+            lr: the image.
+            start: first row.
+            stop: one past the last row.
+            on_kernels: is given the kernels of every pixel, before the codes of the same tile are yielded.
+        """
+        if self._code_stride == 1:
+            for found in self.kernels(lr, start, stop):
+                if on_kernels:
+                    on_kernels(found)
+                yield CodeTile(found.row, found.column, found.code)
+            return
+        estimate = functools.partial(self._interpolated, kernels=on_kernels is not None)
+        for tile, (code, *every) in self._estimates(lr, start, stop, estimate):
+            row, column = tile.rows.start, tile.columns.start
+            if on_kernels:
+                on_kernels(KernelTile(row, column, *every))
+            yield CodeTile(row, column, code)
+
+    def _kernels(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the kernels (1, k*k, H, W) of an image that is padded, and their codes."""
+        return self._with_codes(self.estimator.kernels_of_padded(image))
+
+    def _with_codes(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        code = self._model.kernel_code
+        return kernels, (code(kernels) if code else kernels[:, :0]).cpu()
+
+    def _interpolated(self, image: Tensor, *, kernels: bool) -> tuple[Tensor, ...]:
+        """Return interpolated codes (1, L, H, W), and with ``kernels`` also what `_kernels` returns."""
+        estimator, stride = self.estimator, self._code_stride
+        features = estimator.features_of_padded(image)
+        some = self.kernel_code(estimator.kernels_of_features(features, stride))
+        codes = interpolated_codes(some, stride).cpu()
+        return (codes, *self._with_codes(estimator.kernels_of_features(features))) if kernels else (codes,)
+
+    def _estimates(
+        self, lr: LowResolution, start: int, stop: int | None, estimate: Callable[[Tensor], Tensors]
+    ) -> Iterator[tuple[Tile, tuple[Tensor, ...]]]:
+        """Yield what ``estimate`` makes of each tile's image (1, 3, h, w), cut to the tile, (C, h, w)."""
+        footprint = self.estimator.footprint
         # The network pads its input; a tile must see the image padded once as a whole, in the same phase.
         multiple = footprint.size_multiple
         height, width = (-(-side // multiple) * multiple for side in (lr.height, lr.width))
         grid = TileGrid(height, width, footprint.radius, multiple)
         stop = -(-(stop or lr.height) // multiple) * multiple
 
-        kernel_code = self._model.kernel_code
-
-        def compute(tile: Tile) -> tuple[Tensor, Tensor]:
+        def compute(tile: Tile) -> tuple[Tensor, ...]:
             rows, columns = tile.rows, tile.columns
             image = lr.rows(rows.outer_start, min(rows.outer_stop, lr.height))[:1]
             right, below = max(columns.outer_stop - lr.width, 0), max(rows.outer_stop - lr.height, 0)
             image = F.pad(image[..., columns.outer], (0, right, 0, below), mode="replicate")
-            kernels = estimator.kernels_of_padded(self.send(image))[..., rows.inner(), columns.inner()]
-            kernels = kernels[..., : lr.height - rows.start, : lr.width - columns.start]
-            code = kernel_code(kernels) if kernel_code else kernels[:, :0]
-            return kernels[0], code[0].cpu()
+            cores = (found[0, :, rows.inner(), columns.inner()] for found in estimate(self.send(image)))
+            return tuple(core[:, : lr.height - rows.start, : lr.width - columns.start] for core in cores)
 
         size = self._tile_size(footprint.radius, layers=1)
-        for tile, (kernels, code) in self._run(grid, grid.tiles(size, start, stop), compute):
-            yield KernelTile(tile.rows.start, tile.columns.start, kernels, code)
+        return self._run(grid, grid.tiles(size, start, stop), compute)
 
     def restore(self, lr: LowResolution, codes: Codes, *, registered: bool = True) -> Iterator[RestoredTile]:
         """Super-resolve an image with the codes of its kernels and yield the result tile by tile.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from manet_cli.inference.engine import Engine
-from manet_cli.inference.streams import KernelTile, LowResolution
+from manet_cli.inference.streams import CodeTile, KernelTile, LowResolution
 from manet_cli.models import MANet
 
 __all__ = ["EstimatedCodes"]
@@ -32,9 +32,12 @@ class EstimatedCodes:
         on_kernels: Callable[[KernelTile], None] | None = None,
         kernels: Callable[[int, int], Iterator[KernelTile]] | None = None,
     ) -> None:
-        self._kernels = kernels or functools.partial(engine.kernels, lr)
+        self._codes: Callable[[int, int], Iterator[CodeTile]] = functools.partial(
+            engine.codes, lr, on_kernels=on_kernels
+        )
+        if kernels:
+            self._codes = functools.partial(_codes_of, kernels, on_kernels)
         self._lr = lr
-        self._on_kernels = on_kernels
         self._start = 0
         self._kept = torch.empty(1, engine.kernel_code.basis.shape[1], 0, lr.width)
 
@@ -56,9 +59,20 @@ class EstimatedCodes:
         _, length, rows, width = self._kept.shape
         codes = torch.empty(1, length, rows + stop - start, width)
         codes[:, :, :rows] = self._kept
-        for tile in self._kernels(start, stop):
-            if self._on_kernels:
-                self._on_kernels(tile)
+        for tile in self._codes(start, stop):
             row, column, code = tile.row - self._start, tile.column, tile.code
             codes[0, :, row : row + code.shape[1], column : column + code.shape[2]] = code
         self._kept = codes
+
+
+def _codes_of(
+    kernels: Callable[[int, int], Iterator[KernelTile]],
+    on_kernels: Callable[[KernelTile], None] | None,
+    start: int,
+    stop: int,
+) -> Iterator[CodeTile]:
+    """Yield the codes of kernels that do not come from the engine."""
+    for tile in kernels(start, stop):
+        if on_kernels:
+            on_kernels(tile)
+        yield CodeTile(tile.row, tile.column, tile.code)

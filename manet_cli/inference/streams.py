@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Codes", "ConstantCode", "KernelTile", "LowResolution", "RestoredTile", "assembled"]
+__all__ = ["CodeTile", "Codes", "ConstantCode", "KernelTile", "LowResolution", "RestoredTile", "assembled"]
 
 
 class LowResolution(Protocol):
@@ -50,6 +50,15 @@ class KernelTile:
     row: int
     column: int
     kernels: Tensor
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class CodeTile:
+    """Codes (L, h, w) for the restorer, of the LR pixels from ``row`` and ``column`` on, on the CPU."""
+
+    row: int
+    column: int
     code: Tensor
 
 

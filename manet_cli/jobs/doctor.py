@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import math
 import os
@@ -48,6 +49,8 @@ PHOTO = (4000, 3000)
 _SIDE = 32  # of the picture that results are compared on, LR pixels
 # The largest error of any value, in levels of 255. Half precision is off by 1 to 3 of them on this picture.
 _TOLERANCE = 12.0
+
+NewEngine = Callable[..., Engine]  # of a device, and perhaps a number format and a tile
 
 _PACKAGES = ("torch", "numpy", "pillow", "typer", "rich", "huggingface-hub", "safetensors")
 _FULL_SIZE = BlindConfig(MANetConfig(), RESTORERS[0].config())
@@ -163,12 +166,12 @@ def examine(progress: Callable[[float], None] = lambda share: None) -> Examinati
     found = Examination(platform=f"{platform.platform()}, Python {platform.python_version()}")
     _look_at_software(found)
     _look_at_weights(found)
-    build, scale = _default_model(found)
+    new_engine, scale = _default_model(found)
     devices = _devices(found)
     reference: Tensor | None = None
     for number, device in enumerate(devices):
         progress(number / (len(devices) + 1))
-        examined, result = _examined(device, build, reference)
+        examined, result = _examined(device, new_engine, reference)
         found.devices.append(examined)
         reference = reference if reference is not None else result
     progress(len(devices) / (len(devices) + 1))
@@ -176,7 +179,7 @@ def examine(progress: Callable[[float], None] = lambda share: None) -> Examinati
         found.problems.append("the networks work on no device in any number format: see the reasons above")
         found.exit_code = DeviceError.exit_code
         return found
-    _look_at_auto(found, build, scale)
+    _look_at_auto(found, new_engine, scale)
     progress(1.0)
     return found
 
@@ -237,16 +240,26 @@ def _look_at_weights(found: Examination) -> None:
                 found.exit_code = WeightsError.exit_code
 
 
-def _default_model(found: Examination) -> tuple[Callable[[], BlindModel], int | None]:
-    """Return what builds the networks to try, and their scale; None if they are not the default weights."""
+def _default_model(found: Examination) -> tuple[NewEngine, int | None]:
+    """Return what makes an engine to try, and its scale; None if it does not have the default weights."""
     for scale in (4, 2, 3):
         try:
             weights, _ = load_weights(DEFAULT_FAMILY, scale)
         except ManetError:  # not in the manifest, not at this scale, or not here; damage is said already
             end_if_stopped()
             continue
-        return weights.build, scale
-    return lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False), None
+        return functools.partial(_engine, weights.build, weights.code_stride), scale
+    return functools.partial(_engine, lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False), 1), None
+
+
+def _engine(
+    build: Callable[[], BlindModel],
+    code_stride: int,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    tile: int | None = None,
+) -> Engine:
+    return Engine(build(), device, precision, tile=tile, code_stride=code_stride)
 
 
 def _devices(found: Examination) -> list[torch.device]:
@@ -266,7 +279,7 @@ def _devices(found: Examination) -> list[torch.device]:
 
 
 def _examined(
-    device: torch.device, build: Callable[[], BlindModel], reference: Tensor | None
+    device: torch.device, new_engine: NewEngine, reference: Tensor | None
 ) -> tuple[Device, Tensor | None]:
     """Try all number formats on a device; also give the float32 result."""
     try:
@@ -277,11 +290,11 @@ def _examined(
         name, free, total = f"unknown ({type(error).__name__})", 0, None
     probes = []
     for precision in PRECISIONS:
-        probed, result = _probed(build, device, precision, reference)
+        probed, result = _probed(new_engine, device, precision, reference)
         probes.append(probed)
         if reference is None:
             reference = result
-    untiled = Engine(build(), torch.device("cpu"), tile=0)
+    untiled = new_engine(torch.device("cpu"), tile=0)
     bytes_per_pixel = untiled.working_memory(1000, 1000, layers=1) / 1e6
     side = math.isqrt(int(free / 2 / bytes_per_pixel))
     threads = torch.get_num_threads() if device.type == "cpu" else None
@@ -306,7 +319,7 @@ def _description(device: torch.device) -> tuple[str, int | None]:
     return name, total
 
 
-def _look_at_auto(found: Examination, build: Callable[[], BlindModel], scale: int | None) -> None:
+def _look_at_auto(found: Examination, new_engine: NewEngine, scale: int | None) -> None:
     device = choose_device()
     dtype = choose_precision(device)
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
@@ -323,7 +336,7 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel], scale: in
             f"auto would choose {precision} on {device}, which does not work: give {advice}"
         )
         return
-    found.auto["tile"], _ = Engine(build(), device, dtype).restorer_tiles()
+    found.auto["tile"], _ = new_engine(device, dtype).restorer_tiles()
     chosen = next(
         probe
         for examined in found.devices
@@ -336,12 +349,12 @@ def _look_at_auto(found: Examination, build: Callable[[], BlindModel], scale: in
 
 
 def _probed(
-    build: Callable[[], BlindModel], device: torch.device, precision: str, reference: Tensor | None
+    new_engine: NewEngine, device: torch.device, precision: str, reference: Tensor | None
 ) -> tuple[Probe, Tensor | None]:
     """Try a number format on a device.
 
     Args:
-        build: makes the model.
+        new_engine: makes an engine.
         device: where to run it.
         precision: fp32, bf16 or fp16.
         reference: the result to compare with; None if there is none yet.
@@ -351,12 +364,12 @@ def _probed(
     """
     try:
         dtype = choose_precision(device, precision)
-        result = _run(Engine(build(), device, dtype, tile=0), _SIDE)
+        result = _run(new_engine(device, dtype, tile=0), _SIDE)
         difference = None if reference is None else float((result - reference).abs().max()) * 255
         if difference is not None and difference > _TOLERANCE:
             error = f"its result is wrong: off by {difference:.0f} of 255 levels"
             return Probe(precision, error, difference), None
-        return Probe(precision, None, difference, _photo_seconds(Engine(build(), device, dtype))), result
+        return Probe(precision, None, difference, _photo_seconds(new_engine(device, dtype))), result
     except Exception as error:  # noqa: BLE001 - a broken driver can raise anything, and is what is looked for
         end_if_stopped()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -32,8 +32,8 @@ class ModelOptions:
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, fp32, bf16 or fp16.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
-        exact: give tiles the full receptive field.
         dial: load both sets of the default pair, so that the engine can be set between them.
+        exact: give tiles the full receptive field, and compute the blur of every pixel.
         downloads: shows downloads of weights that are not here; None to download nothing.
     """
 
@@ -86,7 +86,15 @@ def open_model(options: ModelOptions) -> OpenModel:
     dial = Dial(*(one.build() for one in pair)) if pair else None
     model = dial.model if dial else weights.build()
     try:
-        engine = Engine(model, device, precision, tile=options.tile, exact=options.exact, dial=dial)
+        engine = Engine(
+            model,
+            device,
+            precision,
+            tile=options.tile,
+            exact=options.exact,
+            dial=dial,
+            code_stride=weights.code_stride,
+        )
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(

@@ -19,7 +19,7 @@ from manet_cli import __version__
 from manet_cli.atomic import atomic_path
 from manet_cli.errors import Parameter, UsageError, WeightsError
 from manet_cli.inference import PRECISIONS
-from manet_cli.models import BlindModel
+from manet_cli.models import BlindModel, interpolated_codes
 from manet_cli.weights import Weights
 
 __all__ = ["DYNAMIC", "EXPORT_PRECISIONS", "OneGraph", "export_onnx", "parse_graph_size"]
@@ -39,12 +39,14 @@ class OneGraph(nn.Module):
     Args:
         model: an estimator and a restorer.
         size: H and W; None where they differ from call to call.
+        code_stride: compute the codes of every n-th pixel, and interpolate them.
     """
 
-    def __init__(self, model: BlindModel, size: int | None) -> None:
+    def __init__(self, model: BlindModel, size: int | None, code_stride: int) -> None:
         super().__init__()
         self.model = model
         self.size = size
+        self.code_stride = code_stride
 
     def forward(self, lr: Tensor) -> Tensor:
         """Super-resolve the whole image at once."""
@@ -55,7 +57,9 @@ class OneGraph(nn.Module):
         height, width = (self.size, self.size) if self.size else lr.shape[-2:]
         right, below = (-side % estimator.size_multiple for side in (width, height))
         padded = F.pad(lr, (0, right, 0, below), mode="replicate")
-        code = kernel_code(estimator.kernels_of_padded(padded))[..., :height, :width]
+        features = estimator.features_of_padded(padded)
+        some = kernel_code(estimator.kernels_of_features(features, self.code_stride))
+        code = interpolated_codes(some, self.code_stride)[..., :height, :width]
         # As the engine registers a result: a pixel more at the top and the left, less the published offset.
         image, code = (F.pad(tensor, (1, 0, 1, 0), mode="replicate") for tensor in (lr, code))
         scale = restorer.config.scale
@@ -138,7 +142,7 @@ def _export(weights: Weights, path: Path, size: int | None, precision: str) -> N
     scaled = {0: "batch", 2: "scaled_height", 3: "scaled_width"}
     with torch.inference_mode(), _exporting():
         torch.onnx.export(
-            OneGraph(model, size).eval(),
+            OneGraph(model, size, weights.code_stride).eval(),
             (torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)),),
             path,
             input_names=["input"],

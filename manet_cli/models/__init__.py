@@ -2,7 +2,7 @@
 
 from manet_cli.models.blend import BlendedRestorer
 from manet_cli.models.blind import BlindConfig, BlindModel
-from manet_cli.models.kernel_code import KernelCode, KernelDecoder
+from manet_cli.models.kernel_code import KernelCode, KernelDecoder, interpolated_codes
 from manet_cli.models.manet import MANet, MANetConfig
 from manet_cli.models.restorer import Restorer, RestorerConfig, RestorerKind
 from manet_cli.models.restorers import RESTORERS, kind_of_config, kind_of_names, restorer_kind
@@ -24,6 +24,7 @@ __all__ = [
     "Restorer",
     "RestorerConfig",
     "RestorerKind",
+    "interpolated_codes",
     "kind_of_config",
     "kind_of_names",
     "restorer_kind",

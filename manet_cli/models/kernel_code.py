@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["KernelCode", "KernelDecoder"]
+__all__ = ["KernelCode", "KernelDecoder", "interpolated_codes"]
 
 
 class KernelCode(nn.Module):
@@ -32,6 +33,25 @@ class KernelCode(nn.Module):
     def of_kernel(self, kernel: Tensor) -> Tensor:
         """Return the code of one kernel per image, (B, k, k) -> (B, L, 1, 1), ready to be expanded."""
         return (kernel.flatten(1).float() @ self.basis)[:, :, None, None]
+
+
+def interpolated_codes(codes: Tensor, stride: int) -> Tensor:
+    """Interpolate codes bilinearly between the pixels that they are of.
+
+    Args:
+        codes: (B, L, h, w), of every ``stride``-th pixel of every ``stride``-th row, from the first on.
+        stride: pixels from one to the next.
+
+    Returns:
+        (B, L, stride * h, stride * w). Beyond the last row and column these are repeated. Each value depends
+        on the nearest codes alone, so that a part of an image has the codes of the whole.
+    """
+    if stride == 1:
+        return codes
+    height, width = (stride * side + 1 for side in codes.shape[-2:])
+    closed = F.pad(codes, (0, 1, 0, 1), mode="replicate")
+    found = F.interpolate(closed, size=(height, width), mode="bilinear", align_corners=True)
+    return found[..., :-1, :-1]
 
 
 @dataclass(frozen=True, eq=False)

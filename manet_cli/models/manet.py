@@ -129,10 +129,14 @@ class MANet(nn.Module):
 
     def kernels_of_padded(self, lr: Tensor) -> Tensor:
         """Estimate the kernels of an image whose sides are multiples of 8 already, without padding."""
-        return torch.softmax(self.logits_of_padded(lr), dim=-1).permute(0, 3, 1, 2)
+        return self.kernels_of_features(self.features_of_padded(lr))
 
     def logits_of_padded(self, lr: Tensor) -> Tensor:
-        """Return what the softmax over the last dimension makes the kernels of: (B, H, W, k*k) in float32.
+        """Return what the softmax over the last dimension makes the kernels of: (B, H, W, k*k) in float32."""
+        return self._logits(self.features_of_padded(lr), 1)
+
+    def features_of_padded(self, lr: Tensor) -> Tensor:
+        """Return what the last convolution makes the kernels of: (B, C, H, W).
 
         Under autocast the first convolution stays in float32: half precision would round the image itself.
         """
@@ -140,7 +144,20 @@ class MANet(nn.Module):
             shallow = self.head(lr.to(self.head.weight.dtype))
         shallow = shallow.to(autocast_dtype(lr.device, shallow.dtype))
         deep = self.down_conv(self.down_block(shallow))
-        features = self.up_block(self.up_conv(self.body(deep) + deep)) + shallow
+        features: Tensor = self.up_block(self.up_conv(self.body(deep) + deep)) + shallow
+        return features
+
+    def kernels_of_features(self, features: Tensor, stride: int = 1) -> Tensor:
+        """Return the kernels of every ``stride``-th pixel: (B, k*k, H / stride, W / stride) in float32.
+
+        Args:
+            features: of `features_of_padded`.
+            stride: a divisor of H and W.
+        """
+        return torch.softmax(self._logits(features, stride), dim=-1).permute(0, 3, 1, 2)
+
+    def _logits(self, features: Tensor, stride: int) -> Tensor:
+        tail = self.tail
+        some = F.conv2d(features, tail.weight, tail.bias, stride, padding=1) if stride > 1 else tail(features)
         # Along the last dimension, no copy in channels-last memory, softmax is three times as fast.
-        logits: Tensor = self.tail(features).permute(0, 2, 3, 1).float()
-        return logits
+        return some.permute(0, 2, 3, 1).float()

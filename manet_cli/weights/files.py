@@ -34,12 +34,15 @@ class Weights:
         config: shapes of its networks.
         published: whether the file has the published layout.
         sha256: digest of the file; of the one that was pulled, if it is kept in another format.
+        code_stride: the restorer does as well with codes of every n-th pixel, interpolated between them; 1
+            for weights of which this is not known.
     """
 
     tensors: Mapping[str, Tensor]
     config: BlindConfig
     published: bool
     sha256: str
+    code_stride: int = 1
 
     @property
     def scale(self) -> int | None:

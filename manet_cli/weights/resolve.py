@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 DEFAULT_SCALE = 4
+SHIPPED_CODE_STRIDE = 4
+"""Of the shipped weights; measured with ``benchmarks/code_grid.py``."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def load_weights(
     else:
         located = locate_weights(model, scale, downloads=downloads)
         weights, entry = read_weights(located.path), located.entry
-        weights = dataclasses.replace(weights, sha256=located.sha256)
+        stride = SHIPPED_CODE_STRIDE if located.status == "shipped" else 1
+        weights = dataclasses.replace(weights, sha256=located.sha256, code_stride=stride)
     if entry is not None:
         return weights, entry.scale
     if None not in (scale, weights.scale) and scale != weights.scale:

@@ -373,6 +373,26 @@ def test_kernels_beside_the_result(manet: Manet, photo: Path) -> None:
     assert kernels.exists()
 
 
+def test_kernels_are_of_every_pixel_and_change_no_pixel_of_the_result(manet: Manet, photo: Path) -> None:
+    out = photo.with_name("out")
+    results = {
+        name: manet("upscale", photo, "--format", "bmp", "-o", out / f"{name}.bmp", *options).code
+        for name, options in {
+            "plain": [],
+            "saved": ["--save-kernels", str(photo.with_name("k.npy"))],
+            "exact": ["--exact", "--tile", "0"],
+            "file": ["--model", manet("weights", "path", "default").lines[0], "--tile", "0"],
+            "strength": ["--strength", "1"],
+        }.items()
+    }
+    assert set(results.values()) == {0}
+    bitmaps = {name: (out / f"{name}.bmp").read_bytes() for name in results}
+    assert bitmaps["saved"] == bitmaps["plain"] == bitmaps["strength"]
+    assert bitmaps["exact"] == bitmaps["file"], "both compute the blur of every pixel"
+    assert bitmaps["exact"] != bitmaps["plain"]
+    assert np.abs(pixels(out / "exact.bmp") - pixels(out / "plain.bmp")).max() <= 24
+
+
 def test_the_blur_can_be_given(manet: Manet, photo: Path) -> None:
     from manet_cli.degradations.gaussian import GaussianParameters
 

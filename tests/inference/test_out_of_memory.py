@@ -68,6 +68,20 @@ def test_finished_tiles_are_kept(network: str, fails_at: int, monkeypatch: pytes
     torch.testing.assert_close(met.kernels, expected_kernels, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_finished_tiles_of_interpolated_codes_are_kept(
+    fails_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = noise(70, 90)
+    engine = Engine(small_model(), CPU, tile=40, code_stride=4)
+    failing = Failing(engine.estimator.features_of_padded, lambda h, w, call: call == fails_at)
+    monkeypatch.setattr(engine.estimator, "features_of_padded", failing)
+    found = EstimatedCodes(engine, picture).rows(0, picture.height)
+    assert failing.failures == 1
+    whole = EstimatedCodes(Engine(small_model(), CPU, tile=0, code_stride=4), picture)
+    torch.testing.assert_close(found, whole.rows(0, picture.height), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("network", ["restorer", "estimator"])
 def test_only_the_tiles_to_come_are_halved(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = noise(128, 128)

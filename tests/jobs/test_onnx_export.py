@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from manet_cli.errors import UsageError, WeightsError
+from manet_cli.inference import Engine
 from manet_cli.jobs.onnx_export import export_onnx, parse_graph_size
 from manet_cli.models import BlindConfig, MANetConfig, RRDBSFTConfig
 from manet_cli.weights import Weights, load_weights
-from tests.inference.conftest import noise, registered_by_recipe, small_model
+from tests.inference.conftest import CPU, noise, restore, small_model
 
 onnxruntime = pytest.importorskip("onnxruntime")  # of the extra dev, which other versions are tried without
 
 
-def small_weights(scale: int = 2) -> Weights:
+def small_weights(scale: int = 2, code_stride: int = 1) -> Weights:
     model = small_model(scale)
-    return Weights(model.state_dict(), model.config, published=False, sha256="0" * 64)
+    return Weights(model.state_dict(), model.config, False, "0" * 64, code_stride)
 
 
 def run(path: Path, image: Tensor) -> Tensor:
@@ -32,7 +33,8 @@ def run(path: Path, image: Tensor) -> Tensor:
 
 
 def ours(weights: Weights, height: int, width: int) -> Tensor:
-    return registered_by_recipe(weights.build(), noise(height, width)).clamp(0, 1)
+    engine = Engine(weights.build(), CPU, tile=0, code_stride=weights.code_stride)
+    return restore(engine, noise(height, width)).clamp(0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +65,9 @@ def test_the_file_says_what_it_is(shipped: Path) -> None:
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["input", "output"]
 
 
-@pytest.mark.parametrize(("scale", "side"), [(2, 32), (3, 21), (4, 17)])
-def test_a_fixed_size_is_in_the_graph(tmp_path: Path, scale: int, side: int) -> None:
-    weights = small_weights(scale)
+@pytest.mark.parametrize(("scale", "side", "stride"), [(2, 32, 1), (3, 21, 4), (4, 17, 1)])
+def test_a_fixed_size_is_in_the_graph(tmp_path: Path, scale: int, side: int, stride: int) -> None:
+    weights = small_weights(scale, stride)
     export_onnx(weights, tmp_path / "a.onnx", size=side)
     found = run(tmp_path / "a.onnx", noise(side, side).pixels)
     assert float((found - ours(weights, side, side)).abs().max()) < 1e-3

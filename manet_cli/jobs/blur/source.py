@@ -258,7 +258,7 @@ class Blur:
         """Return the codes of an image's kernels; ``on_kernels`` is given these as they are made."""
         if self.kernel is not None:
             return engine.constant_code(self.kernel, lr.width)
-        return EstimatedCodes(engine, lr, on_kernels, self.kernels(engine, lr))
+        return EstimatedCodes(engine, lr, on_kernels, None if self.plain else self.kernels(engine, lr))
 
 
 def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:

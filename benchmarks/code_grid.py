@@ -1,0 +1,75 @@
+"""What it costs to compute the kernel codes at every n-th pixel only, and to interpolate them.
+
+    python benchmarks/code_grid.py FOLDER [-s 4] [--protocols grid mode1 ... mode6] [--strides 4 8]
+
+For sharp pictures: PSNR-Y of the blind result as ``manet evaluate`` measures it, with codes of every pixel
+and with codes of every n-th pixel of every n-th row, on the same degraded pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from harness import machine
+from torch import Tensor
+
+from manet_cli.degradations.quantization import apply_quantization
+from manet_cli.evaluation.metrics import psnr_y
+from manet_cli.evaluation.pictures import ImageRows, hr_tensor
+from manet_cli.evaluation.protocols import parse_protocol
+from manet_cli.images import read_photo
+from manet_cli.inference import PRECISIONS, Engine
+from manet_cli.inference.estimated_codes import EstimatedCodes
+from manet_cli.inference.streams import assembled
+from manet_cli.weights import load_weights
+
+
+def blind_psnr(engine: Engine, lr: Tensor, hr: Tensor, scale: int) -> float:
+    """Return the PSNR-Y in dB of the blind result in 8 bits, in the published registration."""
+    rows = ImageRows(lr)
+    tiles = engine.restore(rows, EstimatedCodes(engine, rows), registered=False)
+    result = apply_quantization(assembled(tiles, rows.height * scale, rows.width * scale))
+    return psnr_y(result, hr, border=scale)
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="sharp pictures")
+    parser.add_argument("-s", "--scale", type=int, default=4)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--protocols", nargs="*", default=["grid", *(f"mode{mode}" for mode in range(1, 7))])
+    parser.add_argument("--strides", type=int, nargs="*", default=[4])
+    parser.add_argument("--limit", type=int, help="use so many pictures")
+    options = parser.parse_args()
+
+    weights, scale = load_weights(options.model, options.scale)
+    strides = [1, *options.strides]
+    device, dtype = torch.device("cpu"), PRECISIONS[options.precision]
+    engines = [Engine(weights.build(), device, dtype, code_stride=stride) for stride in strides]
+    print(f"{machine()}; {options.model} x{scale}, {options.precision}, {options.folder.name}\n")
+    print(
+        "| protocol | pictures | every pixel, dB | "
+        + " | ".join(f"every {stride}th, worst picture" for stride in strides[1:])
+        + " |"
+    )
+    print("|---|---|---|" + "---|" * (len(strides) - 1))
+    paths = sorted(path for path in options.folder.iterdir() if path.is_file())[: options.limit]
+    for name in options.protocols:
+        found = []
+        for path in paths:
+            hr = hr_tensor(read_photo(path.read_bytes(), path.name), path.name)
+            for degradation in parse_protocol(name, scale).degradations:
+                degraded = degradation.apply(hr)
+                found.append([blind_psnr(engine, degraded.lr, degraded.hr, scale) for engine in engines])
+        table = torch.tensor(found, dtype=torch.float64)
+        mean, worst = table.mean(0).tolist(), (table - table[:, :1]).amin(0).tolist()
+        cells = [f"{mean[n] - mean[0]:+.4f}, {worst[n]:+.3f}" for n in range(1, len(strides))]
+        print(f"| {name} | {len(found)} | {mean[0]:.3f} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
