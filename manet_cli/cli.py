@@ -14,6 +14,7 @@ import typer
 from manet_cli import __version__
 from manet_cli.commands import study, weights
 from manet_cli.commands.compare import compare
+from manet_cli.commands.deblur import deblur
 from manet_cli.commands.degrade import degrade
 from manet_cli.commands.doctor import doctor
 from manet_cli.commands.evaluate import evaluate
@@ -37,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for command in (upscale, compare, kernels, replay, explore, degrade, evaluate, train):
+for command in (upscale, deblur, compare, kernels, replay, explore, degrade, evaluate, train):
     app.command(cls=ManetCommand)(command)
 app.add_typer(study.app, name="study")
 app.add_typer(weights.app, name="weights")

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import closing
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from manet_cli.commands import options as shared
+from manet_cli.commands.batch import carry_out, check_stdout, report_left_out, report_results
 from manet_cli.commands.help import BLUR, FILES, QUALITY, SCRIPTS, SPEED
-from manet_cli.errors import NotStartedError, UsageError
+from manet_cli.errors import UsageError
 from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
-from manet_cli.stopping import stopped_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from manet_cli.console import Reporter
-    from manet_cli.jobs.sources import Source
-    from manet_cli.jobs.upscale.result import Result, Tally
     from manet_cli.jobs.upscale.run import Run
-    from manet_cli.jobs.upscale.sharing import Fleet
 
 __all__ = ["upscale"]
 
@@ -237,10 +230,7 @@ def upscale(
         raise typer.Exit  # one plan is enough
     reporter = Reporter(as_json=as_json, quiet=quiet or (fleet is not None and not fleet.first))
     destination = plan_destination(inputs, output, format)
-    if destination.stdout and as_json:
-        raise UsageError("--json and a picture cannot both go to standard output; give -o FILE")
-    if destination.stdout and not dry_run and (sys.stdout is None or sys.stdout.isatty()):
-        raise UsageError("a picture would go to the terminal; give -o FILE or send standard output elsewhere")
+    check_stdout(destination, as_json=as_json, preview=dry_run)
     request = Request(
         inputs,
         destination,
@@ -274,9 +264,11 @@ def upscale(
         fail_fast=fail_fast,
     )
     run = open_run(request)
-    if run.left_out:
-        reporter.message(f"{_named(run.left_out)} left out: made by this tool from other inputs")
-    failed = _preview(run, reporter) if dry_run else _make(run, fleet, reporter, started)
+    report_left_out(run.left_out, reporter)
+    if dry_run:
+        failed = _preview(run, reporter)
+    else:
+        failed = carry_out(run.items, lambda watch: run.results(watch, fleet), reporter, started)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -287,52 +279,8 @@ def _preview(run: Run, reporter: Reporter) -> bool:
 
     pace, planned = run.preview()
     tally = Tally(len(run.items))
-    _report(planned, tally, reporter)
+    report_results(planned, tally, reporter)
     estimate = f"; about {time_range(*tally.estimate)}, an estimate from {pace.sample}" if pace else ""
     if pace or len(run.items) > 1:
         reporter.message(f"{tally.line()}{estimate}")
     return tally.failed
-
-
-def _make(run: Run, fleet: Fleet | None, reporter: Reporter, started: float) -> bool:
-    """Make the pictures and report each; return whether any failed. ``started``: when the command did."""
-    from manet_cli.jobs.durations import duration
-    from manet_cli.jobs.upscale.result import Tally, work_of
-
-    tally = Tally(len(run.items))
-    try:
-        with (
-            reporter.batch([work_of(item) for item in run.items]) as batch,
-            closing(
-                run.results(lambda item: batch.picture(item.source.name, work_of(item)), fleet)
-            ) as results,
-        ):
-            _report(results, tally, reporter)
-    finally:  # after Ctrl-C too
-        if stopped_by() is not None:
-            reporter.message(tally.interrupted())
-        elif len(run.items) > 1:
-            reporter.message(f"{tally.line()}, in {duration(max(time.time() - started, 0.0))}")
-    return tally.failed
-
-
-def _report(results: Iterator[Result], tally: Tally, reporter: Reporter) -> None:
-    """Tell how each picture goes, and count it."""
-    from manet_cli.console import to_text
-
-    for result in results:
-        tally.add(result)
-        reporter.result(result.fields(), result.lines())
-        if result.status == "skipped":
-            reporter.message(f"{result.item.output}: made already, skipped")
-        if (remark := result.remark()) is not None:
-            reporter.message(remark)
-        if result.check is not None:
-            name = result.item.output or result.item.source.name
-            reporter.message(f"{name}: {to_text(result.check.sentence())}")
-        if result.error is not None and not isinstance(result.error, NotStartedError):
-            reporter.failure(result.error)
-
-
-def _named(sources: list[Source]) -> str:
-    return sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["result_stem"]
+__all__ = ["DEBLURRED", "result_stem"]
 
-_RESULT_STEM = re.compile(r"(?P<source>.+)_(?:x\d+(?:\.\d+)?|\d+x\d*)(?:_kernels|_compare)?")
+DEBLURRED = "_deblurred"
+"""What the name of a picture ends in that was deblurred."""
+
+_RESULT_STEM = re.compile(rf"(?P<source>.+)(?:_(?:x\d+(?:\.\d+)?|\d+x\d*)(?:_kernels|_compare)?|{DEBLURRED})")
 
 
 def result_stem(path: Path) -> str | None:

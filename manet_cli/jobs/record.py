@@ -27,12 +27,14 @@ SETTINGS = frozenset(
     (
         *("scale", "registration", "blur", "strength", "smooth", "flat-sigma", "denoise"),
         *("precision", "tile", "exact", "quality", "size", "depth", "crop", "model", "with"),
+        *("shrink", "coarse-weights"),
     )
 )
 """What may stand in a record's settings: ``blur``, and options of its command without their dashes.
 
-``model`` and ``with`` hold digests of further weights and files, with commas between them. `replay` turns all
-back into options. Whoever adds an option that changes pixels adds it here.
+``model`` and ``with`` hold digests of further weights and files, with commas between them, ``coarse-weights``
+that of the weights for a wide blur. `replay` turns all others back into options. Whoever adds an option that
+changes pixels adds it here.
 """
 
 

@@ -15,6 +15,7 @@ from manet_cli.jobs.blur.source import read_kernel
 from manet_cli.jobs.record import SETTINGS, Record, parse_record
 from manet_cli.weights import (
     DEFAULT_FAMILY,
+    DEFAULT_SCALE,
     file_sha256,
     find_entry,
     list_weights,
@@ -27,7 +28,7 @@ __all__ = ["Replay", "plan_replay"]
 
 _KERNEL_SIZE = 21
 
-_OUTPUT_OPTIONS = {"upscale": "-o", "compare": "-o", "kernels": "--picture"}
+_OUTPUT_OPTIONS = {"upscale": "-o", "deblur": "-o", "compare": "-o", "kernels": "--picture"}
 """The commands whose results hold records, and the option that names the result."""
 
 
@@ -85,7 +86,9 @@ def plan_replay(
         raise InputError(f"{target} has a suffix that no picture is written with: give -o FILE")
     words = ["manet", record.command, _path_word(source)]
     words += [_OUTPUT_OPTIONS[record.command], _path_word(target)]
-    words += ["--model", _model_word(record, output, model), *_setting_words(record, output, kernel, sought)]
+    name = _model_word(record, output, model)
+    _check_coarse(record, output, name)
+    words += ["--model", name, *_setting_words(record, output, kernel, sought)]
     return Replay(record, source, tuple(words))
 
 
@@ -173,9 +176,20 @@ def _known_model(digest: str, output: Path) -> str:
     )
 
 
+def _check_coarse(record: Record, output: Path, model: str) -> None:
+    """Raise UsageError unless the weights for a wide blur, where there are other ones, are those recorded."""
+    digest = record.settings.get("coarse-weights")
+    if digest is not None and locate_weights(model, DEFAULT_SCALE).sha256 != digest:
+        raise UsageError(
+            f"{output} was made with weights of sha256 {digest} for a wide blur, and {model} has others now"
+        )
+
+
 def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Path | None) -> list[str]:
     """Give the options for the settings that were recorded."""
     words = []
+    # Deblurring has no option for its scale: its weights decide it.
+    no_options = {"coarse-weights", "scale"} if record.command == "deblur" else {"coarse-weights"}
     for name, value in record.settings.items():
         # A record is data from a file: nothing but settings of pixels may come out of it.
         if name not in SETTINGS or not isinstance(value, (str, int, float)):
@@ -183,6 +197,8 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
                 f"{output} was made by {record.tool} with a setting that is not known here, "
                 f"{name} = {value!r}: replay it with that version"
             )
+        if name in no_options:
+            continue
         if name in ("model", "with"):
             for digest in str(value).split(","):
                 words += [f"--{name}", _further(name, digest, output, sought)]

@@ -154,7 +154,7 @@ def test_a_record_cannot_name_other_options(manet: Manet, here: Path, settings: 
     assert shlex.split(manet("replay", "way_out.png").stdout)[2] == "a.png"
 
 
-def test_every_setting_is_an_option_or_the_blur() -> None:
+def test_every_setting_is_an_option_or_has_its_own_words() -> None:
     import typer.main
 
     from manet_cli.cli import app
@@ -162,10 +162,10 @@ def test_every_setting_is_an_option_or_the_blur() -> None:
     group = typer.main.get_command(app)
     options = {
         option
-        for command in ("upscale", "compare", "kernels")
+        for command in ("upscale", "deblur", "compare", "kernels")
         for parameter in group.commands[command].params  # type: ignore[attr-defined]
         for option in parameter.opts
     }
-    assert {f"--{name}" for name in SETTINGS} - options == {"--blur"}
+    assert {f"--{name}" for name in SETTINGS} - options == {"--blur", "--coarse-weights"}
     with pytest.raises(ValueError, match="strange"):
         Record.of("a.png", b"", "1" * 64, {"strange": 1})

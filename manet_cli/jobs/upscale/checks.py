@@ -33,6 +33,8 @@ class CheckReport:
 
     agreement: Agreement
 
+    name = "check"
+
     @property
     def warning(self) -> str | None:
         """What is wrong; None if nothing is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +14,20 @@ from typing import Any
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import ManetError, NotStartedError, OutputError, Parameter
 from manet_cli.images import Header, HeldRows, Metadata, Photo, RowSink, open_output, read_content, read_photo
-from manet_cli.inference import memory_reported
+from manet_cli.inference import Engine, memory_reported
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter, kernel_map_shape, open_kernel_map
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.devices import Devices
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, check_result, upscale
 from manet_cli.jobs.upscale.memory import HELD_ROWS, host_memory
 from manet_cli.jobs.upscale.plan import Item, MadeMeanwhileError, check_still_free
-from manet_cli.jobs.upscale.result import Result
+from manet_cli.jobs.upscale.result import Report, Result
 from manet_cli.stopping import end_if_stopped
 
-__all__ = ["PictureMaker"]
+__all__ = ["PictureMaker", "Restore"]
+
+Restore = Callable[[Photo, Engine, UpscaleOptions, RowSink, Progress, KernelMapWriter | None], Report | None]
+"""Makes the result of a photo, as `job.upscale` does."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +39,12 @@ class PictureMaker:
     Attributes:
         devices: where the networks run.
         options: of the run.
+        restore: makes a result.
     """
 
     devices: Devices
     options: UpscaleOptions
+    restore: Restore = upscale
 
     def host_memory(self, item: Item) -> int:
         """Return about how many bytes of the host a picture takes from reading to renaming."""
@@ -89,7 +94,7 @@ class PictureMaker:
                 report = check_result(photo, made, engine, options)
         header = item.header and options.result_of(item.header)
         width, height = (header.width, header.height) if header else (None, None)
-        return Result(item, "skipped", options.scale, width, height, check=report)
+        return Result(item, "skipped", options.scale, width, height, report=report)
 
     def _run(self, item: Item, progress: Progress) -> Result:
         """Make one picture; its seconds are those from reading to renaming.
@@ -120,12 +125,12 @@ class PictureMaker:
             # Rows wait in memory while the picture has a device, so that encoding does not keep it.
             held = HeldRows(rows, HELD_ROWS)
             with self.devices.take(denoise) as engine:
-                report = upscale(photo, engine, options, held, progress, kernel_map)
+                report = self.restore(photo, engine, options, held, progress, kernel_map)
             held.let_go()
         seconds = time.perf_counter() - started
         size = header.width, header.height
         item = replace(item, header=photo.header)  # that of standard input is known by now
-        return Result(item, "done", options.scale, *size, seconds, check=report, denoise=denoise)
+        return Result(item, "done", options.scale, *size, seconds, report=report, denoise=denoise)
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
         if item.kernels is None:

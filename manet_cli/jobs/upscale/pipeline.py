@@ -18,8 +18,8 @@ import torch
 from manet_cli.atomic import remove_leftovers
 from manet_cli.inference import Engine, available_memory
 from manet_cli.jobs.upscale.devices import Devices
-from manet_cli.jobs.upscale.files import PictureMaker
-from manet_cli.jobs.upscale.job import Progress, UpscaleOptions
+from manet_cli.jobs.upscale.files import PictureMaker, Restore
+from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, upscale
 from manet_cli.jobs.upscale.plan import Item
 from manet_cli.jobs.upscale.result import Result
 from manet_cli.jobs.upscale.sharing import Fleet
@@ -41,6 +41,7 @@ def run_plan(
     *,
     fleet: Fleet | None = None,
     fail_fast: bool = False,
+    restore: Restore = upscale,
 ) -> Generator[Result]:
     """Carry out a plan and yield how each picture went, in the order of the plan.
 
@@ -51,6 +52,7 @@ def run_plan(
         watch: follows each picture.
         fleet: shares the work with other processes, of which the first yields all results, the others none.
         fail_fast: start no more when one fails, and nothing at all if there is anything wrong with the plan.
+        restore: makes the result of a photo.
 
     Raises:
         UsageError: the processes of a fleet have different plans.
@@ -62,7 +64,7 @@ def run_plan(
     work: Work = fleet or LocalWork(len(items))
     if fail_fast and any(item.error for item in items):
         work.stop()
-    maker = PictureMaker(Devices(engines), options)
+    maker = PictureMaker(Devices(engines), options, restore)
     with Pipeline(items, work, maker, watch, fail_fast=fail_fast) as pipeline:
         if fleet is None:
             yield from pipeline.results()

@@ -26,7 +26,7 @@ from manet_cli.images import (
 from manet_cli.jobs.kernels.map_writer import check_kernel_map
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.outputs import Claims, Room, least_bytes
-from manet_cli.jobs.record import is_made_from, parse_record
+from manet_cli.jobs.record import COMMAND, is_made_from, parse_record
 from manet_cli.jobs.sources import STDIN, Source, names_several
 from manet_cli.stopping import end_if_stopped
 
@@ -164,6 +164,7 @@ class Planner:
         ending_of: says what its name ends in, before the suffix.
         weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
         settings: those that change pixels, likewise.
+        command: whose results they are, likewise.
 
     Attributes:
         results: inputs that are left out, because this tool made them from others: else a second run over
@@ -183,6 +184,7 @@ class Planner:
         ending_of: Callable[[Header | None], str],
         weights_sha256: str,
         settings: Mapping[str, object],
+        command: str = COMMAND,
     ) -> None:
         self._destination = destination
         self._scale = scale
@@ -193,6 +195,7 @@ class Planner:
         self._ending_of = ending_of
         self._weights_sha256 = weights_sha256
         self._settings = settings
+        self._command = command
         self._single = len(sources) == 1
         stems = {source.path.stem for source in sources if source.path}
         self.results = [source for source in sources if source.path and _is_result(source.path, stems)]
@@ -270,7 +273,7 @@ class Planner:
     def _is_made(self, path: Path, name: str, output: Path) -> bool:
         """Whether the output is there, made from the same input, weights and settings."""
         try:
-            return is_made_from(output, path, self._weights_sha256, self._settings)
+            return is_made_from(output, path, self._weights_sha256, self._settings, self._command)
         except OSError as error:
             raise InputError(f"{name} cannot be read ({error.strerror})") from error
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Protocol
 
 from manet_cli.errors import ManetError, Message, NotStartedError
 from manet_cli.jobs.durations import time_range
-from manet_cli.jobs.upscale.checks import CheckReport
 from manet_cli.jobs.upscale.plan import Item
 
-__all__ = ["Result", "Tally", "work_of"]
+__all__ = ["Report", "Result", "Tally", "work_of"]
+
+
+class Report(Protocol):
+    """What was found about a picture while its result was made."""
+
+    @property
+    def name(self) -> str:
+        """Its name among the fields of a result."""
+        ...
+
+    def fields(self) -> dict[str, object]:
+        """Return it for a script."""
+        ...
+
+    def sentence(self) -> Message:
+        """Return it for a reader."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,7 @@ class Result:
         height: likewise.
         seconds: from reading to renaming.
         memory: about how many bytes the run will need; by a dry run only.
-        check: how well the result explains the input, where that was asked for.
+        report: what was found, such as how well the result explains the input, where that was asked for.
         error: why it failed.
         estimate: seconds that the run will take, at least and at most; by a dry run only.
         denoise: where the dial stood, 0 to 1; None for weights without one, or if nothing was made.
@@ -37,7 +54,7 @@ class Result:
     height: int | None = None
     seconds: float = 0.0
     memory: int | None = None
-    check: CheckReport | None = None
+    report: Report | None = None
     error: ManetError | None = None
     estimate: tuple[float, float] | None = None
     denoise: float | None = None
@@ -61,8 +78,8 @@ class Result:
             fields["denoise"] = self.denoise
         if self.memory is not None:
             fields["memory"] = self.memory
-        if self.check is not None:
-            fields["check"] = self.check.fields()
+        if self.report is not None:
+            fields[self.report.name] = self.report.fields()
         if self.estimate is not None:
             fields["estimated_seconds"] = round(sum(self.estimate) / 2, 3)
             fields["estimated_range"] = [round(seconds, 3) for seconds in self.estimate]

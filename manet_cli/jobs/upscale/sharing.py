@@ -130,7 +130,7 @@ def _key(place: int) -> str:
 
 
 def _packed(result: Result) -> str:
-    found = result.check.agreement if result.check else None
+    found = result.report.agreement if isinstance(result.report, CheckReport) else None
     return json.dumps(
         {
             "status": result.status,
@@ -165,4 +165,4 @@ def _unpacked(item: Item, text: bytes) -> Result:
         kind, parts = error
         message = (part if isinstance(part, str) else Parameter(*part) for part in parts)
         error = getattr(errors, kind, ManetError)(*message)
-    return Result(item, check=check, error=error, **values)
+    return Result(item, report=check, error=error, **values)

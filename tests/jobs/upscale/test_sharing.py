@@ -61,7 +61,7 @@ def test_every_picture_is_taken_by_one_and_told_by_the_first() -> None:
     assert (first.first, second.first) == (True, False)
     check = CheckReport(Agreement(40.5, 30.25, (1, 2, 3, 4)))
     expected = [
-        Result(items[0], "done", 4, 40, 80, 1.5, check=check),
+        Result(items[0], "done", 4, 40, 80, 1.5, report=check),
         Result(items[1], "skipped", 4, 4, 8),
         Result(items[2], "failed", 4, error=InputError("c is bad.")),
         Result(items[3], "failed", 4, error=NotStartedError("d was not started.")),

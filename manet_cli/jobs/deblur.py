@@ -1,0 +1,303 @@
+"""Taking the blur out of pictures that keep their size.
+
+The networks enlarge, and what they make is brought back to the size of the input. They know a blur of about
+one input pixel; a wider one is brought there by making the picture small first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+
+from manet_cli.errors import Message, Parameter
+from manet_cli.evaluation.kernel_summary import KernelSummary
+from manet_cli.images import MAX_PIXELS, CollectedPhoto, Header, Photo, Resizer, RowSink
+from manet_cli.inference import Engine
+from manet_cli.jobs.blur.source import BlurOptions
+from manet_cli.jobs.kernels.map_writer import KernelMapWriter
+from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
+from manet_cli.jobs.models import ModelOptions, open_upscale
+from manet_cli.jobs.names import DEBLURRED
+from manet_cli.jobs.record import Record
+from manet_cli.jobs.sources import Source, expand_sources
+from manet_cli.jobs.upscale.canvas import PhotoRows
+from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, upscale
+from manet_cli.jobs.upscale.pipeline import Watch, run_plan
+from manet_cli.jobs.upscale.plan import Destination, Item, Planner
+from manet_cli.jobs.upscale.result import Result
+from manet_cli.weights import DEFAULT_FAMILY, load_manifest, locate_weights
+from manet_cli.weights.manifest import PAIR
+
+__all__ = ["SHRINKS", "DeblurOptions", "DeblurReport", "DeblurRequest", "DeblurRun", "deblur", "open_deblur"]
+
+SHRINKS = (1, 2, 4)
+"""How many times smaller a picture may be made before the networks see it."""
+
+_COMMAND = "deblur"
+
+# Networks for each of SHRINKS, by what benchmarks/deblur.py found; x4 also brings the size back from 4.
+_SCALES = {1: 2, 2: 2, 4: 4}
+
+# Blur in input pixels from which on a picture is made smaller first. The x2 networks know up to 1.12 pixels
+# of what they see, so up to 2.24 pixels of a picture at half its size. Measured by benchmarks/deblur.py.
+_FROM = {2: 1.15, 4: 2.1}
+
+# What the estimator says, in LR pixels, of a sharp picture made 2 or 4 times smaller: that blurs a little.
+_SHARP = {2: 0.42, 4: 0.40}
+_LITTLE = 0.5  # input pixels of blur, below which there is hardly anything to gain
+_LEAST_SIDE = 24  # pixels of a small picture that show a blur
+
+
+@dataclass(frozen=True)
+class Level:
+    """The networks for pictures that were made small.
+
+    Attributes:
+        engine: runs them.
+        options: for enlarging with them.
+    """
+
+    engine: Engine
+    options: UpscaleOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurOptions(UpscaleOptions):
+    """Everything that a run's pictures have in common; `scale` is 1, since they keep their size.
+
+    Attributes:
+        levels: for each of `SHRINKS`.
+        shrink: how many times smaller pictures are made first; None to choose by their blur.
+    """
+
+    levels: Mapping[int, Level] = field(default_factory=dict)
+    shrink: int | None = None
+
+    def ending_of(self, header: Header | None) -> str:
+        """Return what the name of an input's result ends in."""
+        return DEBLURRED
+
+    def record_of(self, name: str, data: bytes, denoise: float | None = None) -> Record:
+        """Return the record of an output made from an input's content."""
+        return replace(super().record_of(name, data), command=_COMMAND)
+
+
+@dataclass(frozen=True)
+class DeblurReport:
+    """What was found of a picture's blur, and done.
+
+    Attributes:
+        sigma: about the standard deviation of the blur in input pixels; None if nothing shows it.
+        shrink: how many times smaller the picture was made first.
+    """
+
+    sigma: float | None
+    shrink: int
+
+    name = "deblur"
+
+    def fields(self) -> dict[str, object]:
+        """Return the report for a script."""
+        return {"sigma": None if self.sigma is None else round(self.sigma, 2), "shrink": self.shrink}
+
+    def sentence(self) -> Message:
+        """Return the report for a reader."""
+        first = f"; made {self.shrink} times smaller first" if self.shrink > 1 else ""
+        if self.sigma is None:
+            return Message(f"too small or too flat to show its blur{first}")
+        if self.sigma < _LITTLE and self.shrink == 1:
+            return Message(
+                "hardly any blur, so there is little to gain and fine detail may look harsher; ",
+                *(Parameter("strength", 0.5), " is gentler"),
+            )
+        return Message(f"a blur of about {self.sigma:.1f} pixels{first}")
+
+
+def deblur(
+    photo: Photo,
+    engine: Engine,
+    options: DeblurOptions,
+    sink: RowSink,
+    progress: Progress = lambda share: None,
+) -> DeblurReport:
+    """Take the blur out of a photo; errors as in `upscale`.
+
+    Args:
+        photo: the input.
+        engine: of the first level, on which the blur is estimated.
+        options: of the run.
+        sink: takes the rows of the result, which has the input's size.
+        progress: is told the share done.
+    """
+    progress(0.0)
+    found = _report(photo, engine, options)
+    level = options.levels[found.shrink]
+    small = _smaller(photo, found.shrink)
+    made, result = level.options.result_of(small.header), options.result_of(photo.header)
+    rows = sink if made == result else Resizer(made, result, sink)
+    upscale(small, level.engine, level.options, rows, progress)
+    return found
+
+
+def _report(photo: Photo, engine: Engine, options: DeblurOptions) -> DeblurReport:
+    """Estimate a photo's blur, from far to near, and decide how much smaller it is to be made."""
+    coarse = _sigma(photo, engine, 4)
+    if coarse is None or coarse < _FROM[2]:
+        fine = _sigma(photo, engine, 2)
+        return DeblurReport(fine, options.shrink or 1)
+    return DeblurReport(coarse, options.shrink or max(side for side, low in _FROM.items() if coarse >= low))
+
+
+def _sigma(photo: Photo, engine: Engine, shrink: int) -> float | None:
+    """Return about the blur of a photo in its pixels, as it shows in the small one; None if it does not."""
+    if min(photo.height, photo.width) < _LEAST_SIDE * shrink:
+        return None
+    scale = engine.restorer.footprint.scale
+    summary = KernelSummary(scale)
+    for shaped in shaped_tiles(engine, PhotoRows(_smaller(photo, shrink)), scale):
+        summary.add(shaped.shapes, shaped.trusted)
+    if summary.size is None:
+        return None
+    seen = summary.size.median / scale
+    return shrink * math.sqrt(max(seen**2 - _SHARP[shrink] ** 2, 0.0))
+
+
+def _smaller(photo: Photo, shrink: int) -> Photo:
+    """Return a photo at a whole part of its size, rounded up."""
+    if shrink == 1:
+        return photo
+    source = photo.header
+    target = replace(source, width=-(-source.width // shrink), height=-(-source.height // shrink))
+    rows = CollectedPhoto(target)
+    Resizer(source, target, rows).write(photo.pixels, photo.alpha)
+    return rows.photo(photo.metadata)
+
+
+@dataclass(frozen=True)
+class DeblurRequest:
+    """What the user asks for; attributes as in `upscale.run.Request`.
+
+    Attributes:
+        shrink: one of `SHRINKS`; None to choose by each picture's blur.
+        strength: what the blur's covariance is multiplied by.
+    """
+
+    inputs: list[str]
+    destination: Destination
+    model: ModelOptions
+    recursive: bool = False
+    quality: int | None = None
+    shrink: int | None = None
+    strength: float = 1.0
+    max_pixels: int = MAX_PIXELS
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class DeblurRun:
+    """A run that is planned; nothing is written yet.
+
+    Attributes:
+        engine: of the first level.
+        options: what all pictures have in common.
+        items: the plan, a picture each.
+        left_out: inputs that this tool made from other inputs.
+    """
+
+    engine: Engine
+    options: DeblurOptions
+    items: list[Item]
+    left_out: list[Source]
+
+    def results(self, watch: Watch) -> Generator[Result]:
+        """Deblur the pictures, and yield how each went, in the order of the plan."""
+
+        def restore(
+            photo: Photo,
+            engine: Engine,
+            options: UpscaleOptions,
+            sink: RowSink,
+            progress: Progress,
+            kernel_map: KernelMapWriter | None,
+        ) -> DeblurReport:
+            return deblur(photo, engine, self.options, sink, progress)
+
+        return run_plan(self.items, [self.engine], self.options, watch, restore=restore)
+
+
+def open_deblur(request: DeblurRequest) -> DeblurRun:
+    """Open the networks and plan all pictures; errors of single pictures are in the plan.
+
+    Raises:
+        UsageError: options that do not go together or have no meaning.
+        DeviceError: there is no such device.
+        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+    """
+    options = _open_levels(request)
+    planner = Planner(
+        expand_sources(request.inputs, recursive=request.recursive),
+        request.destination,
+        scale=options.scale,
+        kernels=None,
+        overwrite=request.overwrite,
+        result_of=options.result_of,
+        ending_of=options.ending_of,
+        max_pixels=request.max_pixels,
+        weights_sha256=options.weights_sha256,
+        settings=options.settings,
+        command=_COMMAND,
+    )
+    engine = options.levels[1].engine
+    return DeblurRun(engine, options, planner.plan(), planner.results)
+
+
+def _open_levels(request: DeblurRequest) -> DeblurOptions:
+    """Open the networks of all levels; where the weights lack a scale, another one serves."""
+    # One set of weights: the dial of the default family is for the picture as it is, not made smaller.
+    model = PAIR[0] if request.model.model == DEFAULT_FAMILY else request.model.model
+    known = [entry.scale for entry in load_manifest() if entry.family == model]
+    opened: dict[int | None, Level] = {}
+    levels: dict[int, Level] = {}
+    for shrink, wanted in _SCALES.items():
+        scale = wanted if wanted in known or not known else min(known)
+        key = scale if known else None
+        if key not in opened:
+            engine, options = open_upscale(
+                dataclasses.replace(request.model, model=model, scale=key),
+                format=request.destination.format,
+                quality=request.quality,
+                registration="input",
+                blur=BlurOptions(strength=request.strength),
+                max_pixels=request.max_pixels,
+            )
+            engine.require(estimator=True, restorer=True)
+            opened[key] = Level(engine, options)
+        levels[shrink] = opened[key]
+    first, last = levels[1].options, levels[4].options
+    settings: dict[str, object] = {
+        "scale": first.scale,
+        "shrink": request.shrink or "auto",
+        **{name: first.settings[name] for name in _SHARED if name in first.settings},
+    }
+    digest, coarse = (
+        locate_weights(model, options.scale if known else None).sha256 for options in (first, last)
+    )
+    if coarse != digest:
+        settings["coarse-weights"] = coarse
+    return DeblurOptions(
+        scale=1,
+        format=first.format,
+        quality=first.quality,
+        registered=True,
+        blur=first.blur,
+        weights_sha256=digest,
+        settings=settings,
+        max_pixels=request.max_pixels,
+        levels=levels,
+        shrink=request.shrink,
+    )
+
+
+_SHARED = ("strength", "precision", "tile", "quality")
