@@ -150,8 +150,9 @@ def upscale(
         typer.Option(
             "--strength",
             metavar="F",
-            help="Multiply the blur's covariance: below 1 for a gentler result, above for a stronger one.",
             rich_help_panel=BLUR,
+            help="1 takes all the blur out; 0.5 is gentler: soft backgrounds stay softer, grain is sharpened "
+            "less; above 1 is harsher.",
         ),
     ] = 1.0,
     smooth: Annotated[
