@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +24,50 @@ Settings = Mapping[str, object]
 COMMAND = "upscale"
 """The command whose results name none in their records."""
 
-SETTINGS = frozenset(
-    (
-        *("scale", "registration", "blur", "strength", "smooth", "flat-sigma", "denoise"),
-        *("precision", "tile", "exact", "quality", "size", "depth", "crop", "model", "with"),
-        *("shrink", "coarse-weights"),
+
+def _matches(pattern: str, longest: int = 200) -> Callable[[object], bool]:
+    """Return whether a value is text of a pattern as a whole, and short."""
+    compiled = re.compile(pattern, re.ASCII)
+    return lambda value: (
+        isinstance(value, str) and len(value) <= longest and compiled.fullmatch(value) is not None
     )
-)
-"""What may stand in a record's settings: ``blur``, and options of its command without their dashes.
+
+
+def _whole(lowest: int, highest: int) -> Callable[[object], bool]:
+    """Return whether a value is a whole number within bounds."""
+    return lambda value: type(value) is int and lowest <= value <= highest
+
+
+_NUMBER = r"-?\d+(\.\d+)?(e[-+]\d+)?"
+_SIGMA = rf"{_NUMBER}(,{_NUMBER}){{0,2}}"
+_DIGEST = r"[0-9a-f]{64}"
+_TOOL = r"manet_cli [\w.+!-]{1,60}"
+_LONGEST_NAME = 255
+
+_digests = _matches(rf"{_DIGEST}(,{_DIGEST}){{0,9}}", longest=700)
+
+SETTINGS: Mapping[str, Callable[[object], bool]] = {
+    "scale": _whole(2, 4),
+    "registration": _matches("input|protocol"),
+    "blur": _matches(f"estimated|sigma {_SIGMA}|(kernel|kernel-map) {_DIGEST}"),
+    "strength": lambda value: type(value) in (int, float) and 0 < value <= 10,  # type: ignore[operator]
+    "smooth": _whole(0, 64),
+    "flat-sigma": _matches(_SIGMA),
+    "denoise": _matches(rf"(auto )?{_NUMBER}|auto"),
+    "precision": _matches("auto|fp32|bf16|fp16"),
+    "tile": lambda value: value == "auto" or _whole(0, 10**9)(value),
+    "exact": lambda value: isinstance(value, bool),
+    "quality": _whole(1, 100),
+    "size": _matches(r"x\d+\.\d+|\d*x\d*"),
+    "depth": lambda value: value in (8, 16) and type(value) is int,
+    "crop": _matches(r"\d+(,\d+){3}"),
+    "model": _digests,
+    "with": _digests,
+    "shrink": lambda value: value == "auto" or _whole(1, 4)(value),
+    "coarse-weights": _matches(_DIGEST),
+}
+"""What may stand in a record's settings, and with what values, since a record comes with a picture from
+anywhere: ``blur``, and options of ``manet upscale`` without their dashes.
 
 ``model`` and ``with`` hold digests of further weights and files, with commas between them, ``coarse-weights``
 that of the weights for a wide blur. `replay` turns all others back into options. Whoever adds an option that
@@ -69,7 +106,7 @@ class Record:
         Raises:
             ValueError: a setting that `SETTINGS` does not know.
         """
-        if unknown := settings.keys() - SETTINGS:
+        if unknown := settings.keys() - SETTINGS.keys():
             raise ValueError(f"settings that cannot be replayed: {sorted(unknown)}")
         digest = hashlib.sha256(data).hexdigest()
         return cls(Path(name).name, digest, weights_sha256, settings, command=command)
@@ -137,6 +174,10 @@ def parse_record(text: str | None) -> Record | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    texts = (record.input_name, record.input_sha256, record.weights_sha256, record.tool, record.command)
-    valid = all(isinstance(value, str) for value in texts) and isinstance(record.settings, dict)
-    return record if valid else None
+    digest, name = _matches(_DIGEST), record.input_name
+    valid = (
+        *(isinstance(name, str) and len(name) <= _LONGEST_NAME, isinstance(record.settings, dict)),
+        *(digest(record.input_sha256), digest(record.weights_sha256), _matches(_TOOL)(record.tool)),
+        _matches("[a-z]{1,20}")(record.command),
+    )
+    return record if all(valid) else None

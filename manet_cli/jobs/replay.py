@@ -27,6 +27,7 @@ from manet_cli.weights import (
 __all__ = ["Replay", "plan_replay"]
 
 _KERNEL_SIZE = 21
+_SHOWN = 60  # characters of what a record should not hold
 
 _OUTPUT_OPTIONS = {"upscale": "-o", "deblur": "-o", "compare": "-o", "kernels": "--picture"}
 """The commands whose results hold records, and the option that names the result."""
@@ -192,10 +193,10 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
     no_options = {"coarse-weights", "scale"} if record.command == "deblur" else {"coarse-weights"}
     for name, value in record.settings.items():
         # A record is data from a file: nothing but settings of pixels may come out of it.
-        if name not in SETTINGS or not isinstance(value, (str, int, float)):
+        if name not in SETTINGS or not SETTINGS[name](value):
             raise InputError(
                 f"{output} was made by {record.tool} with a setting that is not known here, "
-                f"{name} = {value!r}: replay it with that version"
+                f"{_shortened(name)} = {_shortened(repr(value))}: replay it with that version"
             )
         if name in no_options:
             continue
@@ -226,14 +227,16 @@ def _further(name: str, digest: str, output: Path, sought: Path | None) -> str:
     )
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:
     kind, _, value = blur.partition(" ")
     if kind == "sigma":
         return [f"--sigma={value}"]
     if blur == "estimated":
         return []
-    if kind not in ("kernel", "kernel-map"):
-        raise InputError(f"{output} was made with a blur that is not known here, {blur!r}")
     if kernel is None:
         raise InputError(f"{output} was made with a blur from a file: give that with --kernel")
     if kind == "kernel-map":

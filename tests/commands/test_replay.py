@@ -140,6 +140,15 @@ def test_what_holds_no_record(manet: Manet, here: Path) -> None:
         {"scale": ["4", "--overwrite"]},
         {"scale": 4, "strange": 1},
         {"scale": 4, "blur": "guessed"},
+        {"scale": 4, "blur": "sigma 1 --overwrite $(touch x)"},
+        {"scale": 4, "precision": "$(touch x); --overwrite"},
+        {"scale": 4, "tile": "\x1b]0;title\x07\n16"},
+        {"scale": 4, "tile": "\udcff\ud800"},
+        {"scale": True},
+        {"scale": 4, "strength": float("inf")},
+        {"scale": 4, "exact": 1},
+        {"scale": 4, "size": "x" * 300},
+        {"\x1b[31m" * 99: 1},
     ],
 )
 def test_a_record_cannot_name_other_options(manet: Manet, here: Path, settings: dict[str, object]) -> None:
@@ -148,10 +157,31 @@ def test_a_record_cannot_name_other_options(manet: Manet, here: Path, settings: 
     forged("evil.png", **(real | {"settings": settings}))
     outcome = manet("replay", "evil.png")
     assert (outcome.code, outcome.stdout) == (1, "")
-    forged("quoted.png", **(real | {"settings": {"precision": "$(touch x); --overwrite"}}))
-    assert "'--precision=$(touch x); --overwrite'" in manet("replay", "quoted.png").stdout
+    assert len(outcome.stderr.splitlines()) == 1
+    assert outcome.stderr.rstrip("\n").isprintable()
+    assert len(outcome.stderr) < 400
     forged("way_out.png", **(real | {"input": "../../a.png"}))
     assert shlex.split(manet("replay", "way_out.png").stdout)[2] == "a.png"
+
+
+def test_a_record_of_another_shape_is_none(manet: Manet, here: Path) -> None:
+    real = json.loads(manet_record(manet, "a.png"))
+    for number, (field, value) in enumerate(
+        [
+            ("tool", "\x1b[2Jmanet_cli 0.1.0"),
+            ("weights_sha256", "\x1b]0;title\x07"),
+            ("input_sha256", "1" * 63),
+            ("input", "a" * 300),
+            ("settings", []),
+        ]
+    ):
+        forged(f"{number}.png", **(real | {field: value}))
+        assert "holds no record" in manet("replay", f"{number}.png").stderr, field
+    lost_input = {"input": "\x1b]0;title\x07\ud800\nmanet: all fine", "input_sha256": "1" * 64}
+    forged("lost.png", **(real | lost_input))
+    lost = manet("replay", "lost.png")
+    assert r"made from \x1b]0;title\x07\ud800\x0amanet: all fine" in lost.stderr
+    assert len(lost.stderr.splitlines()) == 1
 
 
 def test_every_setting_is_an_option_or_has_its_own_words() -> None:
