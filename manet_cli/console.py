@@ -406,7 +406,7 @@ class Reporter:
                 bars.update(
                     task,
                     completed=batch.share,
-                    description=printable(batch.description),
+                    description=printable(batch.description) or None,  # between pictures the last one stays
                     idle=batch.finishing,
                 )
                 tell(batch)

@@ -163,7 +163,7 @@ def test_the_bar_shows_no_control_characters(monkeypatch: pytest.MonkeyPatch) ->
         with batch.picture("a\x1b[31m\nb", 1.0) as advance:
             advance(0.5)
         assert reporter._bars is not None
-        assert [task.description for task in reporter._bars.tasks] == [r"2/2 a\x1b[31m\x0ab"]
+        assert [task.description for task in reporter._bars.tasks] == [r"1/2 a\x1b[31m\x0ab"]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -59,6 +59,7 @@ def test_the_result_lies_over_the_input(manet: Manet, photo: Path) -> None:
 def test_json(manet: Manet, photo: Path) -> None:
     (line,) = manet("upscale", photo, "--json").json
     assert line.pop("seconds") > 0
+    assert line.pop("denoise") == 0
     assert line == {
         "input": str(photo),
         "output": str(photo.with_name("photo_x4.png")),
