@@ -13,6 +13,7 @@ values.
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -33,6 +34,7 @@ from manet_cli.images.tiff_structure import (
     number,
     pack_directory,
     placed_entry,
+    value_size,
 )
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+_PREFIXES = re.compile(rb"(?:Exif\0\0)*")
 
 _IMAGE_WIDTH, _IMAGE_LENGTH = 0x0100, 0x0101
 _ORIENTATION = 0x0112
@@ -84,9 +88,7 @@ def cleaned(raw: bytes, turn: int = 1) -> bytes:
     sides, and the place of the subject goes. An orientation that `orientation` cannot read stays as it is.
     Raises CorruptTagsError.
     """
-    while raw.startswith(b"Exif\0\0"):
-        raw = raw[6:]
-    block = bytearray(raw)
+    block = bytearray(_unprefixed(raw))
     layout, first = _header(block)
     entries, next_position = directory(block, layout, first)
     if _ORIENTATION in entries and _orientation(block, layout, entries) is not None:
@@ -105,8 +107,7 @@ def cleaned(raw: bytes, turn: int = 1) -> bytes:
 
 def orientation(raw: bytes) -> int:
     """Give the orientation, 1..8, that a block asks for; 1 if it does not say. Raises CorruptTagsError."""
-    while raw.startswith(b"Exif\0\0"):
-        raw = raw[6:]
+    raw = _unprefixed(raw)
     layout, first = _header(raw)
     entries, _ = directory(raw, layout, first, whole=False)
     value = _orientation(raw, layout, entries)
@@ -257,6 +258,11 @@ def descriptive_entries(block: bytes, append: Callable[[bytes], int], layout: La
     return _copied(block, *_header(block), append, layout)
 
 
+def _unprefixed(raw: bytes) -> bytes:
+    found = _PREFIXES.match(raw)
+    return raw[found.end() :] if found else raw
+
+
 def _header(block: bytes | bytearray) -> tuple[Layout, int]:
     layout, first = header(block)
     if layout.big:
@@ -333,11 +339,11 @@ def _copied(
             elif tag in _CHILDREN:
                 raise CorruptTagsError("the directory does not belong here")
             else:
+                room -= value_size(source, layout, position)  # before it is read
+                if room < 0:
+                    raise CorruptTagsError("its values overlap")
                 kind, count, value = entry(source, layout, position)
                 value = little_endian(value, layout.order, kind)
-            room -= len(value)
-            if room < 0:
-                raise CorruptTagsError("its values overlap")
             copied[tag] = placed_entry(target, tag, (kind, count, value), append)
         except CorruptTagsError as error:
             _log.info("EXIF tag %#06x is left out: %s", tag, error)

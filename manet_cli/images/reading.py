@@ -17,8 +17,9 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from manet_cli.errors import InputError
+from manet_cli.errors import InputError, OutOfMemoryError
 from manet_cli.images import (
+    budgets,
     cicp,
     cmyk,
     headers,
@@ -114,17 +115,34 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
 
 
 @contextmanager
+def _memory_reported(name: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"{name} does not fit in memory: close other programs or cut the picture into smaller ones"
+        ) from error
+
+
+@contextmanager
 def open_image(
     source: Path | bytes, name: str, max_pixels: int | None = MAX_PIXELS
 ) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """Open a file as a Pillow image, not yet decoded, and give it with the file it reads from.
 
     `max_pixels`: larger pictures are refused; None for no limit, where they are not decoded. Warnings raised
-    meanwhile are logged. Raises InputError if it is missing, empty, too large or not a known picture, and for
-    whatever Pillow raises while the block reads from it.
+    meanwhile are logged. Raises InputError if it is missing, empty, too large or not a known picture, if its
+    metadata cost too much, and for whatever Pillow raises while the block reads from it; OutOfMemoryError.
     """
-    with open_source(source, name, max_pixels) as file, logged_warnings(name), _pillow_limit(max_pixels):
+    with (
+        open_source(source, name, max_pixels) as file,
+        logged_warnings(name),
+        _pillow_limit(max_pixels),
+        _memory_reported(name),
+    ):
         kind = headers.kind_of(file)
+        budgets.check_size(file, kind, name)
+        budgets.check_metadata(file, kind, name)
         formats = (*(entry.pillow_name for entry in FORMATS), *plugins.register(kind, name))
         if kind == "TIFF":
             file = _plain_tiff(file, name)
@@ -144,6 +162,7 @@ def open_image(
         width, height = image.size
         if max_pixels is not None and width * height > max_pixels:
             raise _too_large(name, width, height, max_pixels)
+        budgets.check_size(file, kind, name, width * height)
         try:
             with image:
                 if image.format == "JPEG2000" and (profile := jpeg2000.facts_of(file).profile):

@@ -33,6 +33,7 @@ __all__ = [
     "pack_directory",
     "placed_entry",
     "raw_values",
+    "value_size",
     "values",
 ]
 
@@ -162,6 +163,12 @@ def entry(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, 
     if kind not in _TYPES or len(value) != size:
         raise CorruptTagsError("a value lies outside of it or has an unknown type")
     return kind, count, value
+
+
+def value_size(data: bytes | bytearray, layout: Layout, position: int) -> int:
+    """Give how many bytes the values of the entry at `position` take, without reading them."""
+    _, kind, count = struct.unpack_from(layout.entry, data, position)
+    return _TYPES.get(kind, (0, 0))[0] * int(count)
 
 
 def numbers(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, ...]:

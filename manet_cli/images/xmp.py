@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 __all__ = ["cleaned", "with_size"]
 
-_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails>\s*", re.DOTALL)
+_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b|</xmp:Thumbnails>\s*")
 _WIDTHS = (b"tiff:ImageWidth", b"exif:PixelXDimension")
 _HEIGHTS = (b"tiff:ImageLength", b"exif:PixelYDimension")
 _PREFIX = re.compile(rb"xmlns:([\w.-]+)\s*=\s*[\"']([^\"'<>]*)[\"']")
@@ -61,7 +61,7 @@ def cleaned(packet: bytes, turn: int = 1) -> bytes:
     `turn`: the orientation, 1..8, that was applied. What tells of pictures behind this one goes, and what
     tells of places in a picture that was turned.
     """
-    packet = _THUMBNAILS.sub(b"", _with_number(packet, b"tiff:Orientation", 1))
+    packet = _without_thumbnails(_with_number(packet, b"tiff:Orientation", 1))
     packet = _without(packet, _NEVER_KEPT)
     return packet if turn == 1 else _without(packet, _NOT_TURNED)
 
@@ -137,6 +137,18 @@ def _edited_elements(packet: bytes, name: bytes, edit: Callable[[bytes], bytes])
 
 def _prefixes(packet: bytes, namespace: bytes) -> set[bytes]:
     return {match[1] for match in _PREFIX.finditer(packet) if match[2] == namespace}
+
+
+def _without_thumbnails(packet: bytes) -> bytes:
+    """Give the packet without what lies between the tags; in one pass, however many of them are open."""
+    kept, copied, opened = list[bytes](), 0, None
+    for tag in _THUMBNAILS.finditer(packet):
+        if not tag[0].startswith(b"</"):
+            opened = tag.start() if opened is None else opened
+        elif opened is not None:
+            kept.append(packet[copied:opened])
+            copied, opened = tag.end(), None
+    return b"".join((*kept, packet[copied:]))
 
 
 def _with_number(packet: bytes, name: bytes, value: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import glob
+import itertools
 import logging
 import os
 import sys
@@ -24,6 +25,7 @@ from manet_cli.images import (
 )
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
+from manet_cli.regular_file import read_regular, read_stream
 
 __all__ = ["STDIN", "Source", "expand_sources", "names_several"]
 
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 STDIN = "-"
 _LIST = "@"
 _ANY_DEPTH = "**"
+_LONGEST_LIST = 64 << 20  # bytes
+_MOST_NAMES = 1_000_000
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -154,18 +158,20 @@ def _listed(name: str, recursive: bool) -> list[Source]:
         return failed(f"there is no such file, and a list of names is a text file, not a picture like {file}")
     try:
         if file != STDIN:
-            data = Path(file).read_bytes()
+            data = read_regular(Path(file), _LONGEST_LIST)
         elif sys.stdin is None:
             return failed("standard input is closed: give a file")
         else:
-            data = sys.stdin.buffer.read()
-        lines = list(_lines(data))
+            data = read_stream(sys.stdin.buffer, _LONGEST_LIST)
+        lines = list(itertools.islice(_lines(data), _MOST_NAMES + 1))
     except OSError as error:
-        return failed(f"the list cannot be read ({error.strerror}): check the path")
+        return failed(f"the list cannot be read ({error.strerror}): give a text file, or a pipe as {_LIST}-")
     except UnicodeError:
         return failed("the list is cut off within a character: write it again")
     if not lines:
         return failed("the list is empty")
+    if len(lines) > _MOST_NAMES:
+        return failed(f"the list has more than {_MOST_NAMES} names: split it")
     return [source for line in lines for source in _named(line, recursive)]
 
 

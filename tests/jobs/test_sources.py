@@ -13,6 +13,7 @@ from PIL import Image
 
 from manet_cli.errors import UsageError
 from manet_cli.jobs.sources import Source, expand_sources
+from tests.guard import guarded
 from tests.jobs.conftest import make, make_result, nobody
 
 NFC, NFD = (unicodedata.normalize(form, "fähre.png") for form in ("NFC", "NFD"))
@@ -175,3 +176,27 @@ def test_of_raw_and_jpeg_pairs_in_a_folder_the_jpeg_is_taken(
     assert f"{tmp_path}: raw files left out, for the pictures of the same name beside them: 2" in caplog.text
     named = expand_sources([str(tmp_path / "one.NEF"), str(tmp_path / "one.jpg")])
     assert [source.path for source in named] == [tmp_path / "one.NEF", tmp_path / "one.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_lists_without_an_end(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is read up to a bound, and neither waited for nor read from a device."""
+    monkeypatch.setattr("manet_cli.jobs.sources._LONGEST_LIST", 1 << 20)
+    monkeypatch.setattr("manet_cli.jobs.sources._MOST_NAMES", 3)
+    os.mkfifo(here / "fifo")
+    with (here / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    (here / "long.txt").write_text("a\nb\nc\nd\n")
+    with guarded():
+        for name, reason in (
+            ("@fifo", "it is not a regular file"),
+            ("@/dev/zero", "it is not a regular file"),
+            ("@sparse", "it has more than 1 MiB"),
+            ("@long.txt", "the list has more than 3 names: split it"),
+        ):
+            (source,) = expand_sources([name])
+            assert reason in str(source.error)
+        with Path("/dev/zero").open("rb") as zero:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(zero))
+            (source,) = expand_sources(["@-"])
+        assert "it has more than 1 MiB" in str(source.error)

@@ -15,6 +15,7 @@ from manet_cli.errors import InputError, OutputError
 from manet_cli.images import Photo, read_photo
 from manet_cli.training import photos as module
 from manet_cli.training.photos import CELL, PhotoCache, open_cache
+from tests.guard import guarded
 from tests.training.conftest import draw_photo
 
 
@@ -85,8 +86,13 @@ def test_what_cannot_be_used_is_reported_and_left_out(
     clear = draw_photo(3).convert("RGBA")
     clear.putalpha(100)
     clear.save(tmp_path / "clear.png")
-    paths = [tmp_path / name for name in ("tiny.png", "broken.png", "good.png", "clear.png", "gone.png")]
-    with caplog.at_level(logging.WARNING):
+    os.mkfifo(tmp_path / "fifo.png")
+    with (tmp_path / "hole.webp").open("wb") as file:
+        file.write(b"RIFF    WEBPVP8 ")
+        file.truncate(100 << 30)
+    names = ("tiny.png", "broken.png", "good.png", "clear.png", "gone.png", "fifo.png", "hole.webp")
+    paths = [tmp_path / name for name in names]
+    with guarded(), caplog.at_level(logging.WARNING):
         cache = open_cache(paths, tmp_path, tmp_path / "cache", smallest=64)
     assert len(cache) == 1
     text = caplog.text

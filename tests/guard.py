@@ -1,0 +1,29 @@
+"""Ends a test that hangs: an attack is to be refused, however slow the machine."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SECONDS = 120
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Fail when the block takes longer than `SECONDS`, where the system has such an alarm."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def fail(signum: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"this hangs: more than {SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,188 @@
+"""Pictures whose metadata or size would cost time and memory without bound are refused unopened."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from manet_cli.errors import InputError, OutOfMemoryError
+from manet_cli.images import exif, read_content, read_header, read_photo, xmp
+from tests.guard import guarded
+from tests.images.conftest import encode, pixels, png_chunk
+
+IMAGE = Image.fromarray(pixels(3))
+PNG, JPEG, GIF = (encode(IMAGE, name) for name in ("PNG", "JPEG", "GIF"))
+
+
+@pytest.fixture(autouse=True)
+def _guarded() -> Iterator[None]:
+    with guarded():
+        yield
+
+
+def directories(count: int, size: int, order: str = ">", tag: int = 0x8769) -> bytes:
+    """A block of EXIF with a directory below `tag` whose `count` values all are the same `size` bytes."""
+
+    def packed(form: str, *values: int) -> bytes:
+        return struct.pack(order + form, *values)
+
+    first = packed("HHHLLL", 1, tag, 4, 1, 26, 0)
+    inner = packed("H", count) + b"".join(
+        packed("HHLL", number, 7, size, 0) for number in range(1, count + 1)
+    )
+    mark = b"MM" if order == ">" else b"II"
+    return (mark + packed("HL", 42, 8) + first + inner + packed("L", 0)).ljust(size, b"\0")
+
+
+def tiff(block: bytes) -> bytes:
+    """A TIFF whose first directory also points at what is in a block of EXIF."""
+    file = io.BytesIO()
+    order = "<" if block[:2] == b"II" else ">"
+    (place,) = struct.unpack_from(order + "L", block, 18)
+    width, height = IMAGE.size
+    start = len(block) + len(block) % 2
+    entries = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, start + 200), (277, 1)]
+    entries += [(278, height), (279, width * height), (0x8769, place)]
+    file.write(block.ljust(start, b"\0"))
+    file.write(struct.pack(order + "H", len(entries)))
+    for tag, value in entries:
+        file.write(struct.pack(order + "HHLL", tag, 4, 1, value))
+    file.write(bytes(4))
+    file.seek(start + 200)
+    file.write(bytes(width * height))
+    data = bytearray(file.getvalue())
+    struct.pack_into(order + "L", data, 4, start)
+    return bytes(data)
+
+
+def segments(*contents: bytes) -> bytes:
+    """A JPEG with these APP1 segments."""
+    parts = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in contents)
+    return JPEG[:2] + parts + JPEG[2:]
+
+
+def split_exif(block: bytes) -> bytes:
+    """A JPEG with a block of EXIF that takes several segments."""
+    return segments(*(b"Exif\0\0" + block[at : at + 65_000] for at in range(0, len(block), 65_000)))
+
+
+def gif_comment(blocks: int) -> bytes:
+    start = 13 + (3 << (GIF[10] & 7) + 1 if GIF[10] & 0x80 else 0)
+    return GIF[:start] + b"!\xfe" + (b"\xff" + bytes(255)) * blocks + b"\0" + GIF[start:]
+
+
+def chained(count: int) -> bytes:
+    """A TIFF of one directory after the other, each with as many tags as fit, all over one another."""
+    data = bytearray(tiff(directories(1, 26)))
+    data += bytes(len(data) % 2)
+    place = len(data)
+    struct.pack_into(">L", data, 4, place)
+    data += b"\xff\xfe" * (6 * count)
+    return bytes(data)
+
+
+OVERLAP = "tags whose values lie over one another"
+ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
+    ("tiff-be", lambda: tiff(directories(20_000, 600_000)), OVERLAP),
+    ("tiff-le", lambda: tiff(directories(20_000, 600_000, "<")), OVERLAP),
+    ("tiff-tags", lambda: chained(60_000), "too many tags"),
+    ("jpeg", lambda: split_exif(directories(20_000, 600_000)), OVERLAP),
+    ("jpeg-subifd", lambda: split_exif(directories(20_000, 600_000, tag=0x014A)), OVERLAP),
+    ("jpeg-segments", lambda: segments(*[b"Exif\0\0" + bytes(100)] * 9_000), "EXIF in too many segments"),
+    ("jpeg-markers", lambda: segments(*[b""] * 20_000), "too many segments"),
+    ("jpeg-junk", lambda: JPEG[:2] + bytes(1 << 20) + JPEG[2:], "too much between its segments"),
+    ("jpeg-prefix", lambda: segments(b"Exif\0\0" * 9_000), "EXIF that begins too often"),
+    ("png-chunks", lambda: PNG[:33] + png_chunk(b"teSt", b"") * 40_000 + PNG[33:], "too many chunks"),
+    ("gif-comment", lambda: gif_comment(9_000), "comments in too many blocks"),
+    ("avif", lambda: encode(IMAGE, "AVIF", exif=directories(20_000, 600_000)), OVERLAP),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), [row[1:] for row in ATTACKS], ids=[row[0] for row in ATTACKS])
+def test_metadata_without_bound(
+    make: Callable[[], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget is charged before Pillow sees the file."""
+    data = make()
+
+    def opened(*_: object, **__: object) -> None:
+        pytest.fail("the file was opened")
+
+    monkeypatch.setattr(Image, "open", opened)
+    for read in (read_header, read_photo):
+        with pytest.raises(InputError, match=rf"^x has {reason}, more than any picture needs: export"):
+            read(data, "x")
+
+
+def test_much_metadata_is_read() -> None:
+    """Half a megabyte of honest EXIF in several segments, hundreds of other segments, thousands of chunks."""
+    block = directories(1, 500_000)
+    assert read_photo(split_exif(block), "x").metadata.exif == block
+    assert read_photo(segments(*[b"FLIR\0" + bytes(65_000)] * 300), "x").width == IMAGE.width
+    assert read_photo(PNG[:33] + png_chunk(b"teSt", b"") * 4_000 + PNG[33:], "x").width == IMAGE.width
+    assert read_photo(gif_comment(40), "x").width == IMAGE.width
+
+
+def test_blocks_that_begin_again_and_again() -> None:
+    """Each beginning is passed once, not copied with all that follow."""
+    tail = b"II*\0\x08\0\0\0" + bytes(8)
+    block = b"Exif\0\0" * 1_000_000 + tail
+    assert exif.orientation(block) == 1
+    assert exif.cleaned(block) == tail
+
+
+@pytest.mark.parametrize(
+    ("packet", "cleaned"),
+    [
+        (b"<xmp:Thumbnails " * 300_000, None),
+        (b"<xmp:Thumbnails>" * 300_000 + b"</xmp:Thumbnails>\n<end/>", b"<end/>"),
+        (b"</xmp:Thumbnails>" * 300_000, None),
+        (b"<a/><xmp:Thumbnails>x</xmp:Thumbnails> <b/><xmp:ThumbnailsX/>", b"<a/><b/><xmp:ThumbnailsX/>"),
+        (b"<xmp:Thumbnails>x</xmp:Thumbnails><xmp:Thumbnails/>y</xmp:Thumbnails>z", b"z"),
+    ],
+)
+def test_thumbnails_in_xmp(packet: bytes, cleaned: bytes | None) -> None:
+    assert xmp.cleaned(packet) == (packet if cleaned is None else cleaned)
+
+
+def sparse(path: Path, start: bytes, size: int) -> Path:
+    path.write_bytes(start)
+    os.truncate(path, size)
+    return path
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF", "GIF", "BMP"])
+def test_files_that_are_mostly_hole(tmp_path: Path, format_name: str) -> None:
+    path = sparse(tmp_path / "x", encode(IMAGE, format_name), 1 << 30)
+    for read in (read_header, read_photo):
+        with pytest.raises(InputError, match=r"^x has 1024 MiB, more than the \d+ MiB that are read of"):
+            read(path, "x")
+    os.truncate(path, 100 << 30)
+    for any_read in (read_header, read_photo, read_content):
+        with pytest.raises(InputError, match=r"^x has \d+ bytes or more, and no picture of at most"):
+            any_read(path, "x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.png")
+    for path in (tmp_path / "x.png", Path("/dev/zero")):
+        for read in (read_header, read_photo, read_content):
+            with pytest.raises(InputError, match="x is not a regular file"):
+                read(path, "x")
+
+
+def test_no_memory_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "asarray", none_left)
+    with pytest.raises(OutOfMemoryError, match="x does not fit in memory"):
+        read_photo(PNG, "x")
