@@ -17,6 +17,8 @@ from torch import Tensor
 from manet_cli.atomic import atomic_path
 from manet_cli.errors import UsageError, WeightsError
 from manet_cli.models import BlindConfig, BlindModel
+from manet_cli.regular_file import open_regular
+from manet_cli.weights.bounds import LARGEST_FILE, check_pickle, check_safetensors
 from manet_cli.weights.layout import check_layout, from_published, infer_config, is_published, to_published
 
 __all__ = ["WEIGHT_SUFFIXES", "Weights", "file_sha256", "read_weights", "write_weights"]
@@ -57,10 +59,14 @@ class Weights:
         return model.eval().requires_grad_(False)
 
 
-def file_sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
+def file_sha256(path: Path, most: int | None = None) -> str:
+    """Return the hexadecimal SHA-256 of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or has more than ``most`` bytes.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path, most) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -73,9 +79,7 @@ def read_weights(path: Path) -> Weights:
         WeightsError: the file is missing or damaged, or holds anything but the networks' tensors.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise WeightsError("it is not a regular file.")
-        sha256 = file_sha256(path)
+        sha256 = file_sha256(path, LARGEST_FILE)
         tensors = _read_pickle(path) if path.suffix.lower() in _PICKLE_SUFFIXES else _read_safetensors(path)
         published = is_published(tensors)
         if published:
@@ -92,6 +96,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    check_safetensors(path)
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
@@ -99,6 +104,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
+    check_pickle(path)
     try:
         with warnings.catch_warnings():
             # About formats that a doubtful file claims to have: what it holds is checked here.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import Message, Parameter, UsageError, WeightsError
+from manet_cli.weights.bounds import LARGEST_FILE
 from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
 from manet_cli.weights.manifest import DEFAULT_FAMILY, PAIR, RETIRED, Entry, load_manifest
 from manet_cli.weights.pull import Downloads, cached, pull
@@ -163,7 +164,10 @@ def locate_weights(
         path = Path(name).expanduser()
         if not path.is_file():
             raise WeightsError(f"{path}: there is no such weight file.")
-        return Located(path, file_sha256(path), None, "file")
+        try:
+            return Located(path, file_sha256(path, LARGEST_FILE), None, "file")
+        except OSError as error:
+            raise WeightsError(f"{path}: this weight file cannot be read ({error.strerror}).") from error
     if is_source(name):
         entry, source = None, parse_source(name)
     else:
