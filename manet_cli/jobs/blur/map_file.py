@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import struct
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from manet_cli.degradations.adjustment import gaussians_of
 from manet_cli.degradations.kernel_placement import is_centred, moved_to_placement
 from manet_cli.degradations.kernel_shape import KernelShapes
 from manet_cli.errors import InputError, Message, Parameter, UsageError
+from manet_cli.jobs.blur.array_file import UnreadableArrayError, open_arrays
 from manet_cli.models import KernelDecoder
 from manet_cli.weights import file_sha256
 
@@ -32,20 +31,10 @@ _CONTENTS = ("kernels", "codes", "params")
 _BESIDE = ("basis", "offset", "scale", "stride", "height", "width")
 _SUM_TOLERANCE = {"kernels": 0.01, "codes": 0.1, "params": 0.01}
 _WIDEST = 50.0  # standard deviation in HR pixels that makes sense
-_LARGEST_PACKED = 2 << 30  # bytes of a compressed array, which must be read whole
+_MOST_BESIDE = 1 << 17  # numbers of a basis; it has some thousands
+_ALL = slice(None)
 _CHECKED = 4096  # kernels looked at together
 _BAND = 16 << 20  # bytes of kernels that are blended together
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    OverflowError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    struct.error,
-)
-_LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip file's member: lengths of its name and of its extra field
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,14 +103,20 @@ def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> 
         UsageError: the file is missing or holds something else.
     """
     name = Parameter("kernel_map", path)
+
+    def check(heads: Mapping[str, Array]) -> None:
+        _content_of(heads, kernel_size, basis, name)
+
     try:
-        arrays = _arrays(path)
-        digest = file_sha256(path)
+        arrays = open_arrays(path, frozenset(_CONTENTS + _BESIDE), check)
+        field = kernel_field(arrays, scale, kernel_size, basis, name, "")
+        return replace(field, digest=file_sha256(path))
     except FileNotFoundError as error:
         raise UsageError(name, ": there is no such file") from error
-    except _UNREADABLE as error:
+    except UnreadableArrayError as error:
         raise UsageError(name, ": this is no .npy or .npz file of plain numbers") from error
-    return kernel_field(arrays, scale, kernel_size, basis, name, digest)
+    except OSError as error:
+        raise UsageError(name, f": the file cannot be read as plain numbers ({error.strerror})") from error
 
 
 def kernel_field(
@@ -140,6 +135,22 @@ def kernel_field(
     Raises:
         UsageError: the arrays hold something else.
     """
+    content, array = _content_of(arrays, kernel_size, basis, name)
+    decoder = _decoder(arrays, basis, name) if content == "codes" else None
+    if (made := _number(arrays, "scale", name)) not in (None, scale):
+        raise UsageError(name, f": it was made for x{made}, the weights are for x{scale}")
+    height, width = (_number(arrays, side, name) for side in ("height", "width"))
+    kernels = _KernelRows(array, content, scale, kernel_size, decoder, name)
+    kernels.check()
+    rows, columns = int(array.shape[0]), int(array.shape[1])
+    size = (height, width) if height and width else None
+    return KernelField(name, digest, rows, columns, _number(arrays, "stride", name), size, kernels)
+
+
+def _content_of(
+    arrays: Mapping[str, Array], kernel_size: int, basis: Tensor, name: Parameter
+) -> tuple[str, Array]:
+    """Return what a map holds, and the array that holds it, from shapes and types alone."""
     found = [content for content in _CONTENTS if content in arrays]
     if len(found) != 1:
         raise UsageError(name, f": expected one array called kernels, codes or params, it holds {len(found)}")
@@ -154,15 +165,10 @@ def kernel_field(
             name,
             f": expected real numbers of shape ({expected}), it holds {array.dtype} of shape {array.shape}",
         )
-    decoder = _decoder(arrays, basis, name) if content == "codes" else None
-    if (made := _number(arrays, "scale", name)) not in (None, scale):
-        raise UsageError(name, f": it was made for x{made}, the weights are for x{scale}")
-    height, width = (_number(arrays, side, name) for side in ("height", "width"))
-    kernels = _KernelRows(array, content, scale, kernel_size, decoder, name)
-    kernels.check()
-    rows, columns = int(array.shape[0]), int(array.shape[1])
-    size = (height, width) if height and width else None
-    return KernelField(name, digest, rows, columns, _number(arrays, "stride", name), size, kernels)
+    for key in _BESIDE:
+        if key in arrays and arrays[key].size > _MOST_BESIDE:
+            raise UsageError(name, f": its {key} has shape {arrays[key].shape}, expected a few numbers")
+    return content, array
 
 
 class _KernelRows:
@@ -186,7 +192,7 @@ class _KernelRows:
         self._centred = False
 
     def __call__(self, start: int, stop: int) -> Tensor:
-        values = self._kernels(start, stop)
+        values = self._kernels(slice(start, stop))
         if self._centred:
             values = moved_to_placement(values, self._scale)
         return (values / values.sum(dim=(2, 3), keepdim=True)).float()
@@ -197,22 +203,8 @@ class _KernelRows:
         total = torch.zeros(self._size, self._size, dtype=torch.float64)
         step = max(1, _CHECKED // columns)
         for start in range(0, rows, step):
-            stop = min(start + step, rows)
-            if self._content == "params":
-                self._check_params(start, stop)
-                continue
-            values = self._kernels(start, stop)
-            total += values.sum(dim=(0, 1))
-            sums = values.sum(dim=(2, 3))
-            wrong = (~(sums - 1).abs().le(_SUM_TOLERANCE[self._content])).nonzero()
-            if len(wrong):
-                row, column = wrong[0].tolist()
-                raise UsageError(
-                    self._name,
-                    f": a blur kernel's values sum to 1, those at [{start + row}, {column}] "
-                    f"sum to {float(sums[row, column]):.4g}",
-                )
-
+            for left in range(0, columns, _CHECKED):
+                total += self._check_part(slice(start, min(start + step, rows)), slice(left, left + _CHECKED))
         if self._content == "kernels" and is_centred(total, self._scale):
             self._centred = True
             _log.warning(
@@ -221,9 +213,27 @@ class _KernelRows:
                 *(Message(self._name), (self._scale - 1) / 2),
             )
 
-    def _kernels(self, start: int, stop: int) -> Tensor:
-        """Return rows as they are given, (h, w, k, k) in float64."""
-        array = self._array[start:stop].astype(np.float64)
+    def _check_part(self, rows: slice, columns: slice) -> Tensor:
+        """Raise UsageError unless the values make kernels; return the sum of these, (k, k)."""
+        total = torch.zeros(self._size, self._size, dtype=torch.float64)
+        if self._content == "params":
+            self._check_params(rows, columns)
+            return total
+        values = self._kernels(rows, columns)
+        sums = values.sum(dim=(2, 3))
+        wrong = (~(sums - 1).abs().le(_SUM_TOLERANCE[self._content])).nonzero()
+        if len(wrong):
+            row, column = wrong[0].tolist()
+            raise UsageError(
+                self._name,
+                ": a blur kernel's values sum to 1, those at "
+                f"[{rows.start + row}, {columns.start + column}] sum to {float(sums[row, column]):.4g}",
+            )
+        return values.sum(dim=(0, 1))
+
+    def _kernels(self, rows: slice, columns: slice = _ALL) -> Tensor:
+        """Return kernels as they are given, (h, w, k, k) in float64."""
+        array = self._array[rows, columns].astype(np.float64)
         # An infinity makes the sum one; a sum of both kinds is not-a-number.
         values = torch.from_numpy(array)
         if self._decoder is not None:
@@ -233,55 +243,15 @@ class _KernelRows:
             return gaussians_of(shapes, self._scale, self._size).double()
         return values.reshape(*values.shape[:2], self._size, self._size)
 
-    def _check_params(self, start: int, stop: int) -> None:
-        values = self._array[start:stop].astype(np.float64)
+    def _check_params(self, rows: slice, columns: slice) -> None:
+        values = self._array[rows, columns].astype(np.float64)
         sigmas = values[..., :2]
         if not np.isfinite(values).all() or sigmas.min() <= 0 or sigmas.max() > _WIDEST:
             raise UsageError(
                 self._name,
                 f": expected standard deviations above 0, up to {_WIDEST:g}, and finite degrees; "
-                f"in rows {start} to {stop - 1} there are others",
+                f"in rows {rows.start} to {rows.stop - 1} there are others",
             )
-
-
-def _arrays(path: Path) -> Mapping[str, Array]:
-    """Give the arrays of a file by name, without reading them; the one of a .npy is called kernels."""
-    with path.open("rb") as file:
-        packed = file.read(4) == b"PK\x03\x04"
-    if not packed:
-        return {"kernels": np.lib.format.open_memmap(path, mode="r")}
-    with zipfile.ZipFile(path) as archive:
-        return {
-            info.filename.removesuffix(".npy"): _member(path, archive, info)
-            for info in archive.infolist()
-            if info.filename.removesuffix(".npy") in _CONTENTS + _BESIDE
-        }
-
-
-def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    """Give an array of a .npz: mapped where it lies in the file as it is, else read."""
-    with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(member)
-        offset = member.tell()
-        if dtype.hasobject:
-            raise ValueError("objects are not read")
-        if info.compress_type != zipfile.ZIP_STORED:
-            if info.file_size > _LARGEST_PACKED:
-                raise ValueError("too large to be read whole")
-            data = member.read()
-            array = np.frombuffer(data, dtype)[: int(np.prod(shape))]
-            return array.reshape(shape, order="F" if fortran else "C")
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-    start = info.header_offset + _LOCAL_HEADER.size + name + extra + offset
-    if shape == ():
-        return np.fromfile(path, dtype, 1, offset=start).reshape(())
-    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
 def _number(arrays: Mapping[str, Array], key: str, name: Parameter) -> int | None:

@@ -25,6 +25,7 @@ from manet_cli.inference import Engine, KernelTile, LowResolution
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.inference.streams import Codes
 from manet_cli.jobs.blur.adjustment import AdjustedKernels, Adjustment, strengthened_kernel
+from manet_cli.jobs.blur.array_file import UnreadableArrayError, open_array
 from manet_cli.jobs.blur.map_file import (
     KernelField,
     interpolated_kernels,
@@ -71,11 +72,13 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
     """
     name = Parameter("kernel", path)
     try:
-        array = np.lib.format.open_memmap(path, mode="r")  # no memory for what a header claims
+        array = open_array(path)
     except FileNotFoundError as error:
         raise UsageError(name, *_no_such_file(str(path))) from error
-    except (OSError, ValueError) as error:
+    except UnreadableArrayError as error:
         raise UsageError(name, ": this is not a .npy file of plain numbers") from error
+    except OSError as error:
+        raise UsageError(name, f": the file cannot be read as plain numbers ({error.strerror})") from error
     return given_kernel(array, kernel_size, name)
 
 
