@@ -13,7 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPMessage,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+)
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -24,12 +31,14 @@ from manet_cli import __version__
 from manet_cli.errors import WeightsError
 from manet_cli.weights.cache import not_kept
 from manet_cli.weights.sources import HttpsSource
+from manet_cli.weights.transfer import Meter, TooMuchError, check_length
 
 __all__ = ["download"]
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 4  # in a row without a byte gained
+_MOST_ATTEMPTS = 100
 _PAUSE = 0.5  # seconds before the second attempt, doubled for each further one
 _TIMEOUT = 30  # seconds without a byte
 _BLOCK = 1 << 18
@@ -47,6 +56,39 @@ class _HttpsOnly(HTTPRedirectHandler):
             raise WeightsError(f"{start}: the server sends on to an address without https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def http_error_302(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> IO[bytes] | None:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:  # an address that cannot be read
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+class _Handler(HTTPSHandler):
+    """Opens connections that a meter can cut."""
+
+    def __init__(self, context: ssl.SSLContext, meter: Meter) -> None:
+        super().__init__(context=context)
+        self._tls = context
+        self._meter = meter
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        meter = self._meter
+
+        class Connection(HTTPSConnection):
+            def connect(self) -> None:
+                HTTPConnection.connect(self)
+                meter.watch(self.sock)  # before the handshake, which may be slow too
+                host = getattr(self, "_tunnel_host", None) or self.host
+                self.sock = context.wrap_socket(self.sock, server_hostname=host)
+
+        context = self._tls
+        return self.do_open(Connection, req, context=context)
+
 
 def download(source: HttpsSource, target: Path, progress: Callable[[float], None]) -> None:
     """Download to ``target``, going on where an earlier attempt stopped if the file is still the same.
@@ -62,18 +104,26 @@ def download(source: HttpsSource, target: Path, progress: Callable[[float], None
     Raises:
         WeightsError: there is no such file, it cannot be had now, or it cannot be written.
     """
-    opener = build_opener(HTTPSHandler(context=ssl.create_default_context()), _HttpsOnly)
+    context = ssl.create_default_context()
     part = _Part(source, target)
-    failures = 0
+    meter = Meter(source.label)
+    opener = build_opener(_Handler(context, meter), _HttpsOnly)
+    failures = attempts = 0
     while True:
-        size, request = part.size, part.request()
+        size = part.size
+        attempts += 1
         try:
-            with opener.open(request, timeout=_TIMEOUT) as response:
-                _receive(response, part, progress)
-        except (OSError, HTTPException) as error:
+            with meter.watching(), opener.open(part.request(), timeout=_TIMEOUT) as response:
+                _receive(response, part, meter, progress)
+            meter.check()  # a head that was cut looks like a file without a length
+        except TooMuchError:
+            part.begin()
+            raise
+        except (OSError, HTTPException, ValueError) as error:
+            meter.check()
             reason = _reason(error, part)
             failures = 1 if part.size > size else failures + 1
-            if failures == _ATTEMPTS:
+            if failures == _ATTEMPTS or attempts == _MOST_ATTEMPTS:
                 raise WeightsError(
                     f"{source.label}: the download failed ({reason}): check the connection (and "
                     "HTTPS_PROXY), then run the command again; it goes on where it stopped"
@@ -127,8 +177,9 @@ class _Part:
             raise not_kept(self.target.parent, error) from error
 
 
-def _receive(response: HTTPResponse, part: _Part, progress: Callable[[float], None]) -> None:
+def _receive(response: HTTPResponse, part: _Part, meter: Meter, progress: Callable[[float], None]) -> None:
     headers = response.headers
+    check_length(response.length, part.source.label)
     if headers.get_content_type() == "text/html":
         raise WeightsError(f"{part.source.label}: the server sent a web page instead of a file")
     version = headers.get("ETag")
@@ -145,8 +196,10 @@ def _receive(response: HTTPResponse, part: _Part, progress: Callable[[float], No
         total = None if response.length is None else size + response.length
         with part.target.open("ab") as file:
             for block in _blocks(response):
-                file.write(block)
+                meter.add(len(block))
                 size += len(block)
+                check_length(size, part.source.label)
+                file.write(block)
                 if total:
                     progress(size / total)
     if total not in (None, size):
@@ -156,7 +209,8 @@ def _receive(response: HTTPResponse, part: _Part, progress: Callable[[float], No
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
     """Yield the body; an OSError beside it is about the file."""
     try:
-        while block := response.read(_BLOCK):
+        # read1: what is there, instead of waiting for a whole block.
+        while block := response.read1(_BLOCK):
             yield block
     except OSError as error:
         raise HTTPException(_words(error)) from error
@@ -177,6 +231,10 @@ def _reason(error: Exception, part: _Part) -> str:
             part.begin()  # the file became shorter
         return answer
     cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, ValueError) and not isinstance(cause, OSError | HTTPException):
+        raise WeightsError(
+            f"{part.source.label}: the server's answer has no meaning; check the address"
+        ) from error
     if isinstance(cause, ssl.SSLCertVerificationError):
         raise WeightsError(
             f"{part.source.label}: the server's certificate is not trusted ({cause.verify_message}): if "

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
+import importlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,13 @@ from manet_cli import __version__
 from manet_cli.errors import WeightsError
 from manet_cli.weights.cache import not_kept
 from manet_cli.weights.sources import HubSource
+from manet_cli.weights.transfer import Meter, check_length
 
 __all__ = ["fetch", "forget"]
+
+_PATH_HEADERS = ("X-Repo-Commit", "ETag", "X-Linked-Etag")
+_PATH_PART = re.compile(r'(W/)?"?[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"?')
+_OTHER_WAYS = ("X-Xet-Hash", "X-Xet-Refresh-Route")  # to fetch a file, past what is checked here
 
 
 def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
@@ -27,9 +35,10 @@ def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
         WeightsError: there is no such file, or it cannot be had now.
     """
     # Slow to import, and its settings are read at that time.
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, set_client_factory
     from huggingface_hub.utils import logging
 
+    set_client_factory(functools.partial(_bounded_client, source.label))
     if "HF_HUB_VERBOSITY" not in os.environ:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call] # the errors below say it in our words
     try:
@@ -41,9 +50,56 @@ def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
             library_version=__version__,
             tqdm_class=_bar(progress),
         )
+    except WeightsError:
+        raise
     except Exception as error:  # its HTTP library, and so what it raises, changes with its version
         raise _failure(source, error) from error
     return Path(path)
+
+
+def _bounded_client(label: str) -> Any:  # noqa: ANN401 - the library of its HTTP client changes
+    """Return the library's client for one source, which looks at each answer before the library does."""
+    from huggingface_hub.utils._http import default_client_factory
+
+    client, meter = default_client_factory(), Meter(label)
+    hooks = client.event_hooks
+    client.event_hooks = {
+        **hooks,
+        "response": [*hooks.get("response", ()), functools.partial(_check, label, meter)],
+    }
+    return client
+
+
+def _check(label: str, meter: Meter, response: Any) -> None:  # noqa: ANN401
+    """Check an answer: the library makes paths of some headers, and reads the body to whatever end.
+
+    Raises:
+        WeightsError: a header would lead out of the cache, or the server sends too much or too slowly.
+    """
+    for name in _PATH_HEADERS:
+        if not _PATH_PART.fullmatch(response.headers.get(name, "-")):
+            raise WeightsError(f"{label}: the server's {name} header is not one of the Hub")
+    for name in _OTHER_WAYS:
+        response.headers.pop(name, None)
+    for name in ("Content-Length", "X-Linked-Size"):
+        length = response.headers.get(name, "")
+        check_length(int(length[:20]) if length[:20].isdecimal() else None, label)
+    stream_class: Any = importlib.import_module(type(response).__module__.partition(".")[0]).SyncByteStream
+    received, stream = 0, response.stream
+
+    class Bounded(stream_class):  # type: ignore[misc, unused-ignore]
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal received
+            for block in stream:
+                received += len(block)
+                check_length(received, label)
+                meter.add(len(block))
+                yield block
+
+        def close(self) -> None:
+            stream.close()
+
+    response.stream = Bounded()
 
 
 def forget(path: Path) -> None:

@@ -18,6 +18,7 @@ __all__ = ["HttpsSource", "HubSource", "Source", "is_source", "parse_source"]
 _HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)@(?P<revision>[^@]+)")
 # As the Hub's own tools write it.
 _HUB_CANONICAL = re.compile(r"hf://(?:models/)?(?P<repo>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+)")
+_PATH_PART = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f\\\ud800-\udfff]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -106,8 +107,9 @@ def _hub_source(address: str, sha256: str | None) -> HubSource:
             f"{address}: expected hf://OWNER/REPO/FILE@REVISION; the revision is a commit, a tag or a branch"
         )
     repo, path, revision = match["repo"], match["file"], match["revision"]
-    if ".." in path.split("/") or path.startswith("/"):
-        raise UsageError(f"{address}: {path} is not a path inside a repository")
+    for part in (repo, path, revision):
+        if not all(_PATH_PART.fullmatch(step) for step in part.split("/")):
+            raise UsageError(f"{address}: {part} is not a path inside a repository")
     text = f"hf://{repo}/{path}@{revision}"
     return HubSource(text, path.rpartition("/")[2], sha256, repo, path, revision)
 

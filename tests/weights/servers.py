@@ -10,8 +10,9 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -32,6 +33,8 @@ class Remote:
         claim: what Content-Length says beyond the truth, bytes.
         careless: a part is sent of whatever version there is, not of the one asked for.
         delay: the event that a response waits for before its body.
+        raw: all that is answered, from the status line on, again and again until the client hangs up if
+            `endless`; the last bytes one by one if `drips`.
     """
 
     data: bytes
@@ -43,6 +46,9 @@ class Remote:
     claim: int = 0
     careless: bool = False
     delay: threading.Event | None = None
+    raw: bytes | None = None
+    endless: bool = False
+    drips: bool = False
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -105,7 +111,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             (self.command, path, {name.lower(): value for name, value in self.headers.items()})
         )
         remote = self._find(path)
-        if remote is None:
+        if remote is not None and remote.raw is not None:
+            self._raw(remote, remote.raw)
+        elif remote is None:
             self._page(HTTPStatus.NOT_FOUND, body)
         elif remote.html or remote.status >= HTTPStatus.BAD_REQUEST:
             self._page(remote.status, body)
@@ -117,6 +125,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
         else:
             self._file(remote, body)
+
+    def _raw(self, remote: Remote, raw: bytes) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(raw)
+            while remote.endless:
+                self.wfile.write(bytes(1 << 20))
+            while remote.drips:
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.05)
 
     def _page(self, status: int, body: bool) -> None:
         page = b"<html><body>Not what you want</body></html>"

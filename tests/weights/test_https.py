@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from manet_cli.errors import WeightsError
-from manet_cli.weights import https
+from manet_cli.weights import https, transfer
 from manet_cli.weights.sources import HttpsSource, parse_source
+from tests.guard import guarded
 from tests.weights.servers import Proxy, Remote, Server, address
 
 DATA = bytes(range(256)) * 8000  # 2 MB: several blocks
@@ -183,3 +184,58 @@ def test_a_disk_that_fills_up(server: Server, download: Download, monkeypatch: p
     with pytest.raises(WeightsError, match=r"cannot be kept there \(No space left on device\): make room"):
         https.download(source, download.target, full)
     assert not list(download.target.parent.glob("partial*"))
+
+
+def answer(*headers: str, status: str = "200 OK") -> bytes:
+    return "\r\n".join((f"HTTP/1.1 {status}", *headers, "", "")).encode("latin-1")
+
+
+HOSTS = ("[::1", "127.0.0.1:99999x", "", f"{'a' * 70}.x", "\xff..\xfe")
+ANSWERS = {
+    **{f"to {host[:20]}": answer(f"Location: https://{host}/x", status="302 Found") for host in HOSTS},
+    "to a file": answer("Location: file:///etc/passwd", status="302 Found"),
+    "no http": b"\0\1\2 not http\r\n\r\n",
+    "no chunk": answer("Transfer-Encoding: chunked") + b"zzzz\r\nabc\r\n",
+    "negative chunk": answer("Transfer-Encoding: chunked") + b"-5\r\nabc\r\n",
+    "many headers": answer(*["X: y"] * 1000),
+    "another part": answer("Content-Range: bytes 100-200/300", "Content-Length: 3", status="206 Part")
+    + b"abc",
+    "escapes": answer("Content-Length: 9", 'ETag: "a\x1b[31m\xff"') + b"abc",
+    "reason": answer(status="404 \x1b[31mESC"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_that_make_no_sense(name: str, server: Server, download: Download) -> None:
+    server.files["/w.pth"] = Remote(b"", raw=ANSWERS[name])
+    with guarded(), pytest.raises(WeightsError) as caught:
+        download(address(server, "w.pth"))
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [None, 1 << 40])
+def test_more_than_any_weights(
+    length: int | None, server: Server, download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused when it is announced, else at the bound; nothing of it is kept."""
+    monkeypatch.setattr(transfer, "LARGEST_FILE", 5 << 20)
+    head = answer() if length is None else answer(f"Content-Length: {length}")
+    server.files["/w.pth"] = Remote(b"", raw=head, endless=True)
+    with guarded(), pytest.raises(WeightsError, match="the server has more than 5 MiB"):
+        download(address(server, "w.pth"))
+    assert not list(download.target.parent.glob("partial*"))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [answer("Content-Length: 1000000"), b"HTTP/1.1 200 OK\r\nX: ", answer("Transfer-Encoding: chunked")],
+    ids=["body", "head", "chunk"],
+)
+def test_a_server_that_drips(
+    head: bytes, server: Server, download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_GRACE", 0.5)
+    server.files["/w.pth"] = Remote(b"", raw=head, drips=True)
+    with guarded(), pytest.raises(WeightsError, match="sends less than 1024 bytes a second"):
+        download(address(server, "w.pth"))

@@ -7,6 +7,7 @@ several commands run one after the other.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -15,8 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
+from manet_cli.errors import WeightsError
+from manet_cli.weights import hub as hub_module
+from manet_cli.weights import transfer
+from tests.guard import guarded
 from tests.weights.servers import Hub, Remote, Server, address
 
 RUN = """
@@ -174,3 +180,58 @@ def test_without_a_network(hub: Hub, tmp_path: Path, safetensors_file: Path) -> 
         assert outcome["code"] == 3
         assert "the Hub cannot be reached" in outcome["stderr"]
         assert "check the connection, HTTPS_PROXY and HF_ENDPOINT" in outcome["stderr"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("X-Repo-Commit: ../../../../../escaped", 'ETag: "good"'),
+        ("X-Repo-Commit: good", 'ETag: "../../../../../escaped"'),
+        ("X-Repo-Commit: good", 'ETag: "good"', "X-Linked-Etag: /tmp/escaped"),
+        ("X-Repo-Commit: ..", 'ETag: "good"'),
+    ],
+)
+def test_headers_that_lead_out_of_the_cache(headers: tuple[str, ...], hub: Hub, tmp_path: Path) -> None:
+    head = "\r\n".join(("HTTP/1.1 200 OK", *headers, "Content-Length: 4", "", ""))
+    source = hub.add("me/mine/x3.safetensors", Remote(b"", raw=head.encode() + b"evil"))
+    home = tmp_path / "a" / "b" / "c" / "d" / "home"
+    with Machine(home, HF_ENDPOINT=hub.url) as manet:
+        outcome = manet("weights", "pull", source, "--accept-unverified")
+    assert outcome["code"] == 3
+    assert "header is not one of the Hub" in outcome["stderr"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"evil" in path.read_bytes()]
+    assert not [
+        path for path in tmp_path.rglob("*") if not path.is_relative_to(home) and path not in home.parents
+    ]
+
+
+def test_a_hub_that_does_not_end(hub: Hub, tmp_path: Path) -> None:
+    announced = b"HTTP/1.1 200 OK\r\nX-Repo-Commit: good\r\nETag: good\r\nContent-Length: 99000000000\r\n\r\n"
+    source = hub.add("me/mine/x3.safetensors", Remote(b"", raw=announced, endless=True))
+    with guarded(), Machine(tmp_path, HF_ENDPOINT=hub.url) as manet:
+        outcome = manet("weights", "pull", source, "--accept-unverified")
+    assert outcome["code"] == 3
+    assert "the server has more than 1024 MiB" in outcome["stderr"]
+    assert not blobs(tmp_path)
+
+
+def test_a_stream_of_the_hub_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body without a length is cut at the bound, and one that drips is given up."""
+    http = importlib.import_module(type(huggingface_hub.get_session()).__module__.partition(".")[0])
+    monkeypatch.setattr(transfer, "LARGEST_FILE", 1 << 20)
+
+    def body(size: int) -> Iterator[bytes]:
+        while True:
+            yield bytes(size)
+
+    def read(size: int) -> None:
+        response = http.Response(200, content=body(size))
+        hub_module._check("x", transfer.Meter("x"), response)
+        for _ in response.iter_raw():
+            pass
+
+    with guarded(), pytest.raises(WeightsError, match="the server has more than 1 MiB"):
+        read(1 << 16)
+    monkeypatch.setattr(transfer, "_GRACE", -10.0)
+    with guarded(), pytest.raises(WeightsError, match="sends less than"):
+        read(1)

@@ -1,0 +1,90 @@
+"""What a download may cost: bytes in all, and a least speed that a server has to keep."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from manet_cli.errors import WeightsError
+from manet_cli.weights.bounds import LARGEST_FILE
+
+__all__ = ["Meter", "TooMuchError", "check_length"]
+
+_GRACE = 60.0  # seconds in which nothing need come: connections, redirects, busy servers
+_LEAST_RATE = 1024  # bytes per second from then on
+_LOOK = 0.5  # seconds between two looks
+
+
+class TooMuchError(WeightsError):
+    """A server has more bytes than any weight file."""
+
+
+def check_length(length: int | None, label: str) -> None:
+    """Check how many bytes a server announces or has sent; None for what it does not say.
+
+    Raises:
+        TooMuchError: more than a weight file may have.
+    """
+    if length is not None and length > LARGEST_FILE:
+        raise TooMuchError(f"{label}: the server has more than {LARGEST_FILE >> 20} MiB, no file of weights")
+
+
+class Meter:
+    """Watches the speed of a download, over all of its attempts.
+
+    Args:
+        label: of the source, for messages.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._came = 0
+        self._started = time.monotonic()
+        self._connections: list[socket.socket] = []
+
+    def add(self, count: int) -> None:
+        """Count bytes that came.
+
+        Raises:
+            WeightsError: they come too slowly.
+        """
+        self._came += count
+        self.check()
+
+    def check(self) -> None:
+        """Raise WeightsError if the server is too slow."""
+        if self._is_slow():
+            raise WeightsError(
+                f"{self._label}: the server sends less than {_LEAST_RATE} bytes a second: try again later"
+            )
+
+    def watch(self, connection: socket.socket) -> None:
+        """Take a connection that is to be cut when the server is too slow, whatever waits for it."""
+        self._connections.append(connection.dup())
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at the speed from another thread while the block runs; at its end forget the connections."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._cut_when_slow, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            while self._connections:
+                self._connections.pop().close()
+
+    def _is_slow(self) -> bool:
+        return self._came < _LEAST_RATE * (time.monotonic() - self._started - _GRACE)
+
+    def _cut_when_slow(self, ended: threading.Event) -> None:
+        while not ended.wait(_LOOK):
+            if self._is_slow():
+                for connection in tuple(self._connections):
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
