@@ -27,6 +27,7 @@ __all__ = [
     "is_temporary",
     "not_written",
     "prepare_folder",
+    "remove_held",
     "remove_leftovers",
 ]
 
@@ -40,6 +41,9 @@ _HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = (*_FULL_ERRORS, errno.EFBIG, errno.EIO, errno.EROFS)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # some network and user-space file systems
+
+# Temporary files and locks of this process, for an end without unwinding.
+_held: set[Path] = set()
 
 
 @contextmanager
@@ -67,6 +71,7 @@ def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, .
         raise not_written(shown, error, *advice) from error
     if descriptor is None:
         raise OutputError(f"another process is writing {final.name}: wait for it, or choose another output")
+    _held.add(temporary)
     try:
         try:
             yield temporary
@@ -91,6 +96,7 @@ def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, .
             temporary.unlink()
         raise
     finally:
+        _held.discard(temporary)
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -136,9 +142,11 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     while descriptor is None:
         time.sleep(_WAIT)
         descriptor = _claimed(path)
+    _held.add(path)
     try:
         yield
     finally:
+        _held.discard(path)
         if fcntl is None:  # an open file cannot be removed there
             os.close(descriptor)
         with suppress(OSError):
@@ -150,6 +158,13 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
 def is_temporary(path: Path) -> bool:
     """Tell by its name whether `path` is a temporary file of ours."""
     return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+
+
+def remove_held() -> None:
+    """Remove the temporary files and locks of this process, which is about to end without unwinding."""
+    for path in tuple(_held):
+        with suppress(OSError):
+            path.unlink()
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

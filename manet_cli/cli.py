@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from manet_cli import __version__
+from manet_cli.atomic import remove_held
 from manet_cli.commands import study, weights
 from manet_cli.commands.compare import compare
 from manet_cli.commands.deblur import deblur
@@ -25,7 +26,7 @@ from manet_cli.commands.replay import replay
 from manet_cli.commands.train import train
 from manet_cli.commands.upscale import upscale
 from manet_cli.errors import ManetError
-from manet_cli.stopping import end_if_stopped, listen, stopped_by
+from manet_cli.stopping import end_at_second, end_if_stopped, listen, stopped_by
 
 __all__ = ["app", "main", "run"]
 
@@ -58,6 +59,12 @@ def _manet(
     ] = False,
 ) -> None:
     """Make small or blurry photos large and sharp, without knowing how they were blurred."""
+
+
+def _end_at_once(code: int) -> None:
+    """End the process without unwinding, its temporary files removed."""
+    remove_held()
+    os._exit(code)
 
 
 def main() -> None:
@@ -108,7 +115,12 @@ def _main() -> None:
 
 
 def run() -> None:
-    """Be the process: `main`, whose exit code no signal changes once everything is done."""
+    """Be the process: `main`, whose exit code no signal changes once everything is done.
+
+    A second signal ends it at once, but not under torchrun, which repeats the user's signals by itself.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        end_at_second(_end_at_once)
     try:
         main()
     finally:

@@ -1,14 +1,20 @@
-"""Ctrl-C and SIGTERM end a run, whatever the code that they interrupt makes of them."""
+"""Ctrl-C and SIGTERM end a run, whatever the code that they interrupt makes of them; a second one at once."""
 
 from __future__ import annotations
 
 import signal
+import socket
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
 
-__all__ = ["end_if_stopped", "listen", "stopped_by"]
+__all__ = ["end_at_second", "end_if_stopped", "listen", "stopped_by"]
+
+_SAME = 0.1  # seconds: a shell and a launcher that both pass on one Ctrl-C
 
 _came: int | None = None
+_when = 0.0
 
 
 def listen() -> None:
@@ -21,6 +27,34 @@ def listen() -> None:
 def stopped_by() -> int | None:
     """Return the number of the signal that came, SIGINT or SIGTERM; None if none did."""
     return _came
+
+
+def end_at_second(end: Callable[[int], object]) -> None:
+    """From now on a second signal ends the process, whoever handles the first; to be called once.
+
+    Args:
+        end: ends the process with an exit code. It is called in a thread of its own: the main one may be in
+            C code that takes long or never returns.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_count, args=(reader, writer, end), daemon=True).start()
+
+
+def _count(reader: socket.socket, writer: socket.socket, end: Callable[[int], object]) -> None:
+    """Wait for two signals; `writer`, which is kept open here, is sent the number of each as it comes."""
+    first: float | None = None
+    while numbers := reader.recv(64):
+        for number in numbers:
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            now = time.monotonic()
+            if first is None:
+                first = now
+            elif now - first > _SAME:
+                end(128 + number)
+    writer.close()
 
 
 def end_if_stopped() -> None:
@@ -37,6 +71,9 @@ def end_if_stopped() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    global _came
-    _came = signum
+    global _came, _when
+    now = time.monotonic()
+    if _came is not None and now - _when < _SAME:
+        return
+    _came, _when = signum, now
     raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)

@@ -197,3 +197,60 @@ def test_a_full_disk_for_standard_output(photo: Path) -> None:
     assert ended.returncode == 1
     assert b"Traceback" not in ended.stderr
     assert ended.stderr.startswith(b"manet: ")
+
+
+WAITS = {
+    "python": """
+    told = "ready"
+    while True:
+        try:
+            print(told, flush=True)
+            time.sleep(60)
+        except BaseException:
+            told = "first"
+""",
+    "C code": """
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)
+""",
+}
+
+
+@pytest.mark.parametrize("waits", WAITS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(photo: Path, number: signal.Signals, waits: str) -> None:
+    """Whatever the run is at, and its temporary files are removed."""
+    script = f"""
+import hashlib, sys, time
+from pathlib import Path
+import manet_cli.jobs.models as models
+from manet_cli import cli
+from manet_cli.atomic import atomic_path, exclusive
+
+def wait(): {WAITS[waits]}
+def hang(*a, **k):
+    with exclusive(Path(".lock.manet-tmp")), atomic_path(Path("out.png")) as temporary:
+        temporary.write_text("half")
+        wait()
+
+models.open_upscale = hang
+sys.argv = ["manet", "upscale", {photo.name!r}]
+cli.run()
+"""
+    before = os.listdir(photo.parent)
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=photo.parent, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.5)
+        process.send_signal(number)
+        if waits == "python":
+            assert process.stdout.readline() == b"first\n"
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(number)
+        try:
+            assert process.wait(120) == 128 + number
+        finally:
+            process.kill()
+    assert os.listdir(photo.parent) == before

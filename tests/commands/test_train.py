@@ -324,3 +324,51 @@ def test_json_tells_how_the_run_ended(manet: Manet, photos: Path, tiny: Path, tm
     # What is validated on is not trained on, though it lies below the folder that is.
     index = json.loads((tmp_path / "run" / "cache" / "photos.json").read_text())
     assert [photo[0] for photo in index["photos"]] == ["a.png"]
+
+
+def test_a_second_signal_leaves_the_last_checkpoint(photos: Path, tiny: Path, tmp_path: Path) -> None:
+    """It comes while the first one's checkpoint is being written, which hangs here."""
+    folder = tmp_path / "run"
+    toml = tiny.read_text(encoding="utf-8") + "[report]\nlog_every = 1\ncheckpoint_seconds = 0.0\n"
+    tiny.write_text(toml, encoding="utf-8")
+    script = (
+        "import sys, time\n"
+        "from manet_cli import cli\n"
+        "from manet_cli.atomic import atomic_path\n"
+        "from manet_cli.training import checkpoints\n"
+        "from manet_cli.training.loop import Trainer\n"
+        "write = checkpoints.RunFolder.write_checkpoint\n"
+        "signalled = Trainer._on_signal\n"
+        "def hang(self, checkpoint, keep):\n"
+        "    path = self.checkpoints / f'step_{checkpoint.step + 1:08d}.safetensors'\n"
+        "    with atomic_path(path) as temporary:\n"
+        "        temporary.write_bytes(b'half')\n"
+        "        print('hangs', flush=True)\n"
+        "        while True:\n"
+        "            time.sleep(1)\n"
+        "def first(self, *a):\n"
+        "    checkpoints.RunFolder.write_checkpoint = hang\n"
+        "    signalled(self, *a)\n"
+        "Trainer._on_signal = first\n"
+        "sys.argv[0] = 'manet'\n"
+        "cli.run()\n"
+    )
+    command = [sys.executable, "-c", script, "train", "--stage", "sr", "--data", photos, "-o", folder]
+    shape = ["--config", tiny, *SMALL[:-4], "--precision", "fp32", "--iterations", "1000000", "-q"]
+    with subprocess.Popen([*map(str, command), *map(str, shape)], stdout=subprocess.PIPE) as run:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("checkpoints/step_*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"hangs\n"
+        time.sleep(0.5)
+        run.send_signal(signal.SIGINT)
+        try:
+            assert run.wait(120) == 130
+        finally:
+            run.kill()
+    assert not [path for path in folder.rglob("*") if path.name.endswith(".manet-tmp")]
+    checkpoint = RunFolder(folder).newest_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.step >= 1
