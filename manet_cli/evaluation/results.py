@@ -21,6 +21,7 @@ from manet_cli.atomic import disk_reported, prepare_folder
 from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.measuring import FIGURES, Figures
 from manet_cli.inference.dial import Denoise
+from manet_cli.regular_file import read_stream
 
 try:
     import fcntl
@@ -33,6 +34,7 @@ Key = tuple[str, str, str, str]
 """Picture name, its sha256, kernel, sha256 of the weights."""
 
 _OUTPUT = Parameter("output")
+_LONGEST = 1 << 30  # bytes of a results file
 _LINE_START = b'{"image": '
 
 
@@ -176,7 +178,12 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
     with file:
         _lock(file, path)
         file.seek(0)
-        content = file.read()
+        try:
+            content = read_stream(file, _LONGEST)
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be read ({error.strerror}): choose another ", _OUTPUT
+            ) from error
         whole = content[: content.rfind(b"\n") + 1]
         _check_rest(content[len(whole) :], path)
         found = _read_lines(whole, path, settings)
@@ -209,9 +216,9 @@ def _read_lines(content: bytes, path: Path, settings: Settings) -> dict[Key, Mea
     for number, line in enumerate(content.splitlines(), 1):
         try:
             fields = json.loads(line)
-            theirs = fields["settings"]
+            theirs = dict(fields["settings"])
             measurement = _measurement(fields, settings)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _foreign(path, number) from error
         differences = _differences(theirs, dataclasses.asdict(settings))
         if differences:

@@ -17,15 +17,26 @@ import torch
 from torch import Tensor
 
 from manet_cli.atomic import atomic_path, disk_reported, exclusive, prepare_folder, remove_leftovers
-from manet_cli.errors import InputError, Parameter, UsageError
+from manet_cli.errors import InputError, Parameter, UsageError, WeightsError
 from manet_cli.models import BlindConfig
+from manet_cli.regular_file import open_regular, read_regular
 from manet_cli.training.recipe import Recipe
-from manet_cli.training.recipe_files import parse_recipe
+from manet_cli.training.recipe_files import LONGEST_RECIPE, parse_recipe
 from manet_cli.weights import Weights, write_weights
+from manet_cli.weights.bounds import LARGEST_FILE, check_safetensors
+from manet_cli.weights.layout import check_layout, infer_config
 
 __all__ = ["Checkpoint", "RunFolder", "check_same_run"]
 
 _log = logging.getLogger(__name__)
+
+_LONGEST_LOG = 1 << 30  # bytes of metrics.jsonl
+_LARGEST = 4 * LARGEST_FILE  # bytes: a model, its averages and two moments
+_SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError),
+    *(safetensors.SafetensorError, WeightsError),
+)
 
 _GO_ON = ("free some space and go on with ", Parameter("resume", True))
 
@@ -98,7 +109,9 @@ class RunFolder:
             UsageError: it is damaged.
         """
         try:
-            text = self._config.read_text(encoding="utf-8")
+            text = read_regular(self._config, LONGEST_RECIPE).decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{self._config} is damaged, it is not text: restore it") from error
         except OSError as error:
             raise InputError(
                 f"{self.path} holds no run to resume: leave ", Parameter("resume"), " out to begin one"
@@ -126,7 +139,7 @@ class RunFolder:
         for path in self._checkpoint_files():
             try:
                 return _read_checkpoint(path)
-            except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            except _UNREADABLE as error:
                 _log.warning("%s is damaged and passed over: %s", path, error)
         return None
 
@@ -155,17 +168,27 @@ class RunFolder:
             file.write(json.dumps(known) + "\n")
 
     def read_log(self) -> list[dict[str, object]]:
-        """Return the lines of `metrics.jsonl`; one that was cut off is left out."""
+        """Return the lines of `metrics.jsonl`; one that was cut off or is none of ours is left out.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         lines = []
         try:
-            text = self._metrics.read_text(encoding="utf-8")
-        except OSError:
+            data = read_regular(self._metrics, _LONGEST_LOG)
+        except FileNotFoundError:
             return []
-        for line in text.splitlines():
+        except OSError as error:
+            raise InputError(
+                f"{self._metrics} cannot be read ({error.strerror}): move it away and go on"
+            ) from error
+        for text in data.splitlines():
             try:
-                lines.append(json.loads(line))
-            except ValueError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(line, dict):
+                lines.append(line)
         return lines
 
     def rewind_log(self, step: int) -> None:
@@ -180,10 +203,50 @@ class RunFolder:
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; one of `_UNREADABLE` for what no run can go on with."""
+    open_regular(path, _LARGEST).close()
+    check_safetensors(path)
     with safetensors.safe_open(path, framework="pt") as file:
         facts = json.loads((file.metadata() or {})["run"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    return Checkpoint(tensors, int(facts.pop("step")), float(facts.pop("seconds")), facts)
+    step, seconds, scaler = facts.pop("step"), facts.pop("seconds"), facts.get("scaler")
+    if (
+        type(step) is not int
+        or step < 0
+        or not isinstance(seconds, float | int)
+        or not 0 <= seconds < math.inf
+    ):
+        raise ValueError("its step or its time is no number")
+    if scaler and not (isinstance(scaler, dict) and scaler.keys() >= _SCALER):
+        raise ValueError("its loss scale is incomplete")
+    checkpoint = Checkpoint(tensors, step, float(seconds), facts)
+    _check_parts(checkpoint)
+    return checkpoint
+
+
+def _check_parts(checkpoint: Checkpoint) -> None:
+    """Raise an error unless the tensors are those of one model, and of what goes with it."""
+    model = checkpoint.part("model")
+    check_layout(model, infer_config(model))
+    averages, *moments, updates = (
+        checkpoint.part(part) for part in ("average", "moment1", "moment2", "updates")
+    )
+    for part in (*moments, updates):
+        if part.keys() != updates.keys() or not part.keys() <= averages.keys():
+            raise ValueError("its moments are incomplete")
+    trained = [checkpoint.part(f"model.{network}") for network in ("estimator", "restorer")]
+    if not averages or not any(all(_fits(part, model) for part in (averages, *moments)) for model in trained):
+        raise ValueError("its averages or moments belong to another model")
+    if any(update.numel() != 1 for update in updates.values()):
+        raise ValueError("its counts of updates are no numbers")
+
+
+def _fits(part: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> bool:
+    """Whether all tensors have the shape that a model's have of the same name."""
+    return all(
+        name in model and tensor.shape == model[name].shape and tensor.is_floating_point()
+        for name, tensor in part.items()
+    )
 
 
 def check_same_run(old: Recipe, new: Recipe) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from manet_cli.atomic import atomic_path, prepare_folder
 from manet_cli.errors import InputError, ManetError, Parameter
 from manet_cli.images import read_content, read_photo
+from manet_cli.regular_file import read_regular
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["CELL", "PhotoCache", "open_cache"]
@@ -36,6 +37,7 @@ CELL = 16
 
 _PIXELS, _TEXTURE, _INDEX = "photos.rgb", "photos.texture", "photos.json"
 _FORMAT = 1
+_LONGEST_INDEX = 1 << 30  # bytes
 
 _Entry = tuple[str, str, int, int]
 """A photo's name, the sha256 of its file, height and width."""
@@ -134,13 +136,15 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _read_index(folder: Path, wanted: dict[str, object]) -> list[_Entry] | None:
     """Return the photos of a cache that was made from what is wanted; None if there is no such cache."""
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads(read_regular(folder / _INDEX, _LONGEST_INDEX))
         photos = [(str(name), str(sha256), int(h), int(w)) for name, sha256, h, w in index.pop("photos")]
         if index != wanted:
             return None
+        if any(min(h, w) < CELL for _, _, h, w in photos):
+            return None
         sizes = [((folder / name).stat().st_size) for name in (_PIXELS, _TEXTURE)]
         areas = sum(h * w for _, _, h, w in photos), sum(_table_size(h, w) for _, _, h, w in photos)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return photos if sizes == [3 * areas[0], 4 * areas[1]] else None
 

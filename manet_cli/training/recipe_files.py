@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from manet_cli.degradations.registry import DEGRADATIONS, degradation_named
 from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import InputError, Parameter, UsageError
+from manet_cli.regular_file import read_regular
 from manet_cli.training.recipe import STAGES, NetworkRecipe, Recipe
 
 if sys.version_info >= (3, 11):
@@ -29,6 +30,9 @@ __all__ = ["RECIPES", "load_recipe", "parse_recipe"]
 
 RECIPES = {"robust": ("robust",), "paper": ("paper",), "camera": ("robust", "camera")}
 """The built-in recipes, each with the files that are laid over one another."""
+
+LONGEST_RECIPE = 1 << 20
+"""Bytes of a recipe's file."""
 
 CAMERA = "camera"
 
@@ -64,7 +68,7 @@ def load_recipe(
     layers = [((folder / f"{file}.toml").read_text(encoding="utf-8"), file) for file in RECIPES[name]]
     if config is not None:
         try:
-            layers.append((config.read_text(encoding="utf-8"), config.name))
+            layers.append((read_regular(config, LONGEST_RECIPE).decode(), config.name))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise InputError(f"{config} cannot be read ({reason}): give a TOML file") from error
@@ -92,8 +96,10 @@ def parse_recipe(text: str, source: str) -> Recipe:
 def _parsed(text: str, source: str) -> dict[str, Any]:
     try:
         table: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # also for numbers of thousands of digits
         raise UsageError(f"{source} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{source} is nested too deeply") from error
     return table
 
 

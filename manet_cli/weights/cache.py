@@ -19,6 +19,7 @@ from pathlib import Path
 
 from manet_cli.atomic import atomic_path, exclusive
 from manet_cli.errors import OutputError, WeightsError
+from manet_cli.regular_file import read_regular
 from manet_cli.weights.files import file_sha256
 from manet_cli.weights.sources import Source
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _RECEIPT = "receipt.json"
+_LONGEST_RECEIPT = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,14 @@ def read_receipt(folder: Path) -> Receipt | None:
     """
     path = folder / _RECEIPT
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_regular(path, _LONGEST_RECEIPT))
         texts = [fields[key] for key in ("source", "sha256", "file", "file_sha256")]
-        if not all(isinstance(text, str) for text in texts):
+        # A text that is no name of a file, or no text for a terminal, was not written here.
+        if not all(isinstance(text, str) and text.isprintable() and text.encode() for text in texts):
             raise TypeError
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read: remove its folder and pull the weights again") from error
     source, sha256, file, file_sha256 = texts
     return Receipt(source, sha256, folder / file, file_sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from manet_cli.errors import InputError, UsageError
 from manet_cli.training.optimization import learning_rate
 from manet_cli.training.recipe import STAGES, Recipe
 from manet_cli.training.recipe_files import RECIPES, load_recipe, parse_recipe
+from tests.guard import guarded
 
 PAPER = {
     # stage: iterations, second moment's decay, learning rate at the first step and after one halving
@@ -140,3 +142,22 @@ def test_a_patch_must_hold_a_kernel_to_be_reblurred(make_recipe: Callable[..., R
     assert make_recipe(toml=toml, scale=2, patch_size=24).loss.reblur == 1
     with pytest.raises(UsageError, match="22 is too small for reblur, expected 24"):
         make_recipe(toml=toml, scale=2, patch_size=22)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a = " + b"[" * 100_000, b"a = " + b"1" * 5000, b"\xff\xfe", b"a" + b".a" * 50_000 + b" = 1", b"\0"],
+)
+def test_a_hostile_file_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with guarded(), pytest.raises((InputError, UsageError)):
+        load_recipe("sr", 4, config=path, options={})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_file_without_an_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with guarded(), pytest.raises(InputError, match="it is not a regular file"):
+            load_recipe("sr", 4, config=path, options={})

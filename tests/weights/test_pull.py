@@ -185,7 +185,8 @@ def test_a_damaged_file_is_not_used(published: Entry, server: Server, cache: Pat
 
 def test_a_damaged_receipt_is_said(published: Entry, cache: Path) -> None:
     receipt = accept("small", 3).path.with_name("receipt.json")
-    for text in ("{", "[]", '{"source": 1}', "\udcff"):
+    names = dict.fromkeys(("source", "sha256", "file", "file_sha256"), "a\0b")
+    for text in ("{", "[]", '{"source": 1}', "\udcff", "[" * 50_000, json.dumps(names)):
         receipt.write_text(text, encoding="utf-8", errors="surrogateescape")
         with pytest.raises(WeightsError, match=r"receipt\.json cannot be read: remove its folder"):
             load_weights("small", 3)
