@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manet_cli.errors import OutputError
+from manet_cli.file_identity import is_folder, stored_name, stored_path
 
 try:
     import fcntl
@@ -22,6 +23,7 @@ except ImportError:  # Windows: there a file that is open cannot be removed, whi
 __all__ = [
     "atomic_path",
     "check_folder",
+    "check_name",
     "disk_reported",
     "exclusive",
     "is_temporary",
@@ -54,23 +56,23 @@ def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, .
     the disk and an existing `final` is replaced in one step. If it is left by any exception, the temporary
     file is removed and `final` is as it was. The temporary file is `.NAME.manet-tmp` (NAME shortened where it
     would grow too long), locked while it is in use, with the permissions that the umask gives a new file.
+    A link stays a link: the file that it leads to is replaced.
 
-    Raises OutputError if another process, or another thread, is writing the same file, if it cannot be made,
-    and if the disk fails or is full while the block writes. `name` and `advice` are for that sentence, see
-    `not_written`; by default the name is that of `final`.
+    Raises OutputError if another process, or another thread, is writing the same file, also in another case
+    where the disk ignores case; if it cannot be made; if it is a device or the like; and if the disk fails or
+    is full while the block writes. `name` and `advice` are for that sentence, see `not_written`; by default
+    the name is that of `final`.
     """
     shown = final.name if name is None else name
-    if len(os.fsencode(final.name)) > _LONGEST_NAME:
-        raise OutputError(
-            f"{final.name[:40]}... is a name of more than {_LONGEST_NAME} bytes: choose a shorter one"
-        )
-    temporary = final.with_name(_temporary_name(final.name))
+    check_name(final)
+    final = _followed(final, shown)
     try:
-        descriptor = _claimed(temporary)
+        claim = _claimed(final.with_name(_temporary_name(final.name)))
     except OSError as error:
         raise not_written(shown, error, *advice) from error
-    if descriptor is None:
+    if claim is None:
         raise OutputError(f"another process is writing {final.name}: wait for it, or choose another output")
+    descriptor, temporary = claim
     _held.add(temporary)
     try:
         try:
@@ -132,16 +134,18 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     The file is there only while it is held. Raises OSError if it cannot be made; OutputError if another
     process holds it and is not to be waited for.
     """
-    descriptor = _claimed(path)
-    if descriptor is None and not wait:
+    path = _in_stored_folder(path)
+    claim = _claimed(path)
+    if claim is None and not wait:
         raise OutputError(
             f"another process is at work in {path.parent}: wait for its end, or choose another folder"
         )
-    if descriptor is None:
+    if claim is None:
         _log.warning("waiting for another process that is at work in %s", path.parent)
-    while descriptor is None:
+    while claim is None:
         time.sleep(_WAIT)
-        descriptor = _claimed(path)
+        claim = _claimed(path)
+    descriptor, path = claim
     _held.add(path)
     try:
         yield
@@ -205,12 +209,40 @@ def prepare_folder(path: Path) -> None:
 
 def check_folder(path: Path) -> None:
     """Raise OutputError unless `path`, which exists, is a folder in which files can be made."""
-    if not os.path.isdir(path):  # noqa: PTH112 - never raises
+    if not is_folder(path):
         raise OutputError(f"{path} cannot be a folder, a file is in the way: choose another folder")
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise OutputError(
             f"the folder {path} cannot be written to: choose another one or change its permissions"
         )
+
+
+def check_name(path: Path) -> None:
+    """Raise OutputError if the name of a file, or of a folder above it, is longer than disks take."""
+    for name in path.parts:
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            raise OutputError(
+                f"{name[:40]}... is a name of more than {_LONGEST_NAME} bytes: choose a shorter one"
+            )
+
+
+def _followed(final: Path, shown: str) -> Path:
+    """Return the file that a path means, where a link leads; in its folder as that is stored."""
+    if final.is_symlink():
+        final = Path(os.path.realpath(final))
+    final = _in_stored_folder(final)
+    with suppress(OSError):
+        mode = final.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            kind = "a link that leads nowhere" if stat.S_ISLNK(mode) else "not a regular file"
+            raise OutputError(f"{shown} is {kind}: choose another name")
+    return final
+
+
+def _in_stored_folder(path: Path) -> Path:
+    """Return a path whose folder is spelled as the disk has it, since a lock is on one spelling."""
+    folder = stored_path(path.parent)
+    return path if folder == Path(os.path.realpath(path.parent)) else folder / path.name
 
 
 def _temporary_name(name: str) -> str:
@@ -223,30 +255,41 @@ def _temporary_name(name: str) -> str:
     return _PREFIX + name + _SUFFIX
 
 
-def _claimed(path: Path) -> int | None:
-    """Create `path` or take over a dead process's, empty and locked; None if a live one holds it."""
+def _claimed(path: Path) -> tuple[int, Path] | None:
+    """Create `path` or take over a dead process's, empty and locked; None if a live one holds it.
+
+    Returns the open file and its path, which is in another case where a disk that ignores case has it so.
+    """
     for _ in range(_ATTEMPTS):
         if fcntl is None:
             try:
                 path.unlink(missing_ok=True)
-                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), path
             except (PermissionError, FileExistsError):
                 if path.exists():
                     return None
                 raise
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
+            stored = path.with_name(stored_name(path.parent, path.name))
             locked = _locked(descriptor)
-            if locked and _is_at(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                return descriptor
+            if locked and stored == path and _is_at(descriptor, path):
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise FileExistsError(errno.EEXIST, f"{path.name} is not a file", str(path))
+                if status.st_nlink <= 1:
+                    os.ftruncate(descriptor, 0)
+                    return descriptor, path
+                path.unlink()  # the file has another name, under which it stays as it is
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
         if not locked:
             return None
-        # Its last owner renamed or removed the file before it was locked here: the lock is on nothing. Again.
+        # Its last owner renamed or removed the file before it was locked here: the lock is on nothing. Or the
+        # file is known in another case, and a lock on this one would lock nobody out. Again.
+        path = stored
     return None
 
 

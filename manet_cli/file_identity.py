@@ -13,9 +13,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-__all__ = ["FileLedger", "existing_folder", "ignores_case", "ledger_of", "same_file"]
+__all__ = [
+    "FileLedger",
+    "existing_folder",
+    "ignores_case",
+    "is_file",
+    "is_folder",
+    "ledger_of",
+    "same_file",
+    "stored_name",
+    "stored_path",
+]
 
 Owner = TypeVar("Owner")
+
+_IGNORING = frozenset(
+    (
+        *("vfat", "msdos", "exfat", "fuseblk", "fuse.exfat", "ntfs", "ntfs3", "cifs", "smb3", "smbfs"),
+        *("hfs", "hfsplus", "apfs", "vboxsf", "drvfs", "fuse.ciopfs"),
+    )
+)
+"""Linux' names of file systems on which names usually have no case; `fuseblk` is NTFS or exFAT by FUSE."""
 
 
 class FileLedger(Generic[Owner]):
@@ -23,17 +41,19 @@ class FileLedger(Generic[Owner]):
 
     Args:
         links: whether hard links to one file are one file here.
+        names: whether a link and the file that it leads to are two here: each is a name in a folder.
     """
 
-    def __init__(self, *, links: bool = True) -> None:
+    def __init__(self, *, links: bool = True, names: bool = False) -> None:
         self._links = links
+        self._key = _entry if names else _real
         self._by_path: dict[str, tuple[Path, Owner]] = {}
         self._by_folded: dict[str, list[str]] = {}
         self._by_inode: dict[tuple[int, int], Owner] = {}
 
     def add(self, path: Path, owner: Owner) -> None:
         """Enter a file; whoever entered it first stays its owner."""
-        key = _real(path)
+        key = self._key(path)
         if key not in self._by_path:
             self._by_path[key] = path, owner
             self._by_folded.setdefault(_folded(key), []).append(key)
@@ -43,7 +63,7 @@ class FileLedger(Generic[Owner]):
 
     def find(self, path: Path) -> Owner | None:
         """Return the owner of a file; None for a file that is not entered."""
-        key = _real(path)
+        key = self._key(path)
         if key in self._by_path:
             return self._by_path[key][1]
         inode = _inode(path) if self._links else None
@@ -54,7 +74,7 @@ class FileLedger(Generic[Owner]):
 
     def alike(self, path: Path) -> tuple[Path, Owner] | None:
         """Return the file, and its owner, that only case tells from this one, where disks ignore case."""
-        key = _real(path)
+        key = self._key(path)
         for other in self._by_folded.get(_folded(key), ()):
             if other != key and _only_case_differs(key, other):
                 return self._by_path[other]
@@ -74,17 +94,54 @@ def same_file(path: Path, other: Path) -> bool:
     return ledger_of([other]).find(path) is not None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a regular file; False too for a name that is too long to ask for."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises an error for such a name
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; False too for a name that is too long to ask for."""
+    return os.path.isdir(path)  # noqa: PTH112 - likewise
+
+
 def existing_folder(path: Path) -> Path:
     """Return the nearest of ``path`` and the folders above it that exists; it may turn out to be a file."""
-    # os.path.exists, unlike Path's, never raises: neither in a closed folder nor for too long a name.
-    return next((parent for parent in (path, *path.parents) if os.path.exists(parent)), Path())  # noqa: PTH110
+    exists = os.path.exists  # Path.exists raises an error for a name that is too long to ask for
+    return next((parent for parent in (path, *path.parents) if exists(parent)), Path())
+
+
+def stored_path(path: Path) -> Path:
+    """Return the real path of a file in the spelling that the disk has stored.
+
+    Where case counts that is the real path; elsewhere names may be stored in another case. A name that does
+    not exist yet stays as it is.
+    """
+    first, *names = Path(os.path.realpath(path)).parts
+    found = Path(first)
+    for name in names:
+        found /= stored_name(found, name)
+    return found
+
+
+def stored_name(folder: Path, name: str) -> str:
+    """Return how a folder spells a name; one that is not in it stays as it is."""
+    swapped = _swapped(name)
+    if swapped == name or not os.path.lexists(folder / swapped):
+        return name
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return name
+    if name in names:
+        return name
+    return next((other for other in names if _folded(other) == _folded(name)), name)
 
 
 def ignores_case(folder: Path) -> bool:
     """Whether names that differ only in case are one file in ``folder``, which need not exist yet.
 
     Nothing is written: names that are there are looked up with their case swapped. Where there is none with
-    letters on the same device, it is as the operating system has it usually.
+    letters on the same device, it is as that kind of file system has it usually.
     """
     there = Path(os.path.realpath(existing_folder(folder)))
     device = there.stat().st_dev
@@ -93,7 +150,7 @@ def ignores_case(folder: Path) -> bool:
     except OSError:
         names = []
     for path in (*(there / name for name in names[:100]), there, *there.parents):
-        swapped = path.with_name(path.name.swapcase()) if path.name else path
+        swapped = path.with_name(_swapped(path.name)) if path.name else path
         try:
             # A mount point's own name belongs to the file system above it.
             if swapped.name == path.name or path.parent.stat().st_dev != device:
@@ -102,11 +159,35 @@ def ignores_case(folder: Path) -> bool:
             return os.path.lexists(swapped) and swapped.name not in os.listdir(path.parent)
         except OSError:
             continue
-    return sys.platform in ("darwin", "win32")
+    return sys.platform in ("darwin", "win32") or _file_system(device) in _IGNORING
+
+
+def _file_system(device: int) -> str | None:
+    """Return what Linux calls the file system of a device; None where that is not known."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for mount in mounts:
+        before, _, after = mount.partition(" - ")
+        if before.split()[2:3] == [number]:
+            return after.split()[0]
+    return None
+
+
+def _swapped(name: str) -> str:
+    """Return a name with the case of its ASCII letters swapped; of others disks differ."""
+    return "".join(letter.swapcase() if letter.isascii() else letter for letter in name)
 
 
 def _real(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
+
+
+def _entry(path: Path) -> str:
+    """Return the real path of the folder that a name is in, with that name."""
+    return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))  # noqa: PTH118
 
 
 def _folded(path: str) -> str:

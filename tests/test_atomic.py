@@ -324,3 +324,66 @@ def test_the_sentence_names_the_output_and_what_to_do(tmp_path: Path) -> None:
         raise full
     with pytest.raises(OutputError, match=r"the map cannot be written \(the system gave no reason\): choose"):
         raise not_written("the map", OSError())
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    target = tmp_path / "far" / "target.png"
+    target.write_bytes(b"old")
+    for link, to in (("one", target), ("two", tmp_path / "one"), ("new", Path("far/not yet.png"))):
+        (tmp_path / link).symlink_to(to)
+    for link, to in (("one", target), ("two", target), ("new", tmp_path / "far" / "not yet.png")):
+        with atomic_path(tmp_path / link) as temporary:
+            assert temporary.parent == to.parent
+            temporary.write_bytes(link.encode())
+        assert (tmp_path / link).is_symlink()
+        assert to.read_bytes() == link.encode()
+    before = target.read_bytes()
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "two") as temporary:
+        fail(temporary, KeyboardInterrupt)
+    assert target.read_bytes() == before
+    assert sorted(os.listdir(tmp_path / "far")) == ["not yet.png", "target.png"]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, reason in (
+        ("fifo", "not a regular file"),
+        ("null", "not a regular"),
+        ("loop", "leads nowhere"),
+    ):
+        with pytest.raises(OutputError, match=reason), atomic_path(tmp_path / name):
+            pytest.fail("it was opened")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "loop", "null"]
+
+
+def test_a_temporary_file_with_another_name_is_not_written_through(tmp_path: Path) -> None:
+    precious = tmp_path / "precious.pth"
+    precious.write_bytes(b"precious")
+    os.link(precious, tmp_path / ".a.png.manet-tmp")
+    os.mkfifo(tmp_path / ".b.png.manet-tmp")
+    with atomic_path(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"whole")
+    assert precious.read_bytes() == b"precious"
+    assert (tmp_path / "a.png").read_bytes() == b"whole"
+    with pytest.raises(OutputError, match=r"b\.png cannot be written"), atomic_path(tmp_path / "b.png"):
+        pytest.fail("it was opened")
+
+
+def test_a_lock_is_on_the_spelling_that_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that ignores case, where another process has the file in another case."""
+    stored = tmp_path / ".Photo.png.manet-tmp"
+    with holder(tmp_path / "Photo.png") as process:
+        monkeypatch.setattr(atomic, "stored_name", lambda folder, name: stored.name)
+        busy = pytest.raises(OutputError, match="another process is writing")
+        with busy, atomic_path(tmp_path / "photo.png"):
+            pytest.fail("it was opened")
+        finish(process)
+    with atomic_path(tmp_path / "photo.png") as temporary:
+        assert temporary == stored
+        temporary.write_bytes(b"mine")
+    assert (tmp_path / "photo.png").read_bytes() == b"mine"

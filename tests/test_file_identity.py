@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from manet_cli import file_identity
-from manet_cli.file_identity import FileLedger, ignores_case, ledger_of, same_file
+from manet_cli.file_identity import (
+    FileLedger,
+    ignores_case,
+    is_file,
+    is_folder,
+    ledger_of,
+    same_file,
+    stored_path,
+)
 
 
 @pytest.fixture
@@ -89,3 +98,59 @@ def test_the_first_owner_stays(folder: Path) -> None:
     assert ledger.find(folder / "photo.png") == "first"
     assert ledger.find(folder / "hard.png") is None
     assert ledger_of([folder / "photo.png"]).find(folder / "hard.png") == folder / "photo.png"
+
+
+def test_case_is_not_told_by_letters_that_disks_treat_differently(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No disk finds ``Straße`` as ``STRASSE``, which would look as if case counted."""
+    (folder / "below" / "Straße.png").write_bytes(b"photo")
+    real, stored = os.path.lexists, {"sTRAßE.PNG", "Straße.png"}
+    monkeypatch.setattr(os.path, "lexists", lambda path: Path(path).name in stored or real(path))
+    assert ignores_case(folder / "below")
+
+
+def test_an_empty_disk_is_known_by_its_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path.stat().st_dev
+    monkeypatch.setattr(os.path, "lexists", lambda path: True)
+    monkeypatch.setattr(os, "listdir", lambda path: [])
+    monkeypatch.setattr(file_identity, "_swapped", lambda name: name)  # no name has letters
+    for kind, expected in (
+        ("exfat", True),
+        ("cifs", True),
+        ("fuseblk", True),
+        ("ext4", False),
+        (None, False),
+    ):
+        monkeypatch.setattr(file_identity, "_file_system", lambda given, kind=kind: given == device and kind)
+        assert ignores_case(tmp_path) is expected or sys.platform != "linux", kind
+    monkeypatch.undo()
+    if sys.platform == "linux":
+        assert file_identity._file_system(Path("/proc").stat().st_dev) == "proc"
+
+
+def test_a_path_in_the_spelling_of_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "way").symlink_to(folder / "below")
+    assert stored_path(folder / "way" / "New.png") == folder / "below" / "New.png"
+    real = os.path.lexists
+    monkeypatch.setattr(os.path, "lexists", lambda path: real(path) or real(str(path).lower()))
+    assert stored_path(folder / "Photo.PNG") == folder / "photo.png"
+    assert stored_path(folder / "None.PNG") == folder / "None.PNG"
+    (folder / "PHOTO.png").write_bytes(b"another")
+    assert stored_path(folder / "PHOTO.png") == folder / "PHOTO.png", "two files"
+
+
+def test_names_that_are_too_long_to_ask_for(tmp_path: Path) -> None:
+    for name in ("x" * 300, "a\0b"):
+        assert not is_file(tmp_path / name)
+        assert not is_folder(tmp_path / name)
+        assert file_identity.existing_folder(tmp_path / name / "below") == tmp_path
+    assert is_folder(tmp_path)
+
+
+def test_a_ledger_of_names(folder: Path) -> None:
+    (folder / "link.png").symlink_to("photo.png")
+    ledger = FileLedger[str](links=False, names=True)
+    ledger.add(folder / "photo.png", "photo")
+    assert ledger.find(folder / "below" / ".." / "photo.png") == "photo"
+    assert ledger.find(folder / "link.png") is None

@@ -14,7 +14,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "manet_cli"
 ROWS = [
     {"__init__", "errors"},
-    {"atomic", "file_identity", "regular_file", "shared_setting", "stopping"},
+    {"file_identity", "regular_file", "shared_setting", "stopping"},
+    {"atomic"},
     {"images", "degradations", "models"},
     {"weights", "inference"},
     {"evaluation"},

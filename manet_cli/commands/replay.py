@@ -11,6 +11,7 @@ import typer
 from manet_cli.commands import options as shared
 from manet_cli.commands.help import FILES
 from manet_cli.errors import ManetError, UsageError
+from manet_cli.file_identity import is_folder
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["replay"]
@@ -68,7 +69,7 @@ def replay(
     from manet_cli.console import Reporter
     from manet_cli.jobs.replay import plan_replay
 
-    into_folder = output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir())
+    into_folder = output is not None and (output.endswith(("/", os.sep)) or is_folder(Path(output)))
     if output is not None and not into_folder and len(outputs) > 1:
         raise UsageError(f"-o {output}: for several results give a folder, with a / at its end if it is new")
     reporter = Reporter(as_json=as_json, quiet=quiet)

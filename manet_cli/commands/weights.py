@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -185,11 +186,13 @@ def export(
 
 def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
     """Raise OutputError if a file must not be written."""
+    from manet_cli.atomic import check_name
     from manet_cli.file_identity import same_file
 
     if same_file(target, source):
         raise OutputError(f"{target} is the input, and inputs are never overwritten: choose another name")
-    if target.exists() and not overwrite:
+    check_name(target)
+    if os.path.lexists(target) and not overwrite:
         raise OutputError(f"{target} exists: give --overwrite or choose another name")
 
 

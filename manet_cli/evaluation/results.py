@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manet_cli import __version__
-from manet_cli.atomic import disk_reported, prepare_folder
+from manet_cli.atomic import check_name, disk_reported, prepare_folder
 from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.measuring import FIGURES, Figures
+from manet_cli.file_identity import is_file, is_folder, stored_path
 from manet_cli.inference.dial import Denoise
 from manet_cli.regular_file import read_stream
 
@@ -165,13 +166,15 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
     if path is None:
         yield Results(None, {})
         return
-    if path.is_dir():
+    check_name(path)
+    if is_folder(path):
         raise OutputError(
             f"{path} is a folder: choose a file for ", _OUTPUT, f", such as {path / 'results.jsonl'}"
         )
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not is_file(path):  # noqa: PTH110 - as is_file
         raise OutputError(f"{path} is not a regular file: choose another ", _OUTPUT)
     prepare_folder(path.parent)
+    path = stored_path(path)  # where the disk ignores case, the lock is on one spelling
     with disk_reported(str(path), "choose another ", _OUTPUT):
         # Unbuffered: what a full disk refused would be written again, and fail again, on closing.
         file = path.open("a+b", buffering=0)

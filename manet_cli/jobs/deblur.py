@@ -20,6 +20,7 @@ from manet_cli.jobs.kernels.map_writer import KernelMapWriter
 from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
 from manet_cli.jobs.models import ModelOptions, open_upscale
 from manet_cli.jobs.names import DEBLURRED
+from manet_cli.jobs.outputs import files_among
 from manet_cli.jobs.record import Record
 from manet_cli.jobs.sources import Source, expand_sources
 from manet_cli.jobs.upscale.canvas import PhotoRows
@@ -248,6 +249,7 @@ def open_deblur(request: DeblurRequest) -> DeblurRun:
         weights_sha256=options.weights_sha256,
         settings=options.settings,
         command=_COMMAND,
+        besides=files_among(request.model.model),
     )
     engine = options.levels[1].engine
     return DeblurRun(engine, options, planner.plan(), planner.results)

@@ -23,7 +23,7 @@ from manet_cli.degradations.step import DegradationStep
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import GRID, Protocol, parse_kernel, parse_protocol
-from manet_cli.file_identity import FileLedger, existing_folder, ledger_of
+from manet_cli.file_identity import FileLedger, existing_folder, is_folder, ledger_of
 from manet_cli.images import (
     Metadata,
     Photo,
@@ -257,7 +257,7 @@ class Degrader:
 
     def _is_there(self, path: Path, content: bytes) -> bool:
         """Whether a file holds that content already; OutputError if it may not be written."""
-        if path.is_dir():
+        if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if not os.path.lexists(path):
             return False

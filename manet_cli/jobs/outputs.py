@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from manet_cli.atomic import check_folder
+from manet_cli.atomic import check_folder, check_name
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
-from manet_cli.file_identity import FileLedger, existing_folder, ledger_of, same_file
+from manet_cli.file_identity import FileLedger, existing_folder, is_file, is_folder, ledger_of
 from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix
 from manet_cli.jobs.sources import STDIN, Source
 
-__all__ = ["Claims", "Room", "check_outputs", "collision", "least_bytes", "path_beside"]
+__all__ = ["Claims", "Room", "check_outputs", "collision", "files_among", "least_bytes", "path_beside"]
 
 _OUTPUT, _OVERWRITE = Parameter("output"), Parameter("overwrite", True)
 
@@ -23,11 +24,13 @@ class Claims:
     Args:
         sources: all inputs.
         overwrite: files that exist may be replaced, but never an input.
+        besides: other files that the run reads, such as weights.
     """
 
-    def __init__(self, sources: list[Source], *, overwrite: bool) -> None:
+    def __init__(self, sources: list[Source], *, overwrite: bool, besides: Iterable[Path] = ()) -> None:
         self._overwrite = overwrite
-        self._inputs = ledger_of(source.path for source in sources if source.path is not None)
+        paths = (source.path for source in sources if source.path is not None)
+        self._inputs = ledger_of((*paths, *besides))
         self._claimed = FileLedger[Source](links=False)
         self._folders: dict[Path, ManetError | None] = {}
 
@@ -42,6 +45,7 @@ class Claims:
             OutputError: it is an input's or another output's, exists and may not be replaced, or its folder
                 cannot be written to.
         """
+        check_name(path)
         if self._inputs.find(path) is not None:
             raise OutputError(
                 f"{path} is an input, and inputs are never overwritten: choose another ", _OUTPUT
@@ -53,7 +57,7 @@ class Claims:
         if owner is not None:
             raise collision(str(path), source, owner)
         self._check_folder(path.parent)  # first: another name or --overwrite would not help
-        if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
+        if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if os.path.lexists(path) and not self._overwrite:
             raise OutputError(*_why_kept(path))
@@ -123,33 +127,48 @@ def path_beside(name: str, ending: str) -> Path:
     return source.with_name(f"{source.stem}{ending}")
 
 
-def check_outputs(source: Path | None, outputs: dict[str, Path | None], *, overwrite: bool) -> None:
+def files_among(*names: object) -> list[Path]:
+    """Return the files that options name; what is no name of a file is left out."""
+    return [Path(name) for name in names if isinstance(name, str | Path) and is_file(Path(name))]
+
+
+def check_outputs(
+    source: Path | None,
+    outputs: dict[str, Path | None],
+    *,
+    overwrite: bool,
+    besides: Iterable[Path] = (),
+) -> None:
     """Check the outputs of one picture; nothing is written.
 
     Args:
         source: the picture; None for standard input.
         outputs: the parameter that names each, and where it goes; None for one that is not wanted.
         overwrite: files that exist may be replaced, but never the input.
+        besides: other files that are read, such as weights.
 
     Raises:
         OutputError: an output exists, or is the input, or its folder cannot be written to.
         UsageError: two are one.
     """
+    inputs = ledger_of((*besides, *([] if source is None else [source])))
     claimed = FileLedger[str](links=False)
     for name, path in outputs.items():
         if path is None:
             continue
         parameter = Parameter(name)
+        check_name(path)
         check_folder(existing_folder(path.parent))
-        if source is not None and same_file(path, source):
+        if (read := inputs.find(path)) is not None:
+            the = "the" if read == source else "an"
             raise OutputError(
-                f"{path} is the input, and inputs are never overwritten: choose another ", parameter
+                f"{path} is {the} input, and inputs are never overwritten: choose another ", parameter
             )
         other = claimed.find(path)
         claimed.add(path, name)
         if other is not None:
             raise UsageError(Parameter(other), " and ", parameter, f" both name {path}: choose two names")
-        if os.path.isdir(path):  # noqa: PTH112 - a name may be too long to ask for
+        if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", parameter)
         if os.path.lexists(path) and not overwrite:
             raise OutputError(f"{path} exists: give ", _OVERWRITE, " or choose another ", parameter)

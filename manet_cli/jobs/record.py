@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli import __version__
+from manet_cli.file_identity import is_file
 from manet_cli.images import read_record
 from manet_cli.weights import file_sha256
 
@@ -139,8 +139,7 @@ def is_made_from(
     Raises:
         OSError: the input cannot be read.
     """
-    there = os.path.isfile(output)  # noqa: PTH113 - a name may be too long to ask for
-    found = parse_record(read_record(output)) if there else None
+    found = parse_record(read_record(output)) if is_file(output) else None
     if found is None:
         return False
     # As JSON gives it back: tuples become lists.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import InputError, UsageError
+from manet_cli.file_identity import is_file, is_folder
 from manet_cli.images import format_for_suffix, has_readable_suffix, read_record
 from manet_cli.jobs.blur.source import read_kernel
 from manet_cli.jobs.record import SETTINGS, Record, parse_record
@@ -94,7 +95,7 @@ def plan_replay(
 
 
 def _record_in(output: Path) -> Record:
-    if not output.is_file():
+    if not is_file(output):
         raise InputError(f"{output} is not a file: give a picture that manet made")
     record = parse_record(read_record(output))
     if record is not None:
@@ -114,7 +115,7 @@ def _find_input(record: Record, output: Path, sought: Path | None) -> Path:
     """Give the first file with the content that was recorded; the recorded name is tried first."""
     for path in dict.fromkeys(_candidates(record.input_name, output, sought)):
         try:
-            if path.is_file() and file_sha256(path) == record.input_sha256:
+            if is_file(path) and file_sha256(path) == record.input_sha256:
                 return path
         except OSError:
             continue
@@ -132,7 +133,7 @@ def _candidates(name: str, output: Path, sought: Path | None) -> Iterator[Path]:
         yield folder / name
         yield (folder.parent if folder.name not in ("", "..") else folder / "..") / name
         yield from (path for path in _pictures(folder) if path.name != output.name)
-    elif not sought.is_dir():
+    elif not is_folder(sought):
         yield sought
     else:
         folders = [Path(parent) for parent, _, _ in os.walk(sought)]
@@ -161,7 +162,7 @@ def _model_word(record: Record, output: Path, model: str | None) -> str:
     if model is not None:
         if locate_weights(model, scale if isinstance(scale, int) else None).sha256 != digest:
             raise UsageError(f"--model {model}: {output} was made with other weights, of sha256 {digest}")
-        return _path_word(Path(model)) if Path(model).is_file() else model
+        return _path_word(Path(model)) if is_file(Path(model)) else model
     return _known_model(digest, output)
 
 
@@ -240,7 +241,7 @@ def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:
     if kernel is None:
         raise InputError(f"{output} was made with a blur from a file: give that with --kernel")
     if kind == "kernel-map":
-        if not kernel.is_file() or file_sha256(kernel) != value:
+        if not is_file(kernel) or file_sha256(kernel) != value:
             raise UsageError(f"--kernel {kernel}: {output} was made with another kernel map")
         return ["--kernel-map", _path_word(kernel)]
     if read_kernel(kernel, _KERNEL_SIZE).description != blur:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from manet_cli.atomic import is_temporary
 from manet_cli.errors import InputError, ManetError, Parameter, UsageError
+from manet_cli.file_identity import FileLedger, is_folder
 from manet_cli.images import (
     format_for_suffix,
     has_raw_suffix,
@@ -74,20 +75,21 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
     """
     if STDIN in inputs and _LIST + STDIN in inputs:
         raise UsageError("- and @- both read standard input; give one of them")
-    sources: dict[str, Source] = {}
+    sources: list[Source] = []
+    # A link to a picture is another picture: it has a name of its own, and so has its result.
+    seen = FileLedger[Source](links=False, names=True)
     for name in dict.fromkeys(inputs):
         for source in _expand(name, recursive):
-            # A link to a picture is another picture: it has a name of its own, and so has its result.
-            key = STDIN
+            if source.path is None or seen.find(source.path) is None:
+                sources.append(source)
             if source.path is not None:
-                key = os.path.join(os.path.realpath(source.path.parent), source.path.name)  # noqa: PTH118
-            sources.setdefault(key, source)
-    return list(sources.values())
+                seen.add(source.path, source)
+    return sources
 
 
 def names_several(name: str) -> bool:
     """Whether an input may stand for more than one picture: a folder, a pattern or a list."""
-    if Path(name).is_dir():
+    if is_folder(Path(name)):
         return True
     return (glob.has_magic(name) or name.startswith(_LIST)) and not os.path.lexists(name)
 
@@ -114,7 +116,7 @@ def _named(name: str, recursive: bool) -> list[Source]:
     """Give what a name stands for that is no pattern: the pictures of a folder, or a file."""
     name = _spelled(name)
     path = Path(name)
-    if path.is_dir():
+    if is_folder(path):
         return _pictures_in(path, recursive)
     return [Source("./-" if name == STDIN else name, path)]
 

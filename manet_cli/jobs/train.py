@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manet_cli.errors import InputError, Message, Parameter
-from manet_cli.file_identity import ledger_of
+from manet_cli.errors import InputError, Message, OutputError, Parameter
+from manet_cli.file_identity import is_folder, ledger_of
 from manet_cli.jobs.durations import duration
+from manet_cli.jobs.outputs import files_among
 from manet_cli.jobs.sources import expand_sources
 from manet_cli.training import (
     BEST_BY,
@@ -160,9 +161,12 @@ def plan_training(request: TrainRequest) -> TrainJob:
     """Check the options and find the photos.
 
     Raises:
+        OutputError: the run would replace what it begins from.
         UsageError: an option has no meaning.
         InputError: a folder holds no photos.
     """
+    if not request.start.resume:
+        _check_inputs(request)
     recipe = load_recipe(
         request.stage, request.scale, name=request.recipe, config=request.config, options=request.options
     )
@@ -170,9 +174,20 @@ def plan_training(request: TrainRequest) -> TrainJob:
     return TrainJob(request, recipe, _photos(request.data, validation), validation)
 
 
+def _check_inputs(request: TrainRequest) -> None:
+    """Refuse to replace a file that the run begins from."""
+    folder = RunFolder(request.output)
+    read = ledger_of(files_among(request.start.estimator, request.start.restorer, request.config))
+    for path in folder.files:
+        if read.find(path) is not None:
+            raise OutputError(
+                f"{path} is an input, and inputs are never overwritten: choose another ", Parameter("output")
+            )
+
+
 def _photos(folder: Path, besides: Photos | None = None) -> Photos:
     """Return the pictures in a folder and below it, without those that are validated on."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder} is no folder: give a folder of photos")
     sources = expand_sources([str(folder)], recursive=True)
     paths = [source.path for source in sources if source.path is not None and source.error is None]

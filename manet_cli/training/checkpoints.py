@@ -79,6 +79,11 @@ class RunFolder:
         self._metrics = path / "metrics.jsonl"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a run writes beside its checkpoints."""
+        return (self.weights, self.best, self._config, self._metrics)
+
+    @property
     def holds_a_run(self) -> bool:
         """Whether a run was begun here."""
         return self._config.exists()

@@ -19,7 +19,7 @@ from manet_cli.errors import ManetError
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import Claims
 from manet_cli.jobs.sources import Source
-from manet_cli.weights import load_weights
+from manet_cli.weights import load_weights, locate_weights
 from tests.commands.conftest import Manet, texture
 from tests.jobs.conftest import nobody
 
@@ -360,3 +360,39 @@ def test_keeping_the_kernels_changes_no_byte(manet: Manet, three: Path) -> None:
         kernels = np.load(f"maps/{name}_x4_kernels.npy").astype(float)
         assert kernels.shape == (9, 12, 21, 21)
         assert np.abs(kernels - np.load("alone.npy").astype(float)).max() < 1e-3
+
+
+def test_a_link_as_output_is_written_through(manet: Manet, three: Path) -> None:
+    Path("far").mkdir()
+    Path("far/b.png").write_bytes(b"old")
+    Path("link.png").symlink_to("far/b.png")
+    assert "exists" in manet("upscale", "a.png", "-o", "link.png").stderr
+    assert manet("upscale", "a.png", "-o", "link.png", "--overwrite").code == 0
+    assert Path("link.png").is_symlink()
+    with Image.open("far/b.png") as image:
+        assert image.size == (48, 36)
+    Path("back.png").symlink_to("a.png")
+    outcome = manet("upscale", "a.png", "-o", "back.png", "--overwrite")
+    assert "inputs are never overwritten" in outcome.stderr
+
+
+def test_what_a_run_reads_besides_is_an_input(manet: Manet, three: Path) -> None:
+    shutil.copy(locate_weights("default").path, "mine.safetensors")
+    weights = Path("mine.safetensors").read_bytes()
+    assert manet("kernels", "a.png", "-o", "map.npy").code == 0
+    for link, target in (("link.png", "mine.safetensors"), ("map_link.png", "map.npy")):
+        os.link(target, link)
+    common = ["--overwrite", "--model", "mine.safetensors"]
+    for arguments in (
+        ["upscale", "a.png", "-o", "link.png"],
+        ["upscale", "a.png", "-o", "map_link.png", "--kernel-map", "map.npy"],
+        ["upscale", "a.png", "--kernel-map", "map.npy", "--save-kernels", "map.npy"],
+        ["kernels", "a.png", "--picture", "link.png"],
+    ):
+        outcome = manet(*arguments, *common)
+        assert outcome.code == 1, arguments
+        assert "never overwritten" in outcome.stderr
+    photos = ["--data", ".", "-o", ".", "--estimator"]
+    os.link("mine.safetensors", "weights.safetensors")
+    assert "never overwritten" in manet("train", "--stage", "sr", *photos, "mine.safetensors").stderr
+    assert Path("mine.safetensors").read_bytes() == weights

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.commands.conftest import texture
+from tests.disks import mounted_exfat
 from tests.safety.conftest import Forks, contents
 
 NAMES = ("a.png", "b.jpg", "c.webp", "d.tif", "e.png", "f.bmp")
@@ -46,8 +48,20 @@ def batch(
     return Batch(folder, arguments, contents(folder / "whole"), time.monotonic() - started)
 
 
-def test_kills(batch: Batch, tmp_path: Path, forks: Forks, soak: bool) -> None:
-    chance, out = random.Random(0), tmp_path / "out"
+@pytest.fixture(params=[False, True], ids=["", "ignoring case"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, soak: bool) -> Iterator[Path]:
+    """A folder for results, also on a disk that ignores case."""
+    if not request.param:
+        yield tmp_path
+        return
+    if not soak:
+        pytest.skip("in a soak only")
+    with mounted_exfat(tmp_path) as disk:
+        yield disk
+
+
+def test_kills(batch: Batch, place: Path, forks: Forks, soak: bool) -> None:
+    chance, out = random.Random(0), place / "out"
     originals = contents(batch.folder / "in")
     arguments = [*batch.arguments, "-o", out, "--save-kernels", out]
     killed = dict.fromkeys(SIGNALS, 0)
@@ -72,9 +86,9 @@ def test_kills(batch: Batch, tmp_path: Path, forks: Forks, soak: bool) -> None:
     assert contents(out) == batch.whole
 
 
-def test_kills_while_old_results_are_replaced(batch: Batch, tmp_path: Path, forks: Forks, soak: bool) -> None:
+def test_kills_while_old_results_are_replaced(batch: Batch, place: Path, forks: Forks, soak: bool) -> None:
     """A file is the old one or the new one."""
-    chance, old, out = random.Random(1), tmp_path / "old", tmp_path / "out"
+    chance, old, out = random.Random(1), place / "old", place / "out"
     assert forks(*batch.arguments, "-o", old, "--sigma", "2").code == 0
     before, after = contents(old), batch.whole
     killed, window = 0, batch.seconds

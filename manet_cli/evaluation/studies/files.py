@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manet_cli.atomic import atomic_path, check_folder, prepare_folder, remove_leftovers
+from manet_cli.atomic import atomic_path, check_folder, check_name, prepare_folder, remove_leftovers
 from manet_cli.errors import OutputError, Parameter
 from manet_cli.evaluation.studies.style import render
-from manet_cli.file_identity import existing_folder, ledger_of
+from manet_cli.file_identity import existing_folder, is_folder, ledger_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,12 +57,13 @@ class StudyFiles:
             OutputError: they may not.
         """
         files = cls(folder / f"{stem}.png", folder / f"{stem}.json")
-        if os.path.lexists(folder) and not os.path.isdir(folder):  # noqa: PTH112 - never raises
+        if os.path.lexists(folder) and not is_folder(folder):
             raise OutputError(Parameter("output", folder), " is a file: choose a folder")
         check_folder(existing_folder(folder))
         read = ledger_of(map(Path, inputs))
         for path in (files.figure, files.numbers):
-            if path.is_dir():
+            check_name(path)
+            if is_folder(path):
                 raise OutputError(f"{path} is a folder: choose another ", Parameter("output"))
             if read.find(path) is not None:
                 raise OutputError(

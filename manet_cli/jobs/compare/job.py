@@ -23,7 +23,7 @@ from manet_cli.jobs.excerpts import cut, restored_part
 from manet_cli.jobs.explore.data import Region
 from manet_cli.jobs.explore.part import telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
-from manet_cli.jobs.outputs import check_outputs, path_beside
+from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
 from manet_cli.jobs.record import Record, is_made_from
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
@@ -182,8 +182,8 @@ def plan_compare(request: CompareRequest, models: Models, options: ModelOptions)
     settings = _settings(request, models, options)
     kept = path is not None and not request.overwrite
     kept = kept and is_made_from(output, Path(request.name), first.sha256, settings, _COMMAND)
-    for source in (path, *request.files):
-        check_outputs(source, {"output": None if kept else output}, overwrite=request.overwrite)
+    besides = (*request.files, *files_among(*(tested.name for tested, _ in models)))
+    check_outputs(path, {"output": None if kept else output}, overwrite=request.overwrite, besides=besides)
     shown = _shown(request, photo, first.scale, ways)
     part = cut(photo, shown)
     sides = (max(shown.width // _ZOOM, 1), max(shown.height // _ZOOM, 1))

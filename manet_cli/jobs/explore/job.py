@@ -36,7 +36,7 @@ from manet_cli.jobs.explore.data import KernelBytes, KernelGatherer, Region
 from manet_cli.jobs.explore.html import explore_page
 from manet_cli.jobs.explore.part import largest_sides, telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
-from manet_cli.jobs.outputs import check_outputs, path_beside
+from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
 from manet_cli.jobs.record import Record
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import Canvas, PhotoRows
@@ -205,7 +205,8 @@ def plan_explore(
     if target.suffix.lower() not in _SUFFIXES:
         raise UsageError(Parameter("output", target), ": a page is written as .html")
     denoise = check_denoise(denoise, model.engine, options.model, model.scale)
-    check_outputs(path, {"output": target}, overwrite=overwrite)
+    besides = files_among(options.model)
+    check_outputs(path, {"output": target}, overwrite=overwrite, besides=besides)
     with memory_reported(name):
         data = read_content(path, name, max_pixels)
         photo = read_photo(data, "standard input" if path is None else name, max_pixels)

@@ -32,7 +32,7 @@ from manet_cli.jobs.kernels.map_writer import (
 from manet_cli.jobs.kernels.picture import draw_kernel_picture, survey_for_picture
 from manet_cli.jobs.kernels.shaped_tiles import ShapedTile, shaped_tiles
 from manet_cli.jobs.models import ModelOptions, OpenModel
-from manet_cli.jobs.outputs import check_outputs, path_beside
+from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
 from manet_cli.jobs.record import Record, is_made_from
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
@@ -236,7 +236,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
     if picture is not None and path is not None and path.is_file() and not request.overwrite:
         kept = is_made_from(picture, path, model.sha256, settings, _COMMAND)
     outputs = {"output": target, "picture": None if kept else picture}
-    check_outputs(path, outputs, overwrite=request.overwrite)
+    check_outputs(path, outputs, overwrite=request.overwrite, besides=files_among(options.model))
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):

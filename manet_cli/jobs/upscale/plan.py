@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
+from manet_cli.file_identity import is_file, is_folder
 from manet_cli.images import (
     DEFAULT_FORMAT,
     FORMATS,
@@ -108,7 +109,7 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     if output is None:
         return Destination(None, None, False, format)
     path = Path(output)
-    if several or path.is_dir() or output.endswith(("/", os.sep)) or not has_picture_suffix(path):
+    if several or is_folder(path) or output.endswith(("/", os.sep)) or not has_picture_suffix(path):
         return Destination(path, None, False, format)
     named = format_for_suffix(path)
     if named is None:
@@ -128,7 +129,7 @@ def check_kernels_path(path: str) -> None:
     Raises:
         UsageError: it is neither.
     """
-    if path in ("", STDIN) or (has_picture_suffix(Path(path)) and not Path(path).is_dir()):
+    if path in ("", STDIN) or (has_picture_suffix(Path(path)) and not is_folder(Path(path))):
         raise UsageError(Parameter("save_kernels", path), ": expected a folder or a .npy file")
 
 
@@ -162,6 +163,7 @@ class Planner:
         max_pixels: larger inputs are refused.
         result_of: says what the result of an input will be.
         ending_of: says what its name ends in, before the suffix.
+        besides: other files that the run reads; they are never overwritten either.
         weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
         settings: those that change pixels, likewise.
         command: whose results they are, likewise.
@@ -185,6 +187,7 @@ class Planner:
         weights_sha256: str,
         settings: Mapping[str, object],
         command: str = COMMAND,
+        besides: Sequence[Path] = (),
     ) -> None:
         self._destination = destination
         self._scale = scale
@@ -202,7 +205,7 @@ class Planner:
         results = set(self.results)
         self._sources = [source for source in sources if source not in results]
         self._room = Room()
-        self._claims = Claims(self._sources, overwrite=overwrite)
+        self._claims = Claims(self._sources, overwrite=overwrite, besides=besides)
 
     def plan(self) -> list[Item]:
         """Plan all pictures."""
@@ -218,7 +221,7 @@ class Planner:
             output = self._output_path(source, item.header)
             item = replace(item, output=output)
             if source.path is not None and output and self._is_made(source.path, source.name, output):
-                if item.kernels is None or item.kernels.is_file():
+                if item.kernels is None or is_file(item.kernels):
                     self._claims.keep(output, source)
                     return replace(item, done=True)
                 # Made again for the sake of its kernel map; the same bytes replace it.
@@ -246,7 +249,7 @@ class Planner:
         if self._kernels is None:
             return None
         path = Path(self._kernels)
-        if path.suffix.lower() == ".npy" and self._single and not path.is_dir():
+        if path.suffix.lower() == ".npy" and self._single and not is_folder(path):
             return path
         return path / source.below / f"{_stem(source)}_x{self._scale}_kernels.npy"
 

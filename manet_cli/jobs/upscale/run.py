@@ -11,6 +11,7 @@ from manet_cli.inference import Engine
 from manet_cli.inference.dial import Denoise
 from manet_cli.jobs.blur.source import BlurOptions
 from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
+from manet_cli.jobs.outputs import files_among
 from manet_cli.jobs.sources import Source, expand_sources
 from manet_cli.jobs.upscale.estimates import Pace, measure_pace, preview
 from manet_cli.jobs.upscale.job import UpscaleOptions
@@ -140,5 +141,6 @@ def open_run(request: Request) -> Run:
         max_pixels=request.max_pixels,
         weights_sha256=options.weights_sha256,
         settings=options.settings,
+        besides=files_among(request.model.model, request.blur.kernel, request.blur.kernel_map),
     )
     return Run(request, engine, options, planner.plan(), planner.results)
