@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
     from manet_cli.images.damage import Damage, denoise_of, measure_damage, quality_of_tables
     from manet_cli.images.files import MAX_PIXELS, read_content
+    from manet_cli.images.finished import Finished, read_finished
     from manet_cli.images.photo import Header, Metadata, Photo
     from manet_cli.images.reading import read_header, read_photo
     from manet_cli.images.resizing import Resizer
@@ -39,6 +40,7 @@ __all__ = [
     "CollectedPhoto",
     "Damage",
     "EightBitRows",
+    "Finished",
     "Header",
     "HeldRows",
     "ImageFormat",
@@ -60,6 +62,7 @@ __all__ = [
     "premultiply",
     "quality_of_tables",
     "read_content",
+    "read_finished",
     "read_header",
     "read_photo",
     "read_record",
@@ -71,7 +74,9 @@ __all__ = [
     "write_photo",
 ]
 
-_IMPORTED_LATER = ("alpha", "damage", "files", "photo", "reading", "resizing", "sinks", "transfer", "writing")
+_IMPORTED_LATER = (
+    *("alpha", "damage", "files", "finished", "photo", "reading", "resizing", "sinks", "transfer", "writing"),
+)
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy.typing as npt
-from PIL import ImageCms
+from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.atomic import not_written
@@ -31,7 +31,7 @@ from manet_cli.images.sinks import CollectedImage, RowSink
 from manet_cli.images.warning_log import logged_warnings
 from manet_cli.stopping import end_if_stopped
 
-__all__ = ["open_output", "read_record", "room_beside", "write_photo"]
+__all__ = ["open_output", "read_record", "record_in", "room_beside", "write_photo"]
 
 _log = logging.getLogger(__name__)
 
@@ -129,18 +129,23 @@ def read_record(path: Path) -> str | None:
     """
     try:
         with open_image(path, path.name, max_pixels=None) as (image, _):
-            if image.format == "PNG":
-                record = image.info.get(RECORD_KEYWORD)
-            elif isinstance(image, TiffImageFile):
-                record = image.tag_v2.get(TIFF_IMAGE_HISTORY)
-            else:
-                block = image.info.get("exif")
-                record = None if block is None else exif.history(exif.cleaned(block))
-            return str(record) if isinstance(record, str) else None
+            return record_in(image)
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
         end_if_stopped()
         _log.debug("%s holds no readable record", path.name, exc_info=True)
         return None
+
+
+def record_in(image: Image.Image) -> str | None:
+    """Return the record inside an opened picture; None for none. A damaged one may raise anything."""
+    if image.format == "PNG":
+        record = image.info.get(RECORD_KEYWORD)
+    elif isinstance(image, TiffImageFile):
+        record = image.tag_v2.get(TIFF_IMAGE_HISTORY)
+    else:
+        block = image.info.get("exif")
+        record = None if block is None else exif.history(exif.cleaned(block))
+    return str(record) if isinstance(record, str) else None
 
 
 def _kept_metadata(metadata: Metadata, fmt: ImageFormat, header: Header) -> Metadata:

@@ -38,8 +38,13 @@ class Claims:
         """Claim a file that is there already and stays; whoever claimed it first has it."""
         self._claimed.add(path, source)
 
-    def claim(self, path: Path, source: Source) -> None:
+    def claim(self, path: Path, source: Source, *, replaces: bool = False) -> None:
         """Claim a file that is to be written.
+
+        Args:
+            path: of the file.
+            source: what it is made from.
+            replaces: it may exist, even if files that exist may not be replaced.
 
         Raises:
             OutputError: it is an input's or another output's, exists and may not be replaced, or its folder
@@ -59,7 +64,7 @@ class Claims:
         self._check_folder(path.parent)  # first: another name or --overwrite would not help
         if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
-        if os.path.lexists(path) and not self._overwrite:
+        if os.path.lexists(path) and not (self._overwrite or replaces):
             raise OutputError(*_why_kept(path))
         self.keep(path, source)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from manet_cli import __version__
 from manet_cli.file_identity import is_file
-from manet_cli.images import read_record
+from manet_cli.images import Finished, read_finished
 from manet_cli.weights import file_sha256
 
-__all__ = ["COMMAND", "SETTINGS", "Record", "is_made_from", "parse_record"]
+__all__ = ["COMMAND", "SETTINGS", "Record", "is_made_from", "made_from", "parse_record"]
 
 Settings = Mapping[str, object]
 
@@ -131,21 +131,31 @@ class Record:
 def is_made_from(
     output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
 ) -> bool:
-    """Whether ``output`` is there and holds a record of this command, input, weights and settings.
+    """Whether ``output`` is there, whole, with the record that `made_from` looks for."""
+    found = made_from(output, path, weights_sha256, settings, command)
+    return found is not None and found.whole
 
-    Names do not matter, so that files can be renamed and folders moved. The input is read only if all else
-    agrees.
+
+def made_from(
+    output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
+) -> Finished | None:
+    """Return what ``output`` is, if it holds a record of this command, input, weights and settings.
+
+    It may be cut off, or have been edited since. Names do not matter, so that files can be renamed and
+    folders moved. The input is read only if all else agrees.
 
     Raises:
         OSError: the input cannot be read.
     """
-    found = parse_record(read_record(output)) if is_file(output) else None
-    if found is None:
-        return False
+    found = read_finished(output) if is_file(output) else None
+    record = parse_record(found.record) if found else None
+    if record is None:
+        return None
     # As JSON gives it back: tuples become lists.
     wanted = json.loads(json.dumps(dict(settings)))
-    same = found.weights_sha256 == weights_sha256 and _agree(found.settings, wanted)
-    return same and found.command == command and found.input_sha256 == file_sha256(path)
+    same = record.weights_sha256 == weights_sha256 and _agree(record.settings, wanted)
+    same = same and record.command == command
+    return found if same and record.input_sha256 == file_sha256(path) else None
 
 
 def _agree(found: Settings, wanted: Settings) -> bool:

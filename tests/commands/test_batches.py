@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from manet_cli import console, file_identity
 from manet_cli.console import BatchProgress
 from manet_cli.errors import ManetError
+from manet_cli.images import read_record
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import Claims
 from manet_cli.jobs.sources import Source
@@ -396,3 +398,50 @@ def test_what_a_run_reads_besides_is_an_input(manet: Manet, three: Path) -> None
     os.link("mine.safetensors", "weights.safetensors")
     assert "never overwritten" in manet("train", "--stage", "sr", *photos, "mine.safetensors").stderr
     assert Path("mine.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("share", [0.7, 0.98])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_result_that_was_cut_off_is_made_again(
+    manet: Manet, three: Path, suffix: str, share: float
+) -> None:
+    result = Path(f"r.{suffix}")
+    assert manet("upscale", "a.png", "-o", result).code == 0
+    whole = result.read_bytes()
+    result.write_bytes(whole[: int(len(whole) * share)])
+    planned = manet("upscale", "a.png", "-o", result, "--json", "-n")
+    assert planned.json[0]["status"] == "planned"
+    again = manet("upscale", "a.png", "-o", result, "--json")
+    assert again.json[0]["status"] == "done"
+    assert "r." in again.stderr
+    assert "cut off before its end: it is made again" in again.stderr
+    assert result.read_bytes() == whole
+    assert manet("upscale", "a.png", "-o", result, "--json").json[0]["status"] == "skipped"
+
+
+def test_a_result_of_another_size_is_somebodys_work(manet: Manet, three: Path) -> None:
+    """Cropped or made smaller by a program that keeps the record, or another picture that was given it."""
+    assert manet("upscale", "a.png", "-q").code == 0
+    whole = Path("a_x4.png").read_bytes()
+    record = read_record(Path("a_x4.png"))
+    text = PngInfo()
+    text.add_itxt("manet_cli", record or "")
+    Image.new("RGB", (3, 3)).save("a_x4.png", pnginfo=text)
+    edited = Path("a_x4.png").read_bytes()
+    outcome = manet("upscale", "a.png", "b.png", "--json")
+    assert [line["status"] for line in outcome.json] == ["failed", "done"]
+    assert "it has 3x3 pixels instead of 48x36: give --overwrite" in outcome.json[0]["error"]
+    Path("a_x4.png").write_bytes(edited[:-4])
+    assert "3x3 pixels" in manet("upscale", "a.png").stderr, "cut off too: still somebody's work"
+    assert manet("upscale", "a.png", "--overwrite").lines == ["a_x4.png"]
+    assert Path("a_x4.png").read_bytes() == whole
+
+
+def test_a_cut_result_with_a_kernel_map(manet: Manet, three: Path) -> None:
+    assert manet("upscale", "a.png", "--save-kernels", "k/").code == 0
+    kernels = Path("k/a_x4_kernels.npy")
+    before, stamp = Path("a_x4.png").read_bytes(), kernels.stat().st_mtime_ns
+    Path("a_x4.png").write_bytes(before[:-30])
+    assert manet("upscale", "a.png", "--save-kernels", "k/", "--json").json[0]["status"] == "done"
+    assert Path("a_x4.png").read_bytes() == before
+    assert kernels.stat().st_mtime_ns == stamp

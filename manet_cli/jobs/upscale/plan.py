@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from manet_cli.file_identity import is_file, is_folder
 from manet_cli.images import (
     DEFAULT_FORMAT,
     FORMATS,
+    Finished,
     Header,
     ImageFormat,
     check_writable_as,
@@ -27,7 +29,7 @@ from manet_cli.images import (
 from manet_cli.jobs.kernels.map_writer import check_kernel_map
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.outputs import Claims, Room, least_bytes
-from manet_cli.jobs.record import COMMAND, is_made_from, parse_record
+from manet_cli.jobs.record import COMMAND, made_from, parse_record
 from manet_cli.jobs.sources import STDIN, Source, names_several
 from manet_cli.stopping import end_if_stopped
 
@@ -40,6 +42,9 @@ __all__ = [
     "check_still_free",
     "plan_destination",
 ]
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -218,15 +223,10 @@ class Planner:
         try:
             if source.path is not None:
                 item = replace(item, header=self._checked_header(source.path, source.name, item.kernels))
-            output = self._output_path(source, item.header)
-            item = replace(item, output=output)
-            if source.path is not None and output and self._is_made(source.path, source.name, output):
-                if item.kernels is None or is_file(item.kernels):
-                    self._claims.keep(output, source)
-                    return replace(item, done=True)
-                # Made again for the sake of its kernel map; the same bytes replace it.
-                self._claims.claim(item.kernels, source)
-                return replace(item, replaces=True)
+            item = replace(item, output=self._output_path(source, item.header))
+            made = self._made(item, source.path) if source.path is not None and item.output else None
+            if made is not None:
+                return self._made_item(item, made)
             for path in (item.output, item.kernels):
                 if path is not None:
                     self._claims.claim(path, source)
@@ -273,12 +273,46 @@ class Planner:
             size = check_kernel_map(item.header.height, item.header.width, large=False)
             self._room.take(item.kernels, size)
 
-    def _is_made(self, path: Path, name: str, output: Path) -> bool:
-        """Whether the output is there, made from the same input, weights and settings."""
+    def _made(self, item: Item, path: Path) -> Finished | None:
+        """Return what is there, if it was made from the same input, weights and settings.
+
+        Raises:
+            OutputError: it was brought to another size since; with ``overwrite`` that is no reason.
+        """
+        output, header = item.output, item.header
+        assert output is not None
+        assert header is not None
         try:
-            return is_made_from(output, path, self._weights_sha256, self._settings, self._command)
+            made = made_from(output, path, self._weights_sha256, self._settings, self._command)
         except OSError as error:
-            raise InputError(f"{name} cannot be read ({error.strerror})") from error
+            raise InputError(f"{item.source.name} cannot be read ({error.strerror})") from error
+        planned = self._result_of(header)
+        if made is None or (made.width, made.height) == (planned.width, planned.height):
+            return made
+        if self._overwrite:
+            return None
+        raise OutputError(
+            f"{output} was made from this input, but has been changed since: "
+            f"it has {made.width}x{made.height} pixels instead of {planned.width}x{planned.height}: give ",
+            *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
+        )
+
+    def _made_item(self, item: Item, made: Finished) -> Item:
+        """Plan a picture whose output is there: skip it, or make it again where something is missing."""
+        assert item.output is not None
+        kernels = item.kernels if item.kernels and not is_file(item.kernels) else None
+        if made.whole and kernels is None:
+            self._claims.keep(item.output, item.source)
+            return replace(item, done=True)
+        if not made.whole:
+            logger.warning("%s is cut off before its end: it is made again", item.output)
+        # The same bytes replace it, also where it is made again for the sake of its kernel map.
+        self._claims.claim(item.output, item.source, replaces=True)
+        if kernels is not None:
+            self._claims.claim(kernels, item.source)
+        item = replace(item, kernels=kernels, replaces=True)
+        self._take_room(item)
+        return item
 
 
 def _is_result(path: Path, stems: set[str]) -> bool:

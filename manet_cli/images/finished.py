@@ -1,0 +1,128 @@
+"""Results that are there already: their record, their size, and whether they go on to their end.
+
+No pixel is decoded: a file that was cut off is told by its structure, so that a thousand take little time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from manet_cli.images import headers, tiff_structure
+from manet_cli.images.reading import open_image
+from manet_cli.images.writing import record_in
+from manet_cli.stopping import end_if_stopped
+
+__all__ = ["Finished", "read_finished"]
+
+_log = logging.getLogger(__name__)
+
+_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
+_SEARCHED_AT_ONCE = 1 << 20
+_STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a file shows of itself without being decoded.
+
+    Attributes:
+        record: of the run that wrote it; None for none.
+        width: pixels.
+        height: pixels.
+        whole: it goes on to its end.
+    """
+
+    record: str | None
+    width: int
+    height: int
+    whole: bool
+
+
+def read_finished(path: Path) -> Finished | None:
+    """Read what a file that `write_photo` may have written shows; None if it cannot be read."""
+    try:
+        with open_image(path, path.name, max_pixels=None) as (image, file):
+            width, height = image.size
+            return Finished(record_in(image), width, height, _is_whole(image, file))
+    except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
+        end_if_stopped()
+        _log.debug("%s is no readable result", path.name, exc_info=True)
+        return None
+
+
+def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether a file of a format that holds records goes on to its end; True for any other."""
+    size = file.seek(0, os.SEEK_END)
+    try:
+        if image.format == "PNG":
+            return headers.png_is_whole(file)
+        if image.format == "JPEG":
+            return _jpeg_is_whole(file, size)
+        if image.format == "WEBP":
+            file.seek(4)
+            return 8 + int.from_bytes(file.read(4), "little") <= size
+        if image.format == "TIFF":
+            return _tiff_is_whole(image, file, size)
+        if image.format == "AVIF":
+            return _boxes_are_whole(file, size)
+    except (struct.error, tiff_structure.CorruptTagsError):
+        return False
+    return True
+
+
+def _jpeg_is_whole(file: BinaryIO, size: int) -> bool:
+    """Whether an end of image follows a scan; within a scan these two bytes cannot stand."""
+    position, kind = 2, 0
+    while kind != _JPEG_SCAN:
+        file.seek(position)
+        mark, kind, length = struct.unpack(">BBH", file.read(4))
+        if mark != 0xFF:
+            return False
+        position += 2 + length
+    file.seek(max(size - 2, position))
+    if file.read(2) == _JPEG_END:
+        return True
+    file.seek(position)
+    last = b""
+    while block := file.read(_SEARCHED_AT_ONCE):
+        if _JPEG_END in last + block:
+            return True
+        last = block[-1:]
+    return False
+
+
+def _tiff_is_whole(image: Image.Image, file: BinaryIO, size: int) -> bool:
+    """Whether the strips and the first directory, which our files have at their end, are all there."""
+    file.seek(0)
+    layout, first = tiff_structure.header(file.read(16))
+    file.seek(first)
+    (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
+    entry = struct.calcsize(layout.entry) + layout.inline
+    if file.tell() + count * entry + struct.calcsize(layout.offset) > size:
+        return False
+    tags = getattr(image, "tag_v2", {})
+    strips = zip(tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_BYTE_COUNTS, ()), strict=False)
+    return all(offset + length <= size for offset, length in strips)
+
+
+def _boxes_are_whole(file: BinaryIO, size: int) -> bool:
+    """Whether all boxes of a file of the ISO base media format, as AVIF is, end within it."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        length, _ = struct.unpack(">L4s", file.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8))
+        elif length == 0:  # to the end of the file, wherever that is
+            return True
+        if length < 8:
+            return False
+        position += length
+    return position == size

@@ -1,0 +1,53 @@
+"""What results show without being decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manet_cli.images import FORMATS, ImageFormat, Metadata, Photo, read_finished, write_photo
+from tests.commands.conftest import texture
+
+
+@pytest.fixture(params=[entry for entry in FORMATS if entry.record], ids=lambda entry: entry.name)
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A result with a record, in each format that holds one."""
+    fmt: ImageFormat = request.param
+    path = tmp_path / f"result{fmt.suffixes[0]}"
+    pixels = np.kron(texture(40, 60), np.ones((4, 4, 1), np.uint8))
+    write_photo(Photo(pixels, None, Metadata()), path, fmt, record="a record")
+    return path
+
+
+def test_a_result_that_is_whole(written: Path) -> None:
+    found = read_finished(written)
+    assert found is not None
+    assert (found.record, found.width, found.height, found.whole) == ("a record", 240, 160, True)
+    with written.open("ab") as file:
+        file.write(b"appended by another program")
+    found = read_finished(written)
+    assert found is not None
+    assert found.whole or written.suffix == ".avif", "what follows the end is no part of it"
+
+
+def test_no_cut_result_is_taken_for_whole(written: Path) -> None:
+    """Wherever it is cut, and also if a part of a copy was filled with zeros."""
+    data = written.read_bytes()
+    seen, told_by_marks = 0, written.suffix in (".png", ".jpg")  # the others have lengths alone
+    for length in {*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 12, len(data))}:
+        for content in (data[:length], data[:length].ljust(len(data), b"\0")):
+            written.write_bytes(content)
+            found = read_finished(written)
+            seen += found is not None and found.record is not None
+            if len(content) < len(data) or (told_by_marks and length < len(data) - 4):
+                assert found is None or found.record is None or not found.whole, length
+    if told_by_marks:
+        assert seen > 50, "the record stands before the pixels"
+
+
+def test_what_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    for name in ("a.png", "none.png", "x" * 300, "."):
+        assert read_finished(tmp_path / name) is None
