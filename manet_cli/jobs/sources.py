@@ -37,6 +37,7 @@ _LIST = "@"
 _ANY_DEPTH = "**"
 _LONGEST_LIST = 64 << 20  # bytes
 _MOST_NAMES = 1_000_000
+_THUMBNAILS = "@eaDir"  # which the NAS of one maker puts into every folder
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -61,7 +62,8 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
     """Expand the inputs of a command line, each picture once, in the order given.
 
     Folders give their pictures by name: files with a known image suffix that are not hidden and were not
-    written by this tool. Links to folders below them are not followed. A pattern or list is expanded where
+    written by this tool; how many were is logged. Links to folders below them are not followed, and folders
+    of thumbnails are not looked into unless they are named. A pattern or list is expanded where
     no file has that very name. A name that no file has is also looked for in Unicode's other spelling (NFC,
     NFD).
 
@@ -144,9 +146,15 @@ def _matches(pattern: str) -> list[str]:
         found = []
         for base in _matches(str(Path(*parts[:at]))) if at else ["."]:
             for parent, folders, _ in os.walk(base):
-                folders[:] = [folder for folder in folders if not folder.startswith(".")]
+                folders[:] = [name for name in folders if not name.startswith(".") and name != _THUMBNAILS]
                 found += _matches(str(Path(glob.escape(parent), *rest)))
-    return sorted({match for match in found if not is_temporary(Path(match))})
+    asked = _THUMBNAILS in parts
+
+    def wanted(match: str) -> bool:
+        path = Path(match)
+        return not is_temporary(path) and (asked or _THUMBNAILS not in path.parts)
+
+    return sorted(filter(wanted, set(found)))
 
 
 def _listed(name: str, recursive: bool) -> list[Source]:
@@ -194,7 +202,7 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     errors: list[Source] = []
     pictures: list[Path] = []
     others: Counter[str] = Counter()
-    deeper = False
+    deeper, thumbnails = False, 0
 
     def unreadable(error: OSError) -> None:
         name = str(error.filename)
@@ -202,7 +210,8 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
         errors.append(Source(name, Path(name), error=InputError(reason)))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
-        below = sorted(name for name in folders if not name.startswith("."))
+        below = sorted(name for name in folders if not name.startswith(".") and name != _THUMBNAILS)
+        thumbnails += _THUMBNAILS in folders
         deeper = deeper or bool(below)
         folders[:] = below if recursive else []
         for name in folders:
@@ -217,6 +226,16 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     kept = [path for path in pictures if not _is_result(path, stems)]
     if others and pictures:
         logger.warning("%s: passed over %s", folder, _counted(others))
+    if thumbnails and recursive:
+        logger.warning(
+            "%s: %s named %s not looked into, since a NAS puts thumbnails there",
+            *(folder, _number_of(thumbnails, "folder"), _THUMBNAILS),
+        )
+    if len(kept) < len(pictures) and kept:
+        logger.warning(
+            "%s: %s left out: made by this tool from others",
+            *(folder, _number_of(len(pictures) - len(kept), "picture")),
+        )
     if kept or errors:
         return [Source(str(path), path, path.parent.relative_to(folder)) for path in kept] + errors
     but = f" but {len(pictures)} that this tool made" if pictures else ""
@@ -245,6 +264,10 @@ def _without_raw_twins(pictures: list[Path], folder: Path) -> list[Path]:
             "%s: raw files left out, for the pictures of the same name beside them: %d", folder, left_out
         )
     return kept
+
+
+def _number_of(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _warn_of_link(path: Path, root: Path) -> None:

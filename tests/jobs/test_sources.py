@@ -200,3 +200,34 @@ def test_lists_without_an_end(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(zero))
             (source,) = expand_sources(["@-"])
         assert "it has more than 1 MiB" in str(source.error)
+
+
+def test_results_that_are_left_out_are_counted(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make("in/a.png", "in/b/c.png")
+    for name in ("in/a_x4.png", "in/other.png"):
+        make_result(name)
+    assert names("in", recursive=True) == ["in/a.png", "in/b/c.png"]
+    assert caplog.messages == ["in: 2 pictures left out: made by this tool from others"]
+    caplog.clear()
+    Path("in/other.png").unlink()
+    assert names("in") == ["in/a.png"]
+    assert caplog.messages == ["in: 1 picture left out: made by this tool from others"]
+    caplog.clear()
+    assert names("in/b") == ["in/b/c.png"]
+    assert not caplog.messages
+
+
+def test_folders_of_thumbnails(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make("in/a.png", "in/@eaDir/a.png/thumb.png", "in/b/c.png", "in/b/@eaDir/thumb.png")
+    assert names("in", recursive=True) == ["in/a.png", "in/b/c.png"]
+    (message,) = caplog.messages
+    assert message.startswith("in: 2 folders named @eaDir not looked into")
+    caplog.clear()
+    assert names("in") == ["in/a.png"]
+    assert not caplog.messages
+    assert names("in/**/*.png", "in/*/*.png") == ["in/a.png", "in/b/c.png"]
+    assert names("in/b/@eaDir") == ["in/b/@eaDir/thumb.png"], "named itself it is wanted"
+    assert names("in/*/@eaDir/*.png") == ["in/b/@eaDir/thumb.png"]
+    assert names("in/b/@eaDir/thumb.png") == ["in/b/@eaDir/thumb.png"]
+    make("only/@eaDir/thumb.png")
+    assert only(expand_sources(["only"])) == "only holds no pictures."
