@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _PREFIX, _SUFFIX = ".", ".manet-tmp"
 _LONGEST_NAME = 255  # bytes, on the usual file systems
+_LONGEST_PATH = 4000  # bytes, of 4095 on Linux: temporary files beside it have longer names
 _ATTEMPTS = 100
 _WAIT = 0.1  # seconds between two looks at a lock
 _HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
@@ -218,12 +219,16 @@ def check_folder(path: Path) -> None:
 
 
 def check_name(path: Path) -> None:
-    """Raise OutputError if the name of a file, or of a folder above it, is longer than disks take."""
+    """Raise OutputError if a path, the name of a file or of a folder above it is longer than disks take."""
     for name in path.parts:
         if len(os.fsencode(name)) > _LONGEST_NAME:
             raise OutputError(
                 f"{name[:40]}... is a name of more than {_LONGEST_NAME} bytes: choose a shorter one"
             )
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise OutputError(
+            f"{str(path)[:40]}... is a path of more than {_LONGEST_PATH} bytes: choose a shorter one"
+        )
 
 
 def _followed(final: Path, shown: str) -> Path:

@@ -174,7 +174,9 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
     if os.path.exists(path) and not is_file(path):  # noqa: PTH110 - as is_file
         raise OutputError(f"{path} is not a regular file: choose another ", _OUTPUT)
     prepare_folder(path.parent)
-    path = stored_path(path)  # where the disk ignores case, the lock is on one spelling
+    stored = stored_path(path)
+    if stored != Path(os.path.realpath(path)):
+        path = stored  # where the disk ignores case, a lock is on one spelling
     with disk_reported(str(path), "choose another ", _OUTPUT):
         # Unbuffered: what a full disk refused would be written again, and fail again, on closing.
         file = path.open("a+b", buffering=0)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from manet_cli.atomic import check_name
 from manet_cli.errors import InputError, Message, OutputError, Parameter
 from manet_cli.file_identity import is_folder, ledger_of
 from manet_cli.jobs.durations import duration
@@ -161,10 +162,11 @@ def plan_training(request: TrainRequest) -> TrainJob:
     """Check the options and find the photos.
 
     Raises:
-        OutputError: the run would replace what it begins from.
+        OutputError: the run would replace what it begins from, or its folder's name is too long.
         UsageError: an option has no meaning.
         InputError: a folder holds no photos.
     """
+    check_name(RunFolder(request.output).checkpoints)
     if not request.start.resume:
         _check_inputs(request)
     recipe = load_recipe(

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class RunFolder:
     @property
     def holds_a_run(self) -> bool:
         """Whether a run was begun here."""
-        return self._config.exists()
+        return os.path.lexists(self._config)
 
     @contextmanager
     def prepared(self) -> Iterator[None]:

@@ -58,7 +58,7 @@ class Receipt:
         """Hash the file; False if it is gone or is not what was written."""
         try:
             return file_sha256(self.path) == self.path_sha256
-        except OSError:
+        except (OSError, ValueError):  # the name may be none that a file can have
             return False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from manet_cli.file_identity import is_file
 from manet_cli.weights.cache import Receipt, receipts
 from manet_cli.weights.files import Weights
 from manet_cli.weights.manifest import DEFAULT_FAMILY, PAIR, Entry, load_manifest
@@ -52,13 +53,13 @@ def _entry_fields(entry: Entry, known: dict[str, Receipt]) -> dict[str, object]:
         path, where = (receipt.path, "cached") if receipt else (None, "pullable")
         if receipt:
             fields["sha256"] = receipt.sha256
-    if path is not None and not path.is_file():
+    if path is not None and not is_file(path):
         path, where = None, "pullable" if source else "missing"
     return fields | {"where": where, "path": path and str(path), "bytes": _bytes(path, entry.parameters)}
 
 
 def _receipt_fields(receipt: Receipt) -> dict[str, object]:
-    here = receipt.path.is_file()
+    here = is_file(receipt.path)
     fields: dict[str, object] = dict.fromkeys(field.name for field in dataclasses.fields(Entry))
     del fields["file"]
     return fields | {

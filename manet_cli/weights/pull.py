@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from manet_cli.errors import WeightsError
+from manet_cli.file_identity import is_file
 from manet_cli.weights import https, hub
 from manet_cli.weights.cache import Receipt, opened, read_receipt, source_folder, write_receipt
 from manet_cli.weights.files import Weights, file_sha256, read_weights, write_weights
@@ -66,7 +67,7 @@ def pull(
     if expected is None and not accept_unverified:
         raise unseen(name, source)
     if downloads is None:
-        damaged = receipt is not None and receipt.path.is_file()
+        damaged = receipt is not None and is_file(receipt.path)
         state = "was changed or damaged since it was pulled" if damaged else "is not here"
         raise WeightsError(f"{name} {state}: get it with 'manet weights pull {shlex.quote(name)}'")
     if isinstance(source, HttpsSource) and os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import Message, Parameter, UsageError, WeightsError
+from manet_cli.file_identity import is_file
 from manet_cli.weights.bounds import LARGEST_FILE
 from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
 from manet_cli.weights.manifest import DEFAULT_FAMILY, PAIR, RETIRED, Entry, load_manifest
@@ -66,7 +68,7 @@ def load_weights(
         WeightsError: unknown, missing or damaged weights.
     """
     if is_weight_file(model):
-        weights, entry = read_weights(Path(model).expanduser()), None
+        weights, entry = read_weights(_home_expanded(model)), None
     else:
         located = locate_weights(model, scale, downloads=downloads)
         weights, entry = read_weights(located.path), located.entry
@@ -161,8 +163,8 @@ def locate_weights(
         UsageError, WeightsError: as `load_weights`.
     """
     if is_weight_file(name):
-        path = Path(name).expanduser()
-        if not path.is_file():
+        path = _home_expanded(name)
+        if not is_file(path):
             raise WeightsError(f"{path}: there is no such weight file.")
         try:
             return Located(path, file_sha256(path, LARGEST_FILE), None, "file")
@@ -186,6 +188,10 @@ def locate_weights(
             scale=entry.scale if entry else None,
         )
     return Located(receipt.path, receipt.sha256, entry, status)
+
+
+def _home_expanded(name: str) -> Path:
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises an error for an unknown user
 
 
 def is_weight_file(model: str) -> bool:

@@ -18,6 +18,7 @@ from manet_cli import __version__
 from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import KernelSummary
+from manet_cli.file_identity import is_file
 from manet_cli.images import MAX_PIXELS, Photo, read_content, read_photo
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.dial import AUTO, Denoise
@@ -233,7 +234,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
     if denoise is not None:
         settings["denoise"] = denoise if denoise == AUTO else f"{denoise:g}"
     kept = False
-    if picture is not None and path is not None and path.is_file() and not request.overwrite:
+    if picture is not None and path is not None and is_file(path) and not request.overwrite:
         kept = is_made_from(picture, path, model.sha256, settings, _COMMAND)
     outputs = {"output": target, "picture": None if kept else picture}
     check_outputs(path, outputs, overwrite=request.overwrite, besides=files_among(options.model))
