@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.commands.help import FILES, SCRIPTS, ManetCommand, ManetGroup
+from manet_cli.commands.help import FILES, SCRIPTS, SPEED, ManetCommand, ManetGroup
 from manet_cli.errors import ManetError, OutputError, WeightsError
 from manet_cli.stopping import end_if_stopped
 
@@ -161,10 +161,16 @@ def export(
             "--size",
             metavar="N|dynamic",
             help="Side of the graph's input in pixels, or dynamic to take any size.",
+            rich_help_panel=FILES,
         ),
     ] = "dynamic",
     precision: Annotated[
-        str, typer.Option("--precision", help="Number format of the inner layers: fp32, or fp16 for GPUs.")
+        str,
+        typer.Option(
+            "--precision",
+            help="Number format of the inner layers: fp32, or fp16 for GPUs.",
+            rich_help_panel=SPEED,
+        ),
     ] = "fp32",
     overwrite: shared.Overwrite = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from manet_cli.evaluation.measuring import Figures, measure
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig
 from manet_cli.training import loop as module
 from manet_cli.training.batches import BatchMaker
-from manet_cli.training.checkpoints import Checkpoint, RunFolder, check_same_run
+from manet_cli.training.checkpoints import RunFolder, check_same_run
 from manet_cli.training.loading import Loader
 from manet_cli.training.loop import StepReport, Trainer, explained
 from manet_cli.training.optimization import MovingAverage
@@ -224,6 +225,8 @@ def test_validation_measures_the_average_by_the_published_protocol(
 def test_errors_of_the_device_and_the_disk_are_sentences(
     cache: PhotoCache, make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make_trainer(make_recipe("sr", iterations=1), cache, tmp_path / "whole").run()
+
     def too_large(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -235,12 +238,12 @@ def test_errors_of_the_device_and_the_disk_are_sentences(
     def full(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    folder = RunFolder(tmp_path / "run")
-    kept = Checkpoint({"model.a": torch.ones(2)}, 1, 1.0, {})
-    folder.write_checkpoint(kept, keep=2)
+    folder = RunFolder(tmp_path / "whole")
+    kept = folder.newest_checkpoint()
+    assert kept is not None
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match=r"step 2 cannot be written.*No space left on device.*is kept"):
-        folder.write_checkpoint(Checkpoint({"model.a": torch.zeros(2)}, 2, 2.0, {}), keep=2)
+        folder.write_checkpoint(dataclasses.replace(kept, step=2), keep=2)
     found = folder.newest_checkpoint()
     assert found is not None
     assert found.step == 1
