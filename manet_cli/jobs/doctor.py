@@ -20,6 +20,7 @@ from torch import Tensor
 from manet_cli import __version__
 from manet_cli.errors import DeviceError, ManetError, WeightsError
 from manet_cli.evaluation.pictures import ImageRows
+from manet_cli.file_identity import existing_folder, is_folder
 from manet_cli.images import FORMATS
 from manet_cli.inference import (
     PRECISIONS,
@@ -221,10 +222,10 @@ def _look_at_weights(found: Examination) -> None:
     from huggingface_hub import constants
 
     folder = cache_folder()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = existing_folder(folder)
     found.cache = {
         "folder": str(folder),
-        "writable": os.access(existing, os.W_OK | os.X_OK) and existing.is_dir(),
+        "writable": os.access(existing, os.W_OK | os.X_OK) and is_folder(existing),
         "hub": constants.HF_HUB_CACHE,
         "offline": constants.HF_HUB_OFFLINE,
     }

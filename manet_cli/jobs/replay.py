@@ -114,16 +114,21 @@ def _record_in(output: Path) -> Record:
 def _find_input(record: Record, output: Path, sought: Path | None) -> Path:
     """Give the first file with the content that was recorded; the recorded name is tried first."""
     for path in dict.fromkeys(_candidates(record.input_name, output, sought)):
-        try:
-            if is_file(path) and file_sha256(path) == record.input_sha256:
-                return path
-        except OSError:
-            continue
+        if _has_content(path, record.input_sha256):
+            return path
     where = f"at {sought}" if sought else "beside it or in the folder above"
     raise InputError(
         f"{output} was made from {record.input_name} (sha256 {record.input_sha256[:16]}...), and no file "
         f"{where} has that content: give the picture, or a folder above it, with --input"
     )
+
+
+def _has_content(path: Path, digest: str) -> bool:
+    """Whether there is such a file, and it can be read and has this digest."""
+    try:
+        return is_file(path) and file_sha256(path) == digest
+    except OSError:
+        return False
 
 
 def _candidates(name: str, output: Path, sought: Path | None) -> Iterator[Path]:
@@ -220,7 +225,7 @@ def _further(name: str, digest: str, output: Path, sought: Path | None) -> str:
     if name == "model":
         return _known_model(digest, output)
     for path in dict.fromkeys(_candidates("", output, sought)):
-        if path.is_file() and file_sha256(path) == digest:
+        if _has_content(path, digest):
             return _path_word(path)
     raise InputError(
         f"{output} was made with another file too (sha256 {digest[:16]}...), and no file beside it has that "

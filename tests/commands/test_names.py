@@ -142,3 +142,12 @@ def test_receipts_of_another_shape(
         assert "bug" not in outcome.stderr, arguments
         assert outcome.code in (0, 3), arguments
         assert "\x1b" not in outcome.stdout + outcome.stderr
+
+
+def test_a_cache_whose_name_is_too_long(manet: Manet, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", f"/{LONG}")
+    found = manet("doctor", "--json")
+    assert found.code == 0
+    assert LONG in json.loads(found.stdout)["cache"]["folder"]
+    assert manet("weights", "list").code == 0
+    assert manet("weights", "path", "https://127.0.0.1:9/x.safetensors").code == 3
