@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from manet_cli.errors import InputError
+from manet_cli.images.files import most_bytes
 
 __all__ = ["check_metadata", "check_size"]
 
 _LATE = frozenset(("WebP", "AVIF", "HEIC", "JPEG XL"))
 _MOST_LATE = 256 << 20  # bytes of a file that is read whole before its width and height are known
-_MOST_BESIDE = 256 << 20  # bytes of a file beside its pixels
-_PIXEL_BYTES = 8  # RGBA of 16 bits, not compressed
 
 _MOST_PARTS = 10_000  # segments, chunks, boxes or entries beside those that a file's size explains
 _PART_BYTES = 64  # that a part has on average, beyond these
@@ -54,7 +53,7 @@ def check_size(file: BinaryIO, kind: str | None, name: str, pixels: int | None =
     late = kind in _LATE  # read whole before its width and height are known
     if pixels is None and not late:
         return
-    most = _MOST_LATE if late else _MOST_BESIDE + _PIXEL_BYTES * (pixels or 0)
+    most = _MOST_LATE if late else most_bytes(pixels or 0)
     size = file.seek(0, os.SEEK_END)
     if size > most:
         raise InputError(

@@ -6,13 +6,23 @@ import io
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from manet_cli.errors import InputError, Parameter
+from manet_cli.errors import InputError, OutOfMemoryError, Parameter
 from manet_cli.images.formats import listed, readable_titles
 
-__all__ = ["MAX_PIXELS", "known_pictures", "open_source", "raise_limit", "read_content"]
+__all__ = [
+    "MAX_PIXELS",
+    "known_pictures",
+    "memory_reported",
+    "most_bytes",
+    "open_source",
+    "raise_limit",
+    "read_content",
+]
 
 MAX_PIXELS = 200_000_000
 """The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
@@ -63,21 +73,42 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
 
 
 def read_content(path: Path | None, name: str, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Read the content of a picture's file, or standard input for no path; the rest as in `open_source`."""
-    most = _most_bytes(max_pixels)
-    if path is not None:
-        try:
-            with open_source(path, name, max_pixels) as file:
-                data = _read_at_most(file, most + 1)  # it may grow meanwhile
-        except OSError as error:
-            raise _unreadable(name, error) from error
-    elif sys.stdin is None:
-        raise InputError("standard input is closed: give a file")
-    else:
-        data = _read_at_most(sys.stdin.buffer, most + 1)
+    """Read the content of a picture's file, or standard input for no path.
+
+    The rest is as in `open_source`; OutOfMemoryError if it does not fit in memory.
+    """
+    if path is None:
+        if sys.stdin is None:
+            raise InputError("standard input is closed: give a file")
         name = "standard input"
+    try:
+        with (
+            memory_reported(name),
+            nullcontext(sys.stdin.buffer) if path is None else open_source(path, name, max_pixels) as file,
+        ):
+            data = _read_at_most(file, most_bytes(max_pixels) + 1)  # it may grow meanwhile
+    except OSError as error:
+        if path is None:
+            raise InputError(f"{name} cannot be read ({error.strerror or error}): give a file") from error
+        raise _unreadable(name, error) from error
     _check_size(len(data), name, max_pixels)
     return data
+
+
+@contextmanager
+def memory_reported(name: str) -> Iterator[None]:
+    """Turn running out of memory over the picture that messages call `name` into an OutOfMemoryError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"{name} does not fit in memory: close other programs or cut the picture into smaller ones"
+        ) from error
+
+
+def most_bytes(pixels: int) -> int:
+    """Return how many bytes a file with a picture of so many pixels may have."""
+    return _BYTES_PER_PIXEL * pixels + _BESIDE_PIXELS
 
 
 def known_pictures() -> str:
@@ -93,14 +124,10 @@ def _read_at_most(file: BinaryIO, most: int) -> bytes:
     return bytes(data)
 
 
-def _most_bytes(max_pixels: int) -> int:
-    return _BYTES_PER_PIXEL * max_pixels + _BESIDE_PIXELS
-
-
 def _check_size(size: int, name: str, max_pixels: int | None) -> None:
     if size == 0:
         raise InputError(f"{name} is empty: give {known_pictures()}")
-    if max_pixels is not None and size > _most_bytes(max_pixels):
+    if max_pixels is not None and size > most_bytes(max_pixels):
         raise InputError(
             f"{name} has {size} bytes or more, and no picture of at most {max_pixels} pixels takes so many: ",
             *raise_limit,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from manet_cli.errors import InputError, OutOfMemoryError
+from manet_cli.errors import InputError
 from manet_cli.images import (
     budgets,
     cicp,
@@ -33,7 +33,7 @@ from manet_cli.images import (
     tiff_structure,
 )
 from manet_cli.images.damage import file_quality
-from manet_cli.images.files import MAX_PIXELS, known_pictures, open_source, raise_limit
+from manet_cli.images.files import MAX_PIXELS, known_pictures, memory_reported, open_source, raise_limit
 from manet_cli.images.formats import FORMATS
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
@@ -115,16 +115,6 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
 
 
 @contextmanager
-def _memory_reported(name: str) -> Iterator[None]:
-    try:
-        yield
-    except MemoryError as error:
-        raise OutOfMemoryError(
-            f"{name} does not fit in memory: close other programs or cut the picture into smaller ones"
-        ) from error
-
-
-@contextmanager
 def open_image(
     source: Path | bytes, name: str, max_pixels: int | None = MAX_PIXELS
 ) -> Iterator[tuple[Image.Image, BinaryIO]]:
@@ -138,7 +128,7 @@ def open_image(
         open_source(source, name, max_pixels) as file,
         logged_warnings(name),
         _pillow_limit(max_pixels),
-        _memory_reported(name),
+        memory_reported(name),
     ):
         kind = headers.kind_of(file)
         budgets.check_size(file, kind, name)
@@ -178,8 +168,8 @@ def open_image(
 
 @contextmanager
 def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[raw_files.RawPicture | None]:
-    """Open a camera's raw file; None for any other file. Raises InputError."""
-    with open_source(source, name, max_pixels) as file:
+    """Open a camera's raw file; None for any other file. Raises InputError, OutOfMemoryError."""
+    with open_source(source, name, max_pixels) as file, memory_reported(name):
         if not raw_files.is_raw(file, name):
             yield None
             return

@@ -170,15 +170,6 @@ def test_files_that_are_mostly_hole(tmp_path: Path, format_name: str) -> None:
             any_read(path, "x")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
-def test_what_is_no_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "x.png")
-    for path in (tmp_path / "x.png", Path("/dev/zero")):
-        for read in (read_header, read_photo, read_content):
-            with pytest.raises(InputError, match="x is not a regular file"):
-                read(path, "x")
-
-
 def test_no_memory_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object) -> None:
         raise MemoryError
@@ -186,3 +177,16 @@ def test_no_memory_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "asarray", none_left)
     with pytest.raises(OutOfMemoryError, match="x does not fit in memory"):
         read_photo(PNG, "x")
+
+
+def test_no_memory_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise MemoryError
+
+    path = tmp_path / "x.png"
+    path.write_bytes(PNG)
+    monkeypatch.setattr("manet_cli.images.files._read_at_most", none_left)
+    monkeypatch.setattr("manet_cli.images.raw_files.is_raw", none_left)
+    for read in (read_content, read_header, read_photo):
+        with pytest.raises(OutOfMemoryError, match=r"^x does not fit in memory"):
+            read(path, "x")

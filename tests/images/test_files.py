@@ -82,3 +82,11 @@ def test_standard_input_has_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InputError, match=r"^standard input has 268435465 bytes or more"):
         read_content(None, "-", 1)
     assert endless.given == (256 << 20) + 8 + 1
+
+
+def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor = os.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT)
+    with os.fdopen(descriptor, "rb") as buffer:
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=buffer))
+        with pytest.raises(InputError, match=r"^standard input cannot be read \(.+\): give a file\.$"):
+            read_content(None, "-")

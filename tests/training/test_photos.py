@@ -86,13 +86,8 @@ def test_what_cannot_be_used_is_reported_and_left_out(
     clear = draw_photo(3).convert("RGBA")
     clear.putalpha(100)
     clear.save(tmp_path / "clear.png")
-    os.mkfifo(tmp_path / "fifo.png")
-    with (tmp_path / "hole.webp").open("wb") as file:
-        file.write(b"RIFF    WEBPVP8 ")
-        file.truncate(100 << 30)
-    names = ("tiny.png", "broken.png", "good.png", "clear.png", "gone.png", "fifo.png", "hole.webp")
-    paths = [tmp_path / name for name in names]
-    with guarded(), caplog.at_level(logging.WARNING):
+    paths = [tmp_path / name for name in ("tiny.png", "broken.png", "good.png", "clear.png", "gone.png")]
+    with caplog.at_level(logging.WARNING):
         cache = open_cache(paths, tmp_path, tmp_path / "cache", smallest=64)
     assert len(cache) == 1
     text = caplog.text
@@ -128,9 +123,10 @@ def test_what_is_no_regular_file_is_left_out_and_said(
     photos.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)).save(photos / "a.png")
     os.mkfifo(photos / "b.png")
-    (photos / "c.webp").touch()
+    (photos / "c.webp").write_bytes(b"RIFF    WEBPVP8 ")
     os.truncate(photos / "c.webp", 100 << 30)
-    cache = open_cache(sorted(photos.iterdir()), photos, tmp_path / "cache", smallest=40)
+    with guarded():
+        cache = open_cache(sorted(photos.iterdir()), photos, tmp_path / "cache", smallest=40)
     assert len(cache) == 1
     assert "left out: b.png is not a regular file" in caplog.text
     assert "left out: c.webp has 107374182400 bytes or more" in caplog.text
