@@ -226,7 +226,7 @@ def _charge_directories(file: BinaryIO) -> None:
             left -= min(length, max(size - value, 0))
             if left < 0:
                 raise _OverBudgetError("tags whose values lie over one another")
-            if tag is None or tag in _POINTERS:
+            if value < size and (tag is None or tag in _POINTERS):
                 waiting += _offsets(file, order, value, length, big=big)
 
 

@@ -170,6 +170,8 @@ def open_image(
 def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[raw_files.RawPicture | None]:
     """Open a camera's raw file; None for any other file. Raises InputError, OutOfMemoryError."""
     with open_source(source, name, max_pixels) as file, memory_reported(name):
+        if headers.kind_of(file) == "TIFF":  # whose directories tell whether it is one
+            budgets.check_metadata(file, "TIFF", name)
         if not raw_files.is_raw(file, name):
             yield None
             return

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from manet_cli.errors import InputError, OutOfMemoryError
-from manet_cli.images import exif, read_content, read_header, read_photo, xmp
+from manet_cli.images import exif, read_content, read_header, read_photo, tiff_pictures, xmp
 from tests.guard import guarded
 from tests.images.conftest import encode, pixels, png_chunk
 
@@ -109,13 +109,14 @@ ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
 def test_metadata_without_bound(
     make: Callable[[], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The budget is charged before Pillow sees the file."""
+    """The budget is charged before Pillow sees the file, and before raw files are told from others."""
     data = make()
 
     def opened(*_: object, **__: object) -> None:
         pytest.fail("the file was opened")
 
     monkeypatch.setattr(Image, "open", opened)
+    monkeypatch.setattr(tiff_pictures, "examine", opened)
     for read in (read_header, read_photo):
         with pytest.raises(InputError, match=rf"^x has {reason}, more than any picture needs: export"):
             read(data, "x")
@@ -168,6 +169,19 @@ def test_files_that_are_mostly_hole(tmp_path: Path, format_name: str) -> None:
     for any_read in (read_header, read_photo, read_content):
         with pytest.raises(InputError, match=r"^x has \d+ bytes or more, and no picture of at most"):
             any_read(path, "x")
+
+
+@pytest.mark.parametrize("offset", [1 << 20, 2**62, 2**63, 2**64 - 1])
+def test_offsets_behind_the_end(tmp_path: Path, offset: int) -> None:
+    """A BigTIFF may point at places that no file has."""
+    entry = struct.pack("<HHQQ", 0x014A, 16, 2, offset)
+    data = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, 1) + entry + bytes(72)
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    for source in (data, path):
+        for read in (read_header, read_photo):
+            with pytest.raises(InputError, match=r"^x is a damaged, cut off or unsupported TIFF"):
+                read(source, "x")
 
 
 def test_no_memory_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
