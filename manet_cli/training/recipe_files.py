@@ -31,7 +31,7 @@ __all__ = ["RECIPES", "load_recipe", "parse_recipe"]
 RECIPES = {"robust": ("robust",), "paper": ("paper",), "camera": ("robust", "camera")}
 """The built-in recipes, each with the files that are laid over one another."""
 
-LONGEST_RECIPE = 1 << 20
+LONGEST_RECIPE = 32 << 10
 """Bytes of a recipe's file."""
 
 CAMERA = "camera"
