@@ -86,7 +86,7 @@ def evaluate(
     models = given or [os.environ.get("MANET_MODEL") or "default"]
     side = shared.parse_tile(tile, SMALLEST_TILE)
     options = ModelOptions(models[0], scale, device, precision, side, dial=True, downloads=reporter.progress)
-    position = None if denoise is None else parse_denoise(denoise)
+    position = parse_denoise(denoise)
     failed = False
     with open_evaluation(
         EvaluateRequest(hr, models, options, protocol, steps, seed, limit, recursive, output, position)

@@ -71,7 +71,7 @@ def explore(
             crop=part,
             overwrite=overwrite,
             max_pixels=max_pixels,
-            denoise=None if denoise is None else parse_denoise(denoise),
+            denoise=parse_denoise(denoise),
         )
         if (said := job.said()) is not None:
             reporter.message(said)

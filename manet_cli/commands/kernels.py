@@ -129,7 +129,7 @@ def kernels(
         large=large,
         overwrite=overwrite,
         max_pixels=max_pixels,
-        denoise=None if denoise is None else parse_denoise(denoise),
+        denoise=parse_denoise(denoise),
     )
     fields: dict[str, object] = {"input": input, "output": None, "status": "failed", "scale": opened.scale}
     started = time.perf_counter()

@@ -252,7 +252,7 @@ def upscale(
             smooth,
             None if flat_sigma is None else parse_sigma(flat_sigma, "flat_sigma"),
         ),
-        denoise=None if denoise is None else parse_denoise(denoise),
+        denoise=parse_denoise(denoise),
         recursive=recursive,
         quality=quality,
         registration=registration.value,

@@ -27,8 +27,8 @@ _PHASES = _BLOCK * _BLOCK
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 # Noise below the first level needs no denoising, from the second on it needs all of it; levels of 255. The
-# exponent lifts what lies between: a little above where PSNR is best (Set5: 0.35 at 3, 0.6 at 5, 0.35 at JPEG
-# 95, 0.6 at 90, 0.75 at 75), since the traces of noise and JPEG disturb more than softness does.
+# exponent lifts what lies between above where PSNR is best, since the traces of noise and JPEG disturb more
+# than softness does.
 _NOISE_FROM, _NOISE_FULL, _NOISE_EXPONENT = 1.5, 8.0, 0.6
 _QUALITY_FROM, _QUALITY_FULL, _QUALITY_EXPONENT = 100.0, 80.0, 0.6
 _CAMERA = 0.85

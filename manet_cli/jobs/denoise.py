@@ -11,12 +11,14 @@ from manet_cli.weights import DEFAULT_FAMILY
 __all__ = ["check_denoise", "parse_denoise", "recorded", "turn_to_photo"]
 
 
-def parse_denoise(text: str) -> Denoise:
-    """Return what a text says about the dial.
+def parse_denoise(text: str | None) -> Denoise | None:
+    """Return what a text says about the dial; None for no text.
 
     Raises:
         UsageError: it is neither ``auto`` nor a number from 0 to 1.
     """
+    if text is None:
+        return None
     if text == AUTO:
         return AUTO
     try:

@@ -187,7 +187,7 @@ def test_without_a_network(hub: Hub, tmp_path: Path, safetensors_file: Path) -> 
     [
         ("X-Repo-Commit: ../../../../../escaped", 'ETag: "good"'),
         ("X-Repo-Commit: good", 'ETag: "../../../../../escaped"'),
-        ("X-Repo-Commit: good", 'ETag: "good"', "X-Linked-Etag: /tmp/escaped"),
+        ("X-Repo-Commit: good", 'ETag: "good"', "X-Linked-Etag: /escaped"),
         ("X-Repo-Commit: ..", 'ETag: "good"'),
     ],
 )
