@@ -3,7 +3,7 @@
     python benchmarks/kernel_trust.py HR_FOLDER [--model NAME|FILE] [--limit 14]
 
 The bound below which an estimate is called flat, ``FLAT_BELOW`` in ``manet_cli/degradations/texture.py``, is
-chosen by this table.
+chosen by this table. Its last lines are of whole photos, by the median over the pixels that are not flat.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from pathlib import Path
+from statistics import median
 
 import torch
 from harness import machine
@@ -37,16 +38,20 @@ def main() -> None:
 
     opened = open_model(ModelOptions(options.model, None, "cpu", "fp32", None))
     errors, textures = [], []
+    whole: dict[tuple[int, int, int], list[float]] = {kernel: [] for kernel in KERNELS}
     paths = sorted(path for path in options.folder.iterdir() if has_readable_suffix(path))
     for path in paths[: options.limit]:
         hr = hr_tensor(read_photo(path, path.name), path.name)
         for sig1, sig2, degrees in KERNELS:
             blur = GaussianParameters.from_degrees(sig1, sig2, degrees)
             lr = ImageRows(Degradation(scale=opened.scale, kernel=blur).apply(hr).lr)
+            trusted = []
             for shaped in shaped_tiles(opened.engine, lr, opened.scale):
-                off = (shaped.shapes.size / (sig1 * sig2) ** 0.25).log().abs()
-                errors.append(off.flatten())
+                ratio = shaped.shapes.size / (sig1 * sig2) ** 0.25
+                errors.append(ratio.log().abs().flatten())
                 textures.append(shaped.texture.flatten())
+                trusted.append(ratio[shaped.trusted])
+            whole[sig1, sig2, degrees].append(float(torch.cat(trusted).median()))
     error, texture = torch.cat(errors), torch.cat(textures)
     print(machine())
     print(
@@ -58,9 +63,14 @@ def main() -> None:
         found = error[(texture >= low) & (texture < high)]
         if len(found):
             bad = float((found > torch.tensor(1 + BAD).log()).float().mean())
-            median = float(found.median().exp()) - 1
+            off = float(found.median().exp()) - 1
             share = len(found) / len(error)
-            print(f"| {low:g} to {high:g} | {share:.1%} | {median:.1%} | {bad:.0%} |")
+            print(f"| {low:g} to {high:g} | {share:.1%} | {off:.1%} | {bad:.0%} |")
+    print("\n| kernel | blur size of a whole photo over the true one: least | median | greatest |")
+    print("|---|---|---|---|")
+    for kernel, ratios in whole.items():
+        least, middle, greatest = min(ratios), median(ratios), max(ratios)
+        print(f"| {','.join(map(str, kernel))} | {least:.2f} | {middle:.2f} | {greatest:.2f} |")
 
 
 if __name__ == "__main__":

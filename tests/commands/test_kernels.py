@@ -197,8 +197,8 @@ def test_a_photo_whose_blur_is_known(manet: Manet, tmp_path: Path) -> None:
     assert (outcome.code, line["output"], line["picture"]) == (0, None, str(picture))
     assert "Blur size" in outcome.stderr
     summary = line["summary"]
-    assert summary["blur_size"]["median"] == pytest.approx(14**0.25, rel=0.06)
-    assert summary["anisotropy"]["median"] == pytest.approx((7 / 2) ** 0.5, rel=0.1)
+    assert summary["blur_size"]["median"] == pytest.approx(14**0.25, rel=0.15)
+    assert summary["anisotropy"]["median"] == pytest.approx((7 / 2) ** 0.5, rel=0.2)
     assert summary["angle"] == pytest.approx(30, abs=8)
     assert summary["angle_agreement"] > 0.7
     assert 0 < summary["flat_share"] < 0.1
