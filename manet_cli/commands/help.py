@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 __all__ = [
     "BLUR",
@@ -30,7 +30,7 @@ _ORDER = (FILES, QUALITY, BLUR, DEGRADATION, TRAINING, SPEED, SCRIPTS)
 class ManetCommand(TyperCommand):
     """A command whose help reads well in 80 columns.
 
-    Groups of options come in the same order everywhere, and a switch shows no type.
+    Groups of options come in the same order everywhere. Switches and arguments show no type.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer gives
@@ -40,6 +40,10 @@ class ManetCommand(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
         """Return the parameters in the order of their groups."""
         return sorted(_without_types(super().get_params(ctx)), key=_place)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own classes
+        """Return the words of the usage line: ``INPUT...``, where Typer writes ``{INPUT...}...``."""
+        return [re.sub(r"\{(\S+?)(?:\.\.\.)?\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
 
 class ManetGroup(TyperGroup):
@@ -78,11 +82,17 @@ def _printable_complaints() -> Iterator[None]:
 
 def _without_types(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
-        if isinstance(parameter, TyperOption) and parameter.is_flag:
+        if isinstance(parameter, TyperArgument):
+            parameter.display_type_rich = _no_type  # type: ignore[method-assign]
+        elif isinstance(parameter, TyperOption) and parameter.is_flag:
             parameter.metavar = ""
             if "--help" in parameter.opts:
                 parameter.rich_help_panel = SCRIPTS
     return parameters
+
+
+def _no_type(ctx: object) -> None:
+    """Show the name of an argument alone."""
 
 
 def _place(parameter: object) -> int:

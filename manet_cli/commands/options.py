@@ -133,6 +133,7 @@ Models: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
+        metavar="NAME|FILE",
         help="Family, file or source of weights; give it again to compare. By default what "
         "MANET_MODEL names, else the family 'default'.",
         show_default=False,
