@@ -18,7 +18,8 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def floors(project: dict[str, Any]) -> list[str]:
     """Return ``NAME==VERSION`` of what a user needs: the dependencies, and the extras but the developers'."""
     extras = project.get("optional-dependencies", {})
-    texts = project["dependencies"] + [text for name in extras if name != "dev" for text in extras[name]]
+    users = [name for name in extras if name not in ("dev", "docs")]
+    texts = project["dependencies"] + [text for name in users for text in extras[name]]
     found = []
     for text in texts:
         if (match := re.match(r"([A-Za-z0-9._-]+)>=([0-9.]+)", text)) is None:

@@ -60,7 +60,7 @@ def written_table() -> str:
     return _table(head, rows)
 
 
-TABLES = {"kept": ("README.md", kept_table), "written": ("docs/files.md", written_table)}
+TABLES = {"kept": ("docs/photographers.md", kept_table), "written": ("docs/files.md", written_table)}
 """The name of a table -> the page that holds it, and what makes it."""
 
 

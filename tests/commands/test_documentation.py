@@ -1,8 +1,7 @@
-"""README and the command line say the same."""
+"""README, docs and the command line say the same."""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -12,7 +11,14 @@ from tests.command_reference import COMMANDS, PAGE, reference
 from tests.commands.conftest import Manet
 
 ROOT = Path(__file__).parents[2]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("examples/*.md"),
+    *ROOT.glob("benchmarks/*.md"),
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OUTPUTS = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_commands_is_that_of_the_command_line() -> None:
@@ -29,23 +35,33 @@ def test_every_command_explains_itself(name: str) -> None:
         )
 
 
-def test_the_readme_names_only_what_exists() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_only_what_exists(page: Path) -> None:
     known = {
         option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts
     }
     known |= {"--help", "--version", "--install-completion", "--show-completion"}
-    for line in re.findall(r"^ *(?:\$ )?manet .*$", README, re.MULTILINE):
-        words = line.replace("$ ", "").split("#")[0].split()
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(
+        r"^ *(?:\$ )?manet .*$", "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)), re.MULTILINE
+    ):
+        words = re.split(r" [|&>#]|;", line.replace("$ ", ""))[0].split()
         name = " ".join(words[:3]) if words[1:2] in (["weights"], ["study"]) else " ".join(words[:2])
         assert name in COMMANDS or words[1].startswith("-"), line
-        assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, line
-    assert set(re.findall(r"`(--[a-z-]+)", README)) <= known
+        assert {word.split("=")[0] for word in words if word.startswith("--") and word != "--"} <= known, line
+
+
+def test_the_readme_stays_short_and_shows_every_command() -> None:
+    assert len(README.split()) <= 1700
+    assert len(README.splitlines()) <= 150
+    groups = {" ".join(name.split()[:2]) for name in COMMANDS}
+    assert {name for name in groups if name not in README} == {"manet replay", "manet degrade", "manet study"}
 
 
 def test_every_variable_is_documented_and_read() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "manet_cli").rglob("*.py"))
     read = set(re.findall(r"\"(MANET_[A-Z_]+)\"", source))
-    assert read == set(re.findall(r"`(MANET_[A-Z_]+)`", README))
+    assert read == set(re.findall(r"`(MANET_[A-Z_]+)`", OUTPUTS))
 
 
 WHAT_NONSENSE_DOES = {
@@ -56,7 +72,7 @@ WHAT_NONSENSE_DOES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(MANET_[A-Z]+)`", README)) - {"MANET_DEBUG"}))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(MANET_[A-Z]+)`", OUTPUTS)) - {"MANET_DEBUG"}))
 def test_every_documented_variable_has_its_effect(
     name: str, manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +85,25 @@ def test_every_documented_variable_has_its_effect(
         assert message in outcome.stderr
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert os.path.exists(ROOT / target), target  # noqa: PTH110 - a path relative to the README
+def anchors(page: Path) -> set[str]:
+    """The places of a page that a link can name: its headings, as Markdown names them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), target
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(
+        re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert named == {page.name for page in ROOT.glob("docs/*.md")}

@@ -18,9 +18,8 @@ from manet_cli.images import (
     format_for_suffix,
     has_picture_suffix,
     has_readable_suffix,
-    listed,
 )
-from tests.format_tables import ROOT, TABLES, documented_table
+from tests.format_tables import TABLES, documented_table
 
 
 @pytest.mark.parametrize(
@@ -120,13 +119,6 @@ def test_the_stated_side_of_avif_is_the_decoders() -> None:
 def test_the_docs_hold_the_tables_of_the_list(name: str) -> None:
     page, table = TABLES[name]
     assert documented_table(name) == table(), f"{page} is out of date: python -m tests.format_tables"
-
-
-def test_the_options_are_documented_as_the_list_has_them() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    lossy = listed((entry.title for entry in FORMATS if entry.default_quality is not None), "and")
-    formats = f"{listed(entry.name for entry in FORMATS)}; 1 to 100 for {lossy}"
-    assert f"| `--format`, `--quality` | {formats} |\n" in page
 
 
 def test_an_encoder_that_needs_a_missing_extra_is_named_before_any_work() -> None:
