@@ -15,11 +15,15 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from manet_cli.errors import InputError
+from manet_cli.images import jpeg2000
 from manet_cli.images.files import most_bytes
 
-__all__ = ["check_metadata", "check_size"]
+__all__ = ["RAW", "check_metadata", "check_size"]
 
-_LATE = frozenset(("WebP", "AVIF", "HEIC", "JPEG XL"))
+RAW = "camera raw"
+"""The kind of cameras' raw files, whose pixels only those tell that are TIFFs."""
+
+_LATE = frozenset(("WebP", "AVIF", "HEIC", "JPEG XL", RAW))
 _MOST_LATE = 256 << 20  # bytes of a file that is read whole before its width and height are known
 
 _MOST_PARTS = 10_000  # segments, chunks, boxes or entries beside those that a file's size explains
@@ -28,6 +32,7 @@ _MOST_HEAD = 64 << 20  # bytes before the pixels of a JPEG
 _MOST_JUNK = 1 << 16  # bytes between two segments of a JPEG
 _MOST_COPIED = 256 << 20  # bytes that are copied while the parts of one block are joined
 _MOST_PREFIXES = 4
+_MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, also for those that are not there
 _SHARED = 1 << 20  # bytes that values may have in common
 _MOST_BLOCKS = 256  # beginnings of EXIF in a file whose boxes are not followed
 
@@ -38,6 +43,7 @@ _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11:
 _VALUE_BYTES |= {16: 8, 17: 8, 18: 8}
 _BARE_MARKERS = frozenset((0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)))  # followed by no length
 _APP1, _SCAN = 0xE1, 0xDA
+_BOXES_OF_BOXES = frozenset((b"jp2h", b"res "))  # of JPEG 2000, that Pillow looks into
 
 
 class _OverBudgetError(ValueError):
@@ -47,13 +53,12 @@ class _OverBudgetError(ValueError):
 def check_size(file: BinaryIO, kind: str | None, name: str, pixels: int | None = None) -> None:
     """Raise InputError for a file that has more bytes than its picture can need.
 
-    `kind`: of the file, as `headers.kind_of` gives it. `name`: what messages call it. `pixels`: that the file
-    claims; None before that is known.
+    `kind`: of the file, as `headers.kind_of` gives it, or RAW. `name`: what messages call it. `pixels`: that
+    the file claims; None before that is known.
     """
-    late = kind in _LATE  # read whole before its width and height are known
-    if pixels is None and not late:
+    if pixels is None and kind not in _LATE:
         return
-    most = _MOST_LATE if late else most_bytes(pixels or 0)
+    most = _MOST_LATE if pixels is None else most_bytes(pixels)
     size = file.seek(0, os.SEEK_END)
     if size > most:
         raise InputError(
@@ -75,6 +80,7 @@ def check_metadata(file: BinaryIO, kind: str | None, name: str) -> None:
         "AVIF": _charge_boxes,
         "HEIC": _charge_boxes,
         "JPEG XL": _charge_boxes,
+        "JPEG 2000": _charge_jpeg2000,
     }.get(kind or "")
     if charge is None:
         return
@@ -192,6 +198,30 @@ def _charge_boxes(file: BinaryIO) -> None:
         if number == _MOST_BLOCKS:
             raise _OverBudgetError("too many blocks of EXIF")
         _charge_exif(data[found.start() :])
+
+
+def _charge_jpeg2000(file: BinaryIO) -> None:
+    """Charge the boxes, those inside of the header too, then the tiles and the segments."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    found, waiting = _Parts(0, "boxes"), [(0, end)]
+    if file.read(len(jpeg2000.CODESTREAM)) == jpeg2000.CODESTREAM:
+        waiting.clear()
+    while waiting:
+        for kind, first, last in jpeg2000.boxes(file, *waiting.pop()):
+            found.take()
+            if kind in _BOXES_OF_BOXES:
+                waiting.append((first, last))
+    try:
+        if jpeg2000.facts_of(file).tiles > _MOST_TILES:
+            raise _OverBudgetError("too many tiles")
+        segments = _Parts(end, "segments")
+        for _ in jpeg2000.segments(file):
+            segments.take()
+    except _OverBudgetError:
+        raise
+    except ValueError:  # damaged
+        return
 
 
 def _charge_exif(block: bytes) -> None:

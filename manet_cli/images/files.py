@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,12 +15,14 @@ from manet_cli.images.formats import listed, readable_titles
 
 __all__ = [
     "MAX_PIXELS",
+    "check_size",
     "known_pictures",
     "memory_reported",
     "most_bytes",
     "open_source",
     "raise_limit",
-    "read_content",
+    "unknown_picture",
+    "unreadable",
 ]
 
 MAX_PIXELS = 200_000_000
@@ -29,7 +30,6 @@ MAX_PIXELS = 200_000_000
 millions. Decoding that many takes up to 2 GB."""
 
 _BYTES_PER_PIXEL = 8  # of 16 bits and four channels, not compressed
-_AT_ONCE = 1 << 20
 _BESIDE_PIXELS = 256 << 20  # metadata, a second picture, a film behind the picture
 
 raise_limit = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
@@ -48,7 +48,7 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
         InputError: it is missing, no regular file, empty, too large, or cannot be read.
     """
     if isinstance(source, bytes):
-        _check_size(len(source), name, max_pixels)
+        check_size(len(source), name, max_pixels)
         return io.BytesIO(source)
     try:
         # Opening a FIFO for reading would wait for a writer.
@@ -58,41 +58,18 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
     except (OSError, ValueError) as error:
         if _is_folder(source):  # some systems do not open one
             raise InputError(f"{name} is a folder: give {known_pictures()}") from error
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{name} is a folder: give {known_pictures()}")
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{name} is not a regular file: give {known_pictures()}")
-        _check_size(status.st_size, name, max_pixels)
+        check_size(status.st_size, name, max_pixels)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
-
-
-def read_content(path: Path | None, name: str, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Read the content of a picture's file, or standard input for no path.
-
-    The rest is as in `open_source`; OutOfMemoryError if it does not fit in memory.
-    """
-    if path is None:
-        if sys.stdin is None:
-            raise InputError("standard input is closed: give a file")
-        name = "standard input"
-    try:
-        with (
-            memory_reported(name),
-            nullcontext(sys.stdin.buffer) if path is None else open_source(path, name, max_pixels) as file,
-        ):
-            data = _read_at_most(file, most_bytes(max_pixels) + 1)  # it may grow meanwhile
-    except OSError as error:
-        if path is None:
-            raise InputError(f"{name} cannot be read ({error.strerror or error}): give a file") from error
-        raise _unreadable(name, error) from error
-    _check_size(len(data), name, max_pixels)
-    return data
 
 
 @contextmanager
@@ -116,15 +93,13 @@ def known_pictures() -> str:
     return f"a {listed(readable_titles())} picture"
 
 
-def _read_at_most(file: BinaryIO, most: int) -> bytes:
-    """Read up to `most` bytes; a single read of so many would take the memory at once."""
-    data = bytearray()
-    while len(data) < most and (part := file.read(min(_AT_ONCE, most - len(data)))):
-        data += part
-    return bytes(data)
+def unknown_picture(name: str) -> InputError:
+    """Return the error for a file that is none."""
+    return InputError(f"{name} is not {known_pictures()}: convert it to PNG")
 
 
-def _check_size(size: int, name: str, max_pixels: int | None) -> None:
+def check_size(size: int, name: str, max_pixels: int | None) -> None:
+    """Raise InputError for a file of no bytes, or of more than any picture of so many pixels takes."""
     if size == 0:
         raise InputError(f"{name} is empty: give {known_pictures()}")
     if max_pixels is not None and size > most_bytes(max_pixels):
@@ -141,6 +116,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _unreadable(name: str, error: OSError | ValueError) -> InputError:
+def unreadable(name: str, error: OSError | ValueError) -> InputError:
+    """Return the error for a file that the system does not let us read."""
     reason = getattr(error, "strerror", None) or "its name is not valid"
     return InputError(f"{name} cannot be read ({reason}): check the path and its permissions")

@@ -225,7 +225,7 @@ def _iso_descriptions(file: BinaryIO) -> Iterator[bytes]:
         if length < 8:  # 0: to the end of the file; 1: a 64-bit length, which only pixels need
             break
         if kind in (b"meta", b"moov"):
-            yield file.read(length - 8)
+            yield file.read(min(length - 8, end))
         position += length
 
 

@@ -8,15 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["CODESTREAM", "SIGNATURE", "Facts", "facts_of"]
+__all__ = ["CODESTREAM", "SIGNATURE", "Facts", "boxes", "facts_of", "is_whole", "segments"]
 
 SIGNATURE = b"\0\0\0\x0cjP  "
 CODESTREAM = b"\xff\x4f\xff\x51"
 
+_GRID = struct.Struct(">8L")
+_GRID_START = 8
+"""Bytes from the start of a codestream to the picture's sides and offset, and those of its tiles."""
 _COMPONENTS = 40
-"""Bytes from the start of a codestream to the number of its components; 3 bytes for each follow."""
+"""Likewise to the number of its components; 3 bytes for each follow."""
 
 _PROFILE = 2  # the method of a colour box that holds an ICC profile
+_TILE_PART, _END = 0xFF90, 0xFFD9
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class Facts:
     Attributes:
         bits: the most of any component.
         signed: a component has negative numbers.
+        tiles: how many.
         profile: the ICC profile; None if there is none.
     """
 
     bits: int
     signed: bool
+    tiles: int
     profile: bytes | None
 
 
@@ -39,29 +45,72 @@ def facts_of(file: BinaryIO) -> Facts:
 
     Raises `struct.error` or `ValueError` if it is damaged or cut off.
     """
-    file.seek(0)
-    profile = None
-    start = 0
-    if file.read(len(CODESTREAM)) != CODESTREAM:
-        end = file.seek(0, os.SEEK_END)
-        for kind, first, last in _boxes(file, 0, end):
-            if kind == b"jp2h":
-                profile = _profile(file, first, last)
-            if kind == b"jp2c":
-                start = first
-                break
-        else:
-            raise ValueError("there is no codestream")
+    start, _, header = _places(file)
+    file.seek(start + _GRID_START)
+    right, bottom, _, _, width, height, left, top = _GRID.unpack(file.read(_GRID.size))
+    if not (width and height and left < right and top < bottom):
+        raise ValueError("its tiles make no picture")
     file.seek(start + _COMPONENTS)
     (count,) = struct.unpack(">H", file.read(2))
     depths = file.read(3 * count)[::3]
     if len(depths) < max(count, 1):
         raise ValueError("the components are cut off")
-    return Facts(max((depth & 0x7F) + 1 for depth in depths), any(depth & 0x80 for depth in depths), profile)
+    return Facts(
+        max((depth & 0x7F) + 1 for depth in depths),
+        any(depth & 0x80 for depth in depths),
+        -(-(right - left) // width) * -(-(bottom - top) // height),
+        _profile(file, *header) if header else None,
+    )
+
+
+def is_whole(file: BinaryIO) -> bool:
+    """Tell whether all tiles are there; decoders leave those black that are not.
+
+    Raises as `facts_of`.
+    """
+    return len(set(segments(file)) - {None}) == facts_of(file).tiles
+
+
+def segments(file: BinaryIO) -> Iterator[int | None]:
+    """Yield for each part of a tile in the codestream the tile's number, and None for all other segments.
+
+    Raises as `facts_of`.
+    """
+    position, end, _ = _places(file)
+    position += 2
+    while position + 4 <= end:
+        file.seek(position)
+        marker, length = struct.unpack(">HH", file.read(4))
+        if marker == _END:
+            return
+        length += 2
+        tile = None
+        if marker == _TILE_PART:
+            tile, length = struct.unpack(">HL", file.read(6))
+            length = length or end - position
+            if not 12 <= length <= end - position:
+                return
+        yield tile
+        position += length
+
+
+def _places(file: BinaryIO) -> tuple[int, int, tuple[int, int] | None]:
+    """Return where the codestream starts and ends, and the same of the content of the header box."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(len(CODESTREAM)) == CODESTREAM:
+        return 0, end, None
+    header = None
+    for kind, first, last in boxes(file, 0, end):
+        if kind == b"jp2h":
+            header = first, last
+        if kind == b"jp2c" and header:
+            return first, last, header
+    raise ValueError("a box is cut off or missing")
 
 
 def _profile(file: BinaryIO, first: int, last: int) -> bytes | None:
-    for kind, start, end in _boxes(file, first, last):
+    for kind, start, end in boxes(file, first, last):
         if kind == b"colr":
             file.seek(start)
             content = file.read(end - start)
@@ -70,7 +119,7 @@ def _profile(file: BinaryIO, first: int, last: int) -> bytes | None:
     return None
 
 
-def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the type of each box, where its content starts and where it ends."""
     while position + 8 <= end:
         file.seek(position)

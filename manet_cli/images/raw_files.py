@@ -21,7 +21,7 @@ from manet_cli.images.formats import has_raw_suffix
 from manet_cli.images.photo import Header, Metadata, Photo
 from manet_cli.stopping import end_if_stopped
 
-__all__ = ["RawPicture", "is_raw", "open_raw"]
+__all__ = ["RawPicture", "begins_as_raw", "claimed_pixels", "is_raw", "open_raw"]
 
 _STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"FOVb")
 _CANON_OLD = b"HEAPCCDR"  # from the seventh byte on
@@ -33,8 +33,7 @@ _QUARTER_TURNS = (5, 6)  # of LibRaw's flips
 def is_raw(file: BinaryIO, name: str) -> bool:
     """Tell whether a file is a camera's raw file by its content, or a TIFF by its name's suffix."""
     file.seek(0)
-    start = file.read(16)
-    if start.startswith(_STARTS) or start[6:14] == _CANON_OLD or start[4:12] == _CANON_NEW:
+    if begins_as_raw(file.read(16)):
         return True
     if headers.kind_of(file) != "TIFF":
         return False
@@ -44,6 +43,19 @@ def is_raw(file: BinaryIO, name: str) -> bool:
         return tiff_pictures.examine(file).is_raw
     except tiff_pictures.CorruptTagsError:
         return False
+
+
+def begins_as_raw(start: bytes) -> bool:
+    """Tell whether the first 16 bytes of a file are those of a camera's raw file that is no TIFF."""
+    return start.startswith(_STARTS) or start[6:14] == _CANON_OLD or start[4:12] == _CANON_NEW
+
+
+def claimed_pixels(file: BinaryIO) -> int | None:
+    """Give how many pixels all pictures in a raw file that is a TIFF have; None if it cannot be followed."""
+    try:
+        return tiff_pictures.examine(file).pixels
+    except tiff_pictures.CorruptTagsError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,13 +32,14 @@ from manet_cli.images import (
     tiff_structure,
 )
 from manet_cli.images.damage import file_quality
-from manet_cli.images.files import MAX_PIXELS, known_pictures, memory_reported, open_source, raise_limit
+from manet_cli.images.files import MAX_PIXELS, memory_reported, open_source, raise_limit, unknown_picture
 from manet_cli.images.formats import FORMATS
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
+from manet_cli.images.pillow_limit import pillow_limit
 from manet_cli.images.warning_log import logged_warnings
 
-__all__ = ["open_image", "read_header", "read_photo"]
+__all__ = ["check_claims", "open_image", "read_header", "read_photo"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ _REFUSED_MODES = {
     "I": "in 32-bit or signed integers",
     "F": "in floating-point numbers",
 }
-
+_WHOLE = {"PNG": headers.png_is_whole, "GIF": headers.gif_is_whole, "JPEG2000": jpeg2000.is_whole}
 
 _SEVERAL = "{} holds several pictures (an animation or pages): extract the one wanted"
 _UNREADABLE_MODE = "{} is {}: convert it to RGB or grey of 8 or 16 bits per channel"
@@ -127,7 +127,7 @@ def open_image(
     with (
         open_source(source, name, max_pixels) as file,
         logged_warnings(name),
-        _pillow_limit(max_pixels),
+        pillow_limit(max_pixels),
         memory_reported(name),
     ):
         kind = headers.kind_of(file)
@@ -136,6 +136,8 @@ def open_image(
         formats = (*(entry.pillow_name for entry in FORMATS), *plugins.register(kind, name))
         if kind == "TIFF":
             file = _plain_tiff(file, name)
+        if kind == "JPEG 2000":
+            profile = _jpeg2000_profile(file, name)
         if kind == "JPEG XL":
             _check_jxl(file, name, MAX_PIXELS if max_pixels is None else max_pixels)
         file.seek(0)
@@ -148,14 +150,14 @@ def open_image(
                 f"{name} has more than twice the {max_pixels} pixels that are read: ", *raise_limit
             ) from error
         except Exception as error:
-            raise InputError(_why_unknown(file, name)) from error
+            raise _unreadable(file, name) from error
         width, height = image.size
         if max_pixels is not None and width * height > max_pixels:
             raise _too_large(name, width, height, max_pixels)
         budgets.check_size(file, kind, name, width * height)
         try:
             with image:
-                if image.format == "JPEG2000" and (profile := jpeg2000.facts_of(file).profile):
+                if kind == "JPEG 2000" and profile:
                     image.info["icc_profile"] = profile
                 yield image, file
         except (InputError, MemoryError):
@@ -166,13 +168,35 @@ def open_image(
             ) from error
 
 
+def check_claims(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise InputError for a file that is larger than the picture that it claims to hold can need.
+
+    Nothing but its head is read. The arguments are those of `read_photo`.
+    """
+    with open_source(path, name, max_pixels) as file, memory_reported(name):
+        if _is_raw(file, name):
+            return
+    with open_image(path, name, max_pixels):
+        return
+
+
+def _is_raw(file: BinaryIO, name: str) -> bool:
+    """Whether a file is a camera's raw file. Raises InputError for one that is larger than it can need."""
+    is_tiff = headers.kind_of(file) == "TIFF"
+    if is_tiff:  # whose directories tell whether it is one
+        budgets.check_metadata(file, "TIFF", name)
+    if not raw_files.is_raw(file, name):
+        return False
+    pixels = raw_files.claimed_pixels(file) if is_tiff else None
+    budgets.check_size(file, budgets.RAW, name, pixels)
+    return True
+
+
 @contextmanager
 def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[raw_files.RawPicture | None]:
     """Open a camera's raw file; None for any other file. Raises InputError, OutOfMemoryError."""
     with open_source(source, name, max_pixels) as file, memory_reported(name):
-        if headers.kind_of(file) == "TIFF":  # whose directories tell whether it is one
-            budgets.check_metadata(file, "TIFF", name)
-        if not raw_files.is_raw(file, name):
+        if not _is_raw(file, name):
             yield None
             return
         with raw_files.open_raw(file, name) as raw:
@@ -218,39 +242,12 @@ def _check_tiff_pages(file: BinaryIO, name: str) -> None:
         _log.info("%s: a second page, smaller and of the same shape, is taken for a preview", name)
 
 
-class _PillowLimit:
-    """Pillow's own limit, which it checks in places of its own and which is the whole process's.
-
-    Threads that read at the same time share the loosest; the last one out restores what was before.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside: list[int | None] = []
-        self._before = Image.MAX_IMAGE_PIXELS
-
-    @contextmanager
-    def __call__(self, max_pixels: int | None) -> Iterator[None]:
-        """Set it while the block runs; None for no limit."""
-        with self._lock:
-            if not self._inside:
-                self._before = Image.MAX_IMAGE_PIXELS
-            self._inside.append(max_pixels)
-            self._apply()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside.remove(max_pixels)
-                self._apply()
-
-    def _apply(self) -> None:
-        limits = [limit for limit in self._inside if limit is not None]
-        unlimited = len(limits) < len(self._inside)
-        Image.MAX_IMAGE_PIXELS = self._before if not self._inside else None if unlimited else max(limits)
-
-
-_pillow_limit = _PillowLimit()
+def _jpeg2000_profile(file: BinaryIO, name: str) -> bytes | None:
+    """Return the profile, which Pillow does not tell; raise InputError for boxes that Pillow would follow."""
+    try:
+        return jpeg2000.facts_of(file).profile
+    except (struct.error, ValueError) as error:
+        raise InputError(f"{name} is damaged ({error}): copy or export it again") from error
 
 
 def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
@@ -275,13 +272,15 @@ def _too_large(name: str, width: int, height: int, max_pixels: int) -> InputErro
     )
 
 
-def _why_unknown(file: BinaryIO, name: str) -> str:
+def _unreadable(file: BinaryIO, name: str) -> InputError:
     kind = headers.kind_of(file)
     if kind is None:
-        return f"{name} is not {known_pictures()}: convert it to PNG"
+        return unknown_picture(name)
     if kind == "TIFF" and (mode := _unreadable_tiff(file)) is not None:
-        return _UNREADABLE_MODE.format(name, mode)
-    return f"{name} is a damaged, cut off or unsupported {kind} file: copy it again, or export it as PNG"
+        return InputError(_UNREADABLE_MODE.format(name, mode))
+    return InputError(
+        f"{name} is a damaged, cut off or unsupported {kind} file: copy it again, or export it as PNG"
+    )
 
 
 def _unreadable_tiff(file: BinaryIO) -> str | None:
@@ -322,7 +321,7 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
         raise InputError(
             f"{name} is in CMYK colours without a profile that tells which: convert it to RGB in an editor"
         )
-    whole = {"PNG": headers.png_is_whole, "GIF": headers.gif_is_whole}.get(image.format or "")
+    whole = _WHOLE.get(image.format or "")
     if whole and not whole(file):
         raise InputError(f"{name} is cut off before its end: copy or export it again")
     if turn_of(image, file) >= 5:

@@ -82,6 +82,7 @@ class TiffPictures:
         guessed: another page is taken for a small copy though the file does not say so.
         is_raw: it is a camera's raw file.
         is_whole: the data of the sensor's pictures lie inside of the file.
+        pixels: of all of them together.
     """
 
     main: int
@@ -90,6 +91,7 @@ class TiffPictures:
     guessed: bool
     is_raw: bool
     is_whole: bool
+    pixels: int
 
 
 def examine(file: BinaryIO) -> TiffPictures:
@@ -116,6 +118,7 @@ def examine(file: BinaryIO) -> TiffPictures:
         guessed=bool(copies),
         is_raw=_SENSOR_MARKS.match(start, 8) is not None or any(one.is_sensor for one in found),
         is_whole=all(one.is_whole for one in found if one.is_sensor),
+        pixels=sum(one.area for one in found),
     )
 
 

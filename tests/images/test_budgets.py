@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.guard import guarded
 from tests.images.conftest import encode, pixels, png_chunk
 
 IMAGE = Image.fromarray(pixels(3))
-PNG, JPEG, GIF = (encode(IMAGE, name) for name in ("PNG", "JPEG", "GIF"))
+PNG, JPEG, GIF, JP2 = (encode(IMAGE, name) for name in ("PNG", "JPEG", "GIF", "JPEG2000"))
+J2K = encode(IMAGE, "JPEG2000", no_jp2=True)
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,32 @@ def chained(count: int) -> bytes:
     return bytes(data)
 
 
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">L4s", 8 + len(content), kind) + content
+
+
+def with_boxes(boxes: bytes, in_header: bytes = b"") -> bytes:
+    """A JPEG 2000 file with more boxes: before its header, and in it."""
+    start = JP2.index(b"jp2h") - 4
+    (length,) = struct.unpack_from(">L", JP2, start)
+    header = box(b"jp2h", JP2[start + 8 : start + length] + in_header)
+    return JP2[:start] + boxes + header + JP2[start + length :]
+
+
+def with_segments(segments: bytes) -> bytes:
+    """A JPEG 2000 codestream with more segments in its header."""
+    start = J2K.index(b"\xff\x52")
+    return J2K[:start] + segments + J2K[start:]
+
+
+def tiled(side: int) -> bytes:
+    """A JPEG 2000 codestream that claims tiles of so many pixels a side."""
+    data = bytearray(J2K)
+    struct.pack_into(">LL", data, 8, 255, 255)
+    struct.pack_into(">LL", data, 24, side, side)
+    return bytes(data)
+
+
 OVERLAP = "tags whose values lie over one another"
 ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
     ("tiff-be", lambda: tiff(directories(20_000, 600_000)), OVERLAP),
@@ -101,6 +129,11 @@ ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
     ("jpeg-prefix", lambda: segments(b"Exif\0\0" * 9_000), "EXIF that begins too often"),
     ("png-chunks", lambda: PNG[:33] + png_chunk(b"teSt", b"") * 40_000 + PNG[33:], "too many chunks"),
     ("gif-comment", lambda: gif_comment(9_000), "comments in too many blocks"),
+    ("jp2-boxes", lambda: with_boxes(box(b"free", b"") * 20_000), "too many boxes"),
+    ("jp2-header", lambda: with_boxes(b"", box(b"free", b"") * 20_000), "too many boxes"),
+    ("jp2-nested", lambda: with_boxes(b"", box(b"res ", box(b"free", b"") * 20_000)), "too many boxes"),
+    ("j2k-segments", lambda: with_segments(b"\xff\x64\0\2" * 20_000), "too many segments"),
+    ("j2k-tiles", lambda: tiled(1), "too many tiles"),
     ("avif", lambda: encode(IMAGE, "AVIF", exif=directories(20_000, 600_000)), OVERLAP),
 ]
 
@@ -129,6 +162,11 @@ def test_much_metadata_is_read() -> None:
     assert read_photo(segments(*[b"FLIR\0" + bytes(65_000)] * 300), "x").width == IMAGE.width
     assert read_photo(PNG[:33] + png_chunk(b"teSt", b"") * 4_000 + PNG[33:], "x").width == IMAGE.width
     assert read_photo(gif_comment(40), "x").width == IMAGE.width
+    assert (
+        read_photo(with_boxes(box(b"uuid", b"1234") * 500, box(b"free", b"1234") * 500), "x").width
+        == IMAGE.width
+    )
+    assert read_photo(with_segments(b"\xff\x64\0\4\0\1" * 1_000), "x").width == IMAGE.width
 
 
 def test_blocks_that_begin_again_and_again() -> None:
@@ -184,6 +222,26 @@ def test_offsets_behind_the_end(tmp_path: Path, offset: int) -> None:
                 read(source, "x")
 
 
+@pytest.mark.parametrize("length", [3, 1 << 40, (1 << 63) + 5])
+@pytest.mark.parametrize("kind", [b"jp2h", b"uuid"])
+def test_boxes_behind_the_end(tmp_path: Path, kind: bytes, length: int) -> None:
+    """Pillow would take the memory for one at once."""
+    path = tmp_path / "x"
+    path.write_bytes(with_boxes(struct.pack(">L4sQ", 1, kind, length)))
+    with pytest.raises(InputError, match=r"^x is damaged \(a box is cut off or missing\): copy"):
+        read_header(path, "x")
+
+
+def test_jpeg_2000_without_all_its_tiles() -> None:
+    """The decoder leaves them black without a word."""
+    data = encode(IMAGE, "JPEG2000", no_jp2=True, tile_size=(8, 8))
+    assert read_photo(data, "x").width == IMAGE.width
+    starts = [found.start() for found in re.finditer(rb"\xff\x90\0\x0a", data)]
+    for cut in (data[: starts[-1]], data[: starts[1]] + data[starts[2] :], data[: starts[0]], tiled(250)):
+        with pytest.raises(InputError, match=r"^x is cut off before its end"):
+            read_header(cut, "x")
+
+
 def test_no_memory_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object) -> None:
         raise MemoryError
@@ -199,7 +257,7 @@ def test_no_memory_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     path = tmp_path / "x.png"
     path.write_bytes(PNG)
-    monkeypatch.setattr("manet_cli.images.files._read_at_most", none_left)
+    monkeypatch.setattr("manet_cli.images.content._read_at_most", none_left)
     monkeypatch.setattr("manet_cli.images.raw_files.is_raw", none_left)
     for read in (read_content, read_header, read_photo):
         with pytest.raises(OutOfMemoryError, match=r"^x does not fit in memory"):

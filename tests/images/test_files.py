@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from manet_cli.errors import InputError
-from manet_cli.images import files, read_content, read_header, read_photo
+from manet_cli.images import content, formats, headers, read_content, read_header, read_photo
 
 from .conftest import encode, pixels
 
@@ -48,7 +50,7 @@ def test_a_sparse_file_is_refused_before_it_is_read(
     path = tmp_path / f"large{suffix}"
     path.write_bytes(b"RIFF\xff\xff\xff\xffWEBPVP8 ")
     os.truncate(path, 100 << 30)
-    monkeypatch.setattr(files, "_read_at_most", lambda file, most: pytest.fail("it was read"))
+    monkeypatch.setattr(content, "_read_at_most", lambda *_: pytest.fail("it was read"))
     with pytest.raises(InputError, match=r"^a has 107374182400 bytes or more, and no picture of at most"):
         read(path, "a")
 
@@ -68,20 +70,96 @@ def test_the_limit_follows_the_pixels(tmp_path: Path) -> None:
         read_header(path, "a", 961)
 
 
-def test_standard_input_has_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Endless(io.RawIOBase):
-        given = 0
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000"])
+def test_a_file_larger_than_its_picture_is_refused_before_it_is_read(
+    tmp_path: Path, format_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the size of any picture, but above that of the one which the file claims to hold."""
+    path = tmp_path / "a"
+    path.write_bytes(encode(Image.fromarray(pixels(3)), format_name))
+    os.truncate(path, 1700 << 20)
+    monkeypatch.setattr(content, "_read_at_most", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InputError, match=r"^a has 1700 MiB, more than the 256 MiB that are read of such a"):
+        read_content(path, "a")
 
-        def read(self, size: int = -1) -> bytes:
-            assert 0 < size <= 1 << 20
-            self.given += size
-            return bytes(size)
 
-    endless = Endless()
+@pytest.mark.parametrize(
+    "start", [b"FUJIFILMCCD-RAW ", struct.pack("<2sHLHHHLL", b"II", 42, 8, 1, 50706, 1, 4, 1)]
+)
+def test_a_raw_file_larger_than_its_picture_is_refused_before_it_is_read(
+    tmp_path: Path, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(start)
+    os.truncate(path, 1700 << 20)
+    monkeypatch.setattr(content, "_read_at_most", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(headers, "content_of", lambda *_: pytest.fail("it was read"))
+    for read in READERS:
+        with pytest.raises(InputError, match=r"^a has 1700 MiB, more than the 256 MiB that are read of such"):
+            read(path, "a")
+
+
+class Endless(io.RawIOBase):
+    """A stream that begins in some way and goes on with zeros."""
+
+    def __init__(self, start: bytes = b"") -> None:
+        self.start = start
+        self.given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 < size <= 1 << 20
+        data = self.start[:size].ljust(size, b"\0")
+        self.start = self.start[size:]
+        self.given += size
+        return data
+
+
+def test_standard_input_is_refused_by_its_first_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in (b"", b"<html>", b"\x1f\x8b", b"II\x2c\0"):
+        endless = Endless(start)
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=endless))
+        with pytest.raises(InputError, match=r"^standard input is not a PNG, JPEG, .* picture: convert it"):
+            read_content(None, "-")
+        assert endless.given <= 256
+        path = tmp_path / "a"
+        path.write_bytes(start + bytes(2000))
+        monkeypatch.setattr(content, "_read_at_most", lambda *_: pytest.fail("it was read"))
+        with pytest.raises(InputError, match=r"^a is not a PNG"):
+            read_content(path, "a")
+
+
+def test_what_any_format_of_the_list_begins_with_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a format that is new in the list, too, if Pillow reads it."""
+    qoi = replace(formats.FORMATS[0], name="qoi", pillow_name="QOI")
+    data = b"qoif" + struct.pack(">LLBB", 1, 1, 3, 0) + b"\xfe\1\2\3" + bytes(7) + b"\1"
+    for listed in (False, True):
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(data)))
+        if listed:
+            monkeypatch.setattr(formats, "FORMATS", [*formats.FORMATS, qoi])
+            monkeypatch.setattr(content, "FORMATS", formats.FORMATS)
+            assert read_content(None, "-") == data
+        else:
+            with pytest.raises(InputError, match="is not a PNG"):
+                read_content(None, "-")
+
+
+def test_standard_input_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = encode(Image.fromarray(pixels(3)), "PNG")
+    endless = Endless(start)
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=endless))
     with pytest.raises(InputError, match=r"^standard input has 268435465 bytes or more"):
         read_content(None, "-", 1)
     assert endless.given == (256 << 20) + 8 + 1
+    monkeypatch.setattr(content, "_MOST_STREAMED", 3 << 20)
+    endless = Endless(start)
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=endless))
+    with pytest.raises(
+        InputError, match=r"^standard input has more than 3 MiB: save it as a file and give that"
+    ):
+        read_content(None, "-")
+    assert endless.given == (3 << 20) + 1
 
 
 def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,46 @@
+"""Pillow's own limit of pixels, which is the whole process's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+__all__ = ["pillow_limit"]
+
+
+class _PillowLimit:
+    """Pillow's own limit, which it checks in places of its own.
+
+    Threads that read at the same time share the loosest; the last one out restores what was before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside: list[int | None] = []
+        self._before = Image.MAX_IMAGE_PIXELS
+
+    @contextmanager
+    def __call__(self, max_pixels: int | None) -> Iterator[None]:
+        """Set it while the block runs; None for no limit."""
+        with self._lock:
+            if not self._inside:
+                self._before = Image.MAX_IMAGE_PIXELS
+            self._inside.append(max_pixels)
+            self._apply()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside.remove(max_pixels)
+                self._apply()
+
+    def _apply(self) -> None:
+        limits = [limit for limit in self._inside if limit is not None]
+        unlimited = len(limits) < len(self._inside)
+        Image.MAX_IMAGE_PIXELS = self._before if not self._inside else None if unlimited else max(limits)
+
+
+pillow_limit = _PillowLimit()
