@@ -36,7 +36,9 @@ def moved_to_placement(kernels: Tensor, scale: int) -> Tensor:
     """Move kernels (..., k, k), whose centre is that of the array, to the published placement.
 
     Whole pixels are moved as they are; half pixels (x2, x4) are interpolated without loss of sharpness, and
-    what falls below zero is set to zero. What reaches beyond the rows and columns that published kernels fill
+    what falls below zero is set to zero. The pixels show no kernel much narrower than one of them, so the
+    largest value of such a Gaussian is off by 20 % at a standard deviation of 0.6 pixels, by 5 % at 0.8 and
+    by 0.4 % at 1. What reaches beyond the rows and columns that published kernels fill
     is cut off. Returns the same shape and type; each kernel sums to 1.
     """
     shift = _shift(kernels.shape[-1], scale).to(kernels.device)

@@ -40,6 +40,14 @@ def test_a_centred_kernel_is_recognised_and_moved(shape: tuple[float, float, flo
     assert not is_centred(moved, scale)
 
 
+@pytest.mark.parametrize(("width", "most"), [(0.6, 0.21), (0.8, 0.05), (1.0, 0.005)])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_how_exact_narrow_kernels_are(scale: int, width: float, most: float) -> None:
+    expected = anisotropic_kernels(width**2, width**2, 0.0, scale=scale, dtype=torch.float64)
+    moved = moved_to_placement(centred(width**2, width**2, 0.0), scale)
+    assert most / 3 < float((moved - expected).abs().max()) / float(expected.max()) < most
+
+
 @SCALES
 def test_kernels_that_lie_elsewhere_are_left_alone(scale: int) -> None:
     for shift in (-(scale - 1) / 2, -(scale - 1), (scale - 1) / 4, 3.0):

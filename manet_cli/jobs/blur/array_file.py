@@ -27,10 +27,21 @@ _LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip file's member: lengths of it
 _LONGEST_HEAD = 10_000  # bytes, for the few numbers of a shape
 _LARGEST_PACKED = 2 << 30  # bytes of a compressed array, which is unpacked onto the disk
 _BLOCK = 1 << 20
+_MATLAB = b"MATLAB "
+_LOADED = {b"5": "scipy.io.loadmat('K.mat')['NAME']", b"7": "h5py.File('K.mat')['NAME'][()].T"}
+"""First digit of a MATLAB file's version -> what reads an array of it in Python."""
 
 
 class UnreadableArrayError(ValueError):
-    """It holds anything but plain numbers, or is damaged."""
+    """It holds anything but plain numbers, or is damaged.
+
+    Attributes:
+        advice: how to turn it into one that is read; empty where that is not known.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 def open_array(path: Path) -> Array:
@@ -86,6 +97,7 @@ class _Head:
     def of(cls, file: IO[bytes]) -> _Head:
         """Read the head at the beginning of a file; ValueError for a wrong one."""
         start = file.read(12)
+        _check_foreign(start)
         first = np.lib.format.read_magic(io.BytesIO(start))
         (length,) = struct.unpack_from("<H" if first == (1, 0) else "<L", start, 8)
         length += 10 if first == (1, 0) else 12
@@ -109,11 +121,22 @@ class _Head:
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
+def _check_foreign(start: bytes) -> None:
+    """Raise UnreadableArrayError, with advice, for the first bytes of a file of another program."""
+    if start.startswith(_MATLAB):
+        loaded = _LOADED.get(start[len(_MATLAB) :][:1], _LOADED[b"5"])
+        raise UnreadableArrayError(
+            "it is a MATLAB file", f": convert MATLAB's in Python by numpy.save('K.npy', {loaded})"
+        )
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """Turn what a damaged file makes NumPy and its decoders raise into `UnreadableArrayError`."""
     try:
         yield
+    except UnreadableArrayError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of a decoder
             raise

@@ -76,7 +76,7 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
     except FileNotFoundError as error:
         raise UsageError(name, *_no_such_file(str(path))) from error
     except UnreadableArrayError as error:
-        raise UsageError(name, ": this is not a .npy file of plain numbers") from error
+        raise UsageError(name, f": this is not a .npy file of plain numbers{error.advice}") from error
     except OSError as error:
         raise UsageError(name, f": the file cannot be read as plain numbers ({error.strerror})") from error
     return given_kernel(array, kernel_size, name)

@@ -104,6 +104,25 @@ def test_hostile_files(name: str, tmp_path: Path) -> None:
             read(path)
 
 
+@pytest.mark.parametrize(
+    ("start", "loaded"),
+    [
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "scipy.io.loadmat('K.mat')['NAME']"),
+        (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "h5py.File('K.mat')['NAME'][()].T"),
+        (b"MATLAB ", "scipy.io.loadmat('K.mat')['NAME']"),
+    ],
+)
+def test_kernels_of_matlab_are_told_how_to_become_ours(start: bytes, loaded: str, tmp_path: Path) -> None:
+    path = tmp_path / "kernel.mat"
+    path.write_bytes(start.ljust(128) + bytes(1000))
+    for read in READERS:
+        with pytest.raises(UsageError) as caught:
+            read(path)
+        assert str(caught.value).endswith(
+            f"plain numbers: convert MATLAB's in Python by numpy.save('K.npy', {loaded})."
+        )
+
+
 MANY = np.zeros(50_000_000, np.uint8)
 BOMBS = {
     "three maps": {"kernels": MANY, "codes": MANY, "params": MANY},
