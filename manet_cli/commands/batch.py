@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from manet_cli.jobs.upscale.pipeline import Watch
     from manet_cli.jobs.upscale.plan import Destination, Item
     from manet_cli.jobs.upscale.result import Result, Tally
+    from manet_cli.jobs.upscale.run import Run
 
-__all__ = ["carry_out", "check_stdout", "report_left_out", "report_results"]
+__all__ = ["carry_out", "check_stdout", "report_left_out", "report_preview", "report_results"]
 
 
 def check_stdout(destination: Destination, *, as_json: bool, preview: bool = False) -> None:
@@ -69,6 +70,20 @@ def carry_out(
             reporter.message(tally.interrupted())
         elif len(items) > 1:
             reporter.message(f"{tally.line()}, in {duration(max(time.time() - started, 0.0))}")
+    return tally.failed
+
+
+def report_preview(run: Run, reporter: Reporter) -> bool:
+    """Report what a run would do; return whether anything speaks against a picture."""
+    from manet_cli.jobs.durations import time_range
+    from manet_cli.jobs.upscale.result import Tally
+
+    pace, planned = run.preview()
+    tally = Tally(len(run.items))
+    report_results(planned, tally, reporter)
+    estimate = f"; about {time_range(*tally.estimate)}, an estimate from {pace.sample}" if pace else ""
+    if pace or len(run.items) > 1:
+        reporter.message(f"{tally.line()}{estimate}")
     return tally.failed
 
 

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.commands.batch import carry_out, check_stdout, report_left_out
-from manet_cli.commands.help import BLUR, FILES, QUALITY
-from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
+from manet_cli.commands.batch import carry_out, check_stdout, report_left_out, report_preview
+from manet_cli.commands.help import BLUR
 
 __all__ = ["deblur"]
 
@@ -26,43 +25,10 @@ class Shrink(str, Enum):
 
 
 def deblur(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Pictures, folders, glob patterns, @FILE (a list of names; @- is stdin), or - (a picture).",
-        ),
-    ],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="File or folder to write, or - for stdout. (default: beside the input)",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help=f"{listed(entry.name for entry in FORMATS)}. (default: by -o, else {DEFAULT_FORMAT.name})",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            "--quality",
-            metavar="N",
-            min=1,
-            max=100,
-            help=f"Of {listed((entry.title for entry in FORMATS if entry.default_quality), 'and')}.",
-            rich_help_panel=QUALITY,
-        ),
-    ] = None,
+    inputs: shared.Inputs,
+    output: shared.Output = None,
+    format: shared.Format = None,
+    quality: shared.Quality = None,
     recursive: shared.Recursive = False,
     strength: Annotated[
         float,
@@ -88,6 +54,8 @@ def deblur(
     tile: shared.Tile = "auto",
     max_pixels: shared.MaxPixels = shared.DEFAULT_MAX_PIXELS,
     overwrite: shared.Overwrite = False,
+    dry_run: shared.DryRun = False,
+    fail_fast: shared.FailFast = False,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
@@ -99,28 +67,33 @@ def deblur(
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
-    from manet_cli.jobs.deblur import DeblurRequest, open_deblur
+    from manet_cli.jobs.blur.source import BlurOptions
+    from manet_cli.jobs.deblur import open_deblur
     from manet_cli.jobs.models import ModelOptions
     from manet_cli.jobs.upscale.plan import plan_destination
+    from manet_cli.jobs.upscale.run import Request
 
     started = time.time()
     reporter = Reporter(as_json=as_json, quiet=quiet)
     destination = plan_destination(inputs, output, format)
-    check_stdout(destination, as_json=as_json)
+    check_stdout(destination, as_json=as_json, preview=dry_run)
     side = shared.parse_tile(tile, SMALLEST_TILE)
-    run = open_deblur(
-        DeblurRequest(
-            inputs,
-            destination,
-            ModelOptions(model, None, device, precision, side, downloads=reporter.progress),
-            recursive=recursive,
-            quality=quality,
-            shrink=None if shrink is Shrink.auto else int(shrink.value),
-            strength=strength,
-            max_pixels=max_pixels,
-            overwrite=overwrite,
-        )
+    downloads = None if dry_run else reporter.progress
+    request = Request(
+        inputs,
+        destination,
+        ModelOptions(model, None, device, precision, side, downloads=downloads),
+        BlurOptions(strength=strength),
+        recursive=recursive,
+        quality=quality,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
     )
+    run = open_deblur(request, None if shrink is Shrink.auto else int(shrink.value))
     report_left_out(run.left_out, reporter)
-    failed = carry_out(run.items, run.results, reporter, started)
+    if dry_run:
+        failed = report_preview(run, reporter)
+    else:
+        failed = carry_out(run.items, run.results, reporter, started)
     raise typer.Exit(1 if failed else 0)

@@ -9,18 +9,25 @@ import typer
 
 from manet_cli.commands.help import DEGRADATION, FILES, QUALITY, SCRIPTS, SPEED
 from manet_cli.errors import UsageError
+from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "Denoise",
     "Device",
     "Devices",
+    "DryRun",
+    "FailFast",
+    "Format",
+    "Inputs",
     "Json",
     "MaxPixels",
     "Model",
     "Models",
+    "Output",
     "Overwrite",
     "Precision",
+    "Quality",
     "Quiet",
     "Recursive",
     "Scale",
@@ -55,6 +62,59 @@ def _parse_scale(text: str) -> int:
     raise UsageError(f"-s {text}: expected 2, 3 or 4, which there are networks for{other}")
 
 
+def _quality_help() -> str:
+    lossy = [entry for entry in FORMATS if entry.default_quality is not None]
+    defaults = ", ".join(str(entry.default_quality) for entry in lossy)
+    return f"Of {listed((entry.title for entry in lossy), 'and')}. (default: {defaults})"
+
+
+Inputs: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Pictures, folders, glob patterns, @FILE (a list of names; @- is stdin), or - (a picture).",
+    ),
+]
+Output: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="File or folder to write, or - for stdout. (default: beside the input)",
+        rich_help_panel=FILES,
+    ),
+]
+Format: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help=f"{listed(entry.name for entry in FORMATS)}. (default: by -o, else {DEFAULT_FORMAT.name})",
+        rich_help_panel=FILES,
+    ),
+]
+Quality: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--quality", metavar="N", min=1, max=100, help=_quality_help(), rich_help_panel=QUALITY),
+]
+DryRun: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        "-n",
+        help="Say what would be done, with sizes, memory and time; write nothing.",
+        rich_help_panel=SCRIPTS,
+    ),
+]
+FailFast: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--fail-fast",
+        help="Stop at the first input that fails; start nothing if the plan has errors.",
+        rich_help_panel=SCRIPTS,
+    ),
+]
 Scale: TypeAlias = Annotated[
     int | None,
     typer.Option(

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from manet_cli.commands import options as shared
-from manet_cli.commands.batch import carry_out, check_stdout, report_left_out, report_results
-from manet_cli.commands.help import BLUR, FILES, QUALITY, SCRIPTS, SPEED
+from manet_cli.commands.batch import carry_out, check_stdout, report_left_out, report_preview
+from manet_cli.commands.help import BLUR, FILES, QUALITY, SPEED
 from manet_cli.errors import UsageError
-from manet_cli.images.formats import DEFAULT_FORMAT, FORMATS, listed
-
-if TYPE_CHECKING:
-    from manet_cli.console import Reporter
-    from manet_cli.jobs.upscale.run import Run
 
 __all__ = ["upscale"]
 
@@ -26,12 +21,6 @@ class Registration(str, Enum):
 
     input = "input"
     protocol = "protocol"
-
-
-def _quality_help() -> str:
-    lossy = [entry for entry in FORMATS if entry.default_quality is not None]
-    defaults = ", ".join(str(entry.default_quality) for entry in lossy)
-    return f"Of {listed((entry.title for entry in lossy), 'and')}. (default: {defaults})"
 
 
 def _parse_depth(text: str) -> int:
@@ -46,37 +35,11 @@ def _parse_depth(text: str) -> int:
 
 
 def upscale(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Pictures, folders, glob patterns, @FILE (a list of names; @- is stdin), or - (a picture).",
-        ),
-    ],
+    inputs: shared.Inputs,
     scale: shared.Scale = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="File or folder to write, or - for stdout. (default: beside the input)",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help=f"{listed(entry.name for entry in FORMATS)}. (default: by -o, else {DEFAULT_FORMAT.name})",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option("--quality", metavar="N", min=1, max=100, help=_quality_help(), rich_help_panel=QUALITY),
-    ] = None,
+    output: shared.Output = None,
+    format: shared.Format = None,
+    quality: shared.Quality = None,
     depth: Annotated[
         int | None,
         typer.Option(
@@ -191,23 +154,8 @@ def upscale(
         ),
     ] = False,
     overwrite: shared.Overwrite = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            "-n",
-            help="Say what would be done, with sizes, memory and time; write nothing.",
-            rich_help_panel=SCRIPTS,
-        ),
-    ] = False,
-    fail_fast: Annotated[
-        bool,
-        typer.Option(
-            "--fail-fast",
-            help="Stop at the first input that fails; start nothing if the plan has errors.",
-            rich_help_panel=SCRIPTS,
-        ),
-    ] = False,
+    dry_run: shared.DryRun = False,
+    fail_fast: shared.FailFast = False,
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
@@ -267,21 +215,7 @@ def upscale(
     run = open_run(request)
     report_left_out(run.left_out, reporter)
     if dry_run:
-        failed = _preview(run, reporter)
+        failed = report_preview(run, reporter)
     else:
         failed = carry_out(run.items, lambda watch: run.results(watch, fleet), reporter, started)
     raise typer.Exit(1 if failed else 0)
-
-
-def _preview(run: Run, reporter: Reporter) -> bool:
-    """Report what the run would do; return whether anything speaks against a picture."""
-    from manet_cli.jobs.durations import time_range
-    from manet_cli.jobs.upscale.result import Tally
-
-    pace, planned = run.preview()
-    tally = Tally(len(run.items))
-    report_results(planned, tally, reporter)
-    estimate = f"; about {time_range(*tally.estimate)}, an estimate from {pace.sample}" if pace else ""
-    if pace or len(run.items) > 1:
-        reporter.message(f"{tally.line()}{estimate}")
-    return tally.failed

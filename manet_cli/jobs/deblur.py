@@ -6,32 +6,29 @@ one input pixel; a wider one is brought there by making the picture small first.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from manet_cli.errors import Message, Parameter
 from manet_cli.evaluation.kernel_summary import KernelSummary
-from manet_cli.images import MAX_PIXELS, CollectedPhoto, Header, Photo, Resizer, RowSink
-from manet_cli.inference import Engine
-from manet_cli.jobs.blur.source import BlurOptions
+from manet_cli.images import CollectedPhoto, Header, Photo, Resizer, RowSink
+from manet_cli.inference import Engine, choose_devices
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter
 from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
-from manet_cli.jobs.models import ModelOptions, open_upscale
+from manet_cli.jobs.models import open_upscale
 from manet_cli.jobs.names import DEBLURRED
 from manet_cli.jobs.outputs import files_among
 from manet_cli.jobs.record import Record
-from manet_cli.jobs.sources import Source, expand_sources
+from manet_cli.jobs.sources import expand_sources
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions, upscale
-from manet_cli.jobs.upscale.pipeline import Watch, run_plan
-from manet_cli.jobs.upscale.plan import Destination, Item, Planner
-from manet_cli.jobs.upscale.result import Result
+from manet_cli.jobs.upscale.plan import Planner
+from manet_cli.jobs.upscale.run import Request, Run
 from manet_cli.weights import DEFAULT_FAMILY, load_manifest, locate_weights
 from manet_cli.weights.manifest import PAIR
 
-__all__ = ["SHRINKS", "DeblurOptions", "DeblurReport", "DeblurRequest", "DeblurRun", "deblur", "open_deblur"]
+__all__ = ["SHRINKS", "DeblurOptions", "DeblurReport", "Level", "deblur", "open_deblur"]
 
 SHRINKS = (1, 2, 4)
 """How many times smaller a picture may be made before the networks see it."""
@@ -75,6 +72,15 @@ class DeblurOptions(UpscaleOptions):
 
     levels: Mapping[int, Level] = field(default_factory=dict)
     shrink: int | None = None
+
+    @property
+    def networks(self) -> UpscaleOptions:
+        """Those of the first level, on which every picture's blur is estimated."""
+        return self.levels[1].options
+
+    def seen_of(self, header: Header) -> Header:
+        """Return what the networks see of an input, at most."""
+        return _smaller_header(header, self.shrink or 1)
 
     def ending_of(self, header: Header | None) -> str:
         """Return what the name of an input's result ends in."""
@@ -170,73 +176,31 @@ def _smaller(photo: Photo, shrink: int) -> Photo:
     if shrink == 1:
         return photo
     source = photo.header
-    target = replace(source, width=-(-source.width // shrink), height=-(-source.height // shrink))
+    target = _smaller_header(source, shrink)
     rows = CollectedPhoto(target)
     Resizer(source, target, rows).write(photo.pixels, photo.alpha)
     return rows.photo(photo.metadata)
 
 
-@dataclass(frozen=True)
-class DeblurRequest:
-    """What the user asks for; attributes as in `upscale.run.Request`.
-
-    Attributes:
-        shrink: one of `SHRINKS`; None to choose by each picture's blur.
-        strength: what the blur's covariance is multiplied by.
-    """
-
-    inputs: list[str]
-    destination: Destination
-    model: ModelOptions
-    recursive: bool = False
-    quality: int | None = None
-    shrink: int | None = None
-    strength: float = 1.0
-    max_pixels: int = MAX_PIXELS
-    overwrite: bool = False
+def _smaller_header(header: Header, shrink: int) -> Header:
+    return replace(header, width=-(-header.width // shrink), height=-(-header.height // shrink))
 
 
-@dataclass(frozen=True)
-class DeblurRun:
-    """A run that is planned; nothing is written yet.
-
-    Attributes:
-        engine: of the first level.
-        options: what all pictures have in common.
-        items: the plan, a picture each.
-        left_out: inputs that this tool made from other inputs.
-    """
-
-    engine: Engine
-    options: DeblurOptions
-    items: list[Item]
-    left_out: list[Source]
-
-    def results(self, watch: Watch) -> Generator[Result]:
-        """Deblur the pictures, and yield how each went, in the order of the plan."""
-
-        def restore(
-            photo: Photo,
-            engine: Engine,
-            options: UpscaleOptions,
-            sink: RowSink,
-            progress: Progress,
-            kernel_map: KernelMapWriter | None,
-        ) -> DeblurReport:
-            return deblur(photo, engine, self.options, sink, progress)
-
-        return run_plan(self.items, [self.engine], self.options, watch, restore=restore)
-
-
-def open_deblur(request: DeblurRequest) -> DeblurRun:
+def open_deblur(request: Request, shrink: int | None) -> Run:
     """Open the networks and plan all pictures; errors of single pictures are in the plan.
+
+    Args:
+        request: what the user asks for; pictures are done on one device.
+        shrink: one of `SHRINKS`; None to choose by each picture's blur.
 
     Raises:
         UsageError: options that do not go together or have no meaning.
         DeviceError: there is no such device.
         WeightsError: the weights are missing, damaged, or lack a network that is needed.
     """
-    options = _open_levels(request)
+    device = str(choose_devices(request.model.device)[0])
+    request = replace(request, model=replace(request.model, device=device))
+    options = _open_levels(request, shrink)
     planner = Planner(
         expand_sources(request.inputs, recursive=request.recursive),
         request.destination,
@@ -251,36 +215,46 @@ def open_deblur(request: DeblurRequest) -> DeblurRun:
         command=_COMMAND,
         besides=files_among(request.model.model),
     )
-    engine = options.levels[1].engine
-    return DeblurRun(engine, options, planner.plan(), planner.results)
+
+    def restore(
+        photo: Photo,
+        engine: Engine,
+        common: UpscaleOptions,
+        sink: RowSink,
+        progress: Progress,
+        kernel_map: KernelMapWriter | None,
+    ) -> DeblurReport:
+        return deblur(photo, engine, options, sink, progress)
+
+    return Run(request, options.levels[1].engine, options, planner.plan(), planner.results, restore)
 
 
-def _open_levels(request: DeblurRequest) -> DeblurOptions:
+def _open_levels(request: Request, shrink: int | None) -> DeblurOptions:
     """Open the networks of all levels; where the weights lack a scale, another one serves."""
     # One set of weights: the dial of the default family is for the picture as it is, not made smaller.
     model = PAIR[0] if request.model.model == DEFAULT_FAMILY else request.model.model
     known = [entry.scale for entry in load_manifest() if entry.family == model]
     opened: dict[int | None, Level] = {}
     levels: dict[int, Level] = {}
-    for shrink, wanted in _SCALES.items():
+    for smaller, wanted in _SCALES.items():
         scale = wanted if wanted in known or not known else min(known)
         key = scale if known else None
         if key not in opened:
             engine, options = open_upscale(
-                dataclasses.replace(request.model, model=model, scale=key),
+                replace(request.model, model=model, scale=key),
                 format=request.destination.format,
                 quality=request.quality,
                 registration="input",
-                blur=BlurOptions(strength=request.strength),
+                blur=request.blur,
                 max_pixels=request.max_pixels,
             )
             engine.require(estimator=True, restorer=True)
             opened[key] = Level(engine, options)
-        levels[shrink] = opened[key]
+        levels[smaller] = opened[key]
     first, last = levels[1].options, levels[4].options
     settings: dict[str, object] = {
         "scale": first.scale,
-        "shrink": request.shrink or "auto",
+        "shrink": shrink or "auto",
         **{name: first.settings[name] for name in _SHARED if name in first.settings},
     }
     digest, coarse = (
@@ -298,7 +272,7 @@ def _open_levels(request: DeblurRequest) -> DeblurOptions:
         settings=settings,
         max_pixels=request.max_pixels,
         levels=levels,
-        shrink=request.shrink,
+        shrink=shrink,
     )
 
 

@@ -133,3 +133,21 @@ def test_standard_input_and_output(photo: Path) -> None:
     piped = subprocess.run(command, input=photo.read_bytes(), capture_output=True, check=False)
     assert piped.returncode == 0
     assert piped.stdout[:4] in (b"II*\0", b"MM\0*")
+
+
+def test_a_dry_run_says_what_would_be_done(manet: Manet, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        drawn(60, 80).save(tmp_path / name)
+    outcome = manet("deblur", tmp_path, "--dry-run", "--json", "--device", "cpu")
+    told = [(line["status"], line["width"], line["height"]) for line in outcome.json]
+    assert told == [("planned", 80, 60)] * 2
+    assert all(line["estimated_seconds"] > 0 for line in outcome.json)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_nothing_is_started_after_a_failure_if_asked(manet: Manet, tmp_path: Path) -> None:
+    drawn(60, 80).save(tmp_path / "b.png")
+    (tmp_path / "a.png").write_text("no picture")
+    outcome = manet("deblur", tmp_path / "a.png", tmp_path / "b.png", "--fail-fast", "--json")
+    assert (outcome.code, [line["status"] for line in outcome.json]) == (1, ["failed", "failed"])
+    assert not (tmp_path / "b_deblurred.png").exists()

@@ -44,7 +44,7 @@ class Pace:
     def seconds(self, engine: Engine, options: UpscaleOptions, header: Header) -> tuple[float, float]:
         """Estimate the seconds that a picture will take: at least, at most."""
         result = options.result_of(header)
-        pixels = computed_pixels(engine, header)
+        pixels = computed_pixels(engine, options.seen_of(header))
         files = self.reading * header.width * header.height + self.writing * result.width * result.height
         return self.network.fastest * pixels + files, self.network.slowest * pixels + files
 
@@ -107,7 +107,7 @@ def preview(item: Item, engine: Engine, options: UpscaleOptions, pace: Pace | No
         options.blur.check(item.header.height, item.header.width)
     except InputError as error:
         return replace(result, status="failed", error=error)
-    memory = needed_memory(engine, item.header, header, options.format)
+    memory = needed_memory(engine, options.seen_of(item.header), header, options.format)
     seconds = pace.seconds(engine, options, item.header) if pace else None
     return replace(sized, memory=memory, estimate=seconds)
 

@@ -100,6 +100,15 @@ class UpscaleOptions:
             settings = {**settings, "denoise": recorded(self.denoise, denoise)}
         return Record.of("stdin" if name == STDIN else name, data, self.weights_sha256, settings)
 
+    @property
+    def networks(self) -> UpscaleOptions:
+        """The options that the networks are run with."""
+        return self
+
+    def seen_of(self, header: Header) -> Header:
+        """Return what the networks see of an input."""
+        return header
+
     def ending_of(self, header: Header | None) -> str:
         """Return what the name of an input's result ends in; the header is None if it is unknown."""
         if self.size is None:

@@ -14,7 +14,8 @@ from manet_cli.jobs.models import ModelOptions, open_on_devices, open_upscale
 from manet_cli.jobs.outputs import files_among
 from manet_cli.jobs.sources import Source, expand_sources
 from manet_cli.jobs.upscale.estimates import Pace, measure_pace, preview
-from manet_cli.jobs.upscale.job import UpscaleOptions
+from manet_cli.jobs.upscale.files import Restore
+from manet_cli.jobs.upscale.job import UpscaleOptions, upscale
 from manet_cli.jobs.upscale.pipeline import Watch, run_plan
 from manet_cli.jobs.upscale.plan import Destination, Item, Planner, check_kernels_path
 from manet_cli.jobs.upscale.result import Result
@@ -72,6 +73,7 @@ class Run:
         options: what all pictures have in common.
         items: the plan, a picture each.
         left_out: inputs that this tool made from other inputs.
+        restore: makes the result of a photo.
     """
 
     request: Request
@@ -79,10 +81,11 @@ class Run:
     options: UpscaleOptions
     items: list[Item]
     left_out: list[Source]
+    restore: Restore = upscale
 
     def preview(self) -> tuple[Pace | None, Iterator[Result]]:
         """Measure the pace, and yield what a run would do with each picture. Writes nothing."""
-        pace = measure_pace(self.engine, self.options, self.items)
+        pace = measure_pace(self.engine, self.options.networks, self.items)
         return pace, (preview(item, self.engine, self.options, pace) for item in self.items)
 
     def results(self, watch: Watch, fleet: Fleet | None = None) -> Generator[Result]:
@@ -99,7 +102,13 @@ class Run:
         todo = sum(not item.error and not item.done for item in self.items)
         engines = open_on_devices(self.engine, self.options.scale, self.request.model, todo)
         return run_plan(
-            self.items, engines, self.options, watch, fleet=fleet, fail_fast=self.request.fail_fast
+            self.items,
+            engines,
+            self.options,
+            watch,
+            fleet=fleet,
+            fail_fast=self.request.fail_fast,
+            restore=self.restore,
         )
 
 
