@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -74,3 +74,10 @@ class Photo:
         """What it is, without its pixels."""
         height, width, channels = self.pixels.shape
         return Header(width, height, channels, self.alpha is not None, self.pixels.dtype.itemsize * 8)
+
+    def middle(self, side: int) -> Photo:
+        """Cut at most ``side`` pixels square out of the middle; the pixels are shared."""
+        top, left = max(self.height - side, 0) // 2, max(self.width - side, 0) // 2
+        rows, columns = slice(top, top + side), slice(left, left + side)
+        alpha = None if self.alpha is None else self.alpha[rows, columns]
+        return replace(self, pixels=self.pixels[rows, columns], alpha=alpha)

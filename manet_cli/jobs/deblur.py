@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from manet_cli.errors import Message, Parameter
 from manet_cli.evaluation.kernel_summary import KernelSummary
-from manet_cli.images import CollectedPhoto, Header, Photo, Resizer, RowSink
+from manet_cli.images import CollectedPhoto, EightBitRows, Header, Photo, Resizer, RowSink
 from manet_cli.inference import Engine, choose_devices
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter
 from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
@@ -45,6 +45,10 @@ _FROM = {2: 1.15, 4: 2.1}
 # What the estimator says, in LR pixels, of a sharp picture made 2 or 4 times smaller: that blurs a little.
 _SHARP = {2: 0.42, 4: 0.40}
 _LITTLE = 0.5  # input pixels of blur, below which there is hardly anything to gain
+
+# Estimates below this many pixels mean a sharp picture; they are of the middle, so many pixels square. Of 12
+# sharp photos 9 were at most at 0.36 (JPEG 85: 0.38); blurred by 0.5 pixels, 9 were at least at 0.40 (0.44).
+_SHARP_BELOW, _SHARP_SIDE = 0.38, 1024
 _LEAST_SIDE = 24  # pixels of a small picture that show a blur
 
 
@@ -98,19 +102,26 @@ class DeblurReport:
     Attributes:
         sigma: about the standard deviation of the blur in input pixels; None if nothing shows it.
         shrink: how many times smaller the picture was made first.
+        sharp: nothing was to gain, and the picture is kept as it is.
     """
 
     sigma: float | None
     shrink: int
+    sharp: bool = False
 
     name = "deblur"
 
     def fields(self) -> dict[str, object]:
         """Return the report for a script."""
-        return {"sigma": None if self.sigma is None else round(self.sigma, 2), "shrink": self.shrink}
+        sigma = None if self.sigma is None else round(self.sigma, 2)
+        return {"sigma": sigma, "shrink": self.shrink, "sharp": self.sharp}
 
     def sentence(self) -> Message:
         """Return the report for a reader."""
+        if self.sharp:
+            return Message(
+                "sharp already, so its pixels are kept; ", Parameter("shrink", 1), " sharpens it all the same"
+            )
         first = f"; made {self.shrink} times smaller first" if self.shrink > 1 else ""
         if self.sigma is None:
             return Message(f"too small or too flat to show its blur{first}")
@@ -140,6 +151,11 @@ def deblur(
     """
     progress(0.0)
     found = _report(photo, engine, options)
+    if found.sharp:
+        kept = sink if options.result_of(photo.header) == photo.header else EightBitRows(sink)
+        kept.write(photo.pixels, photo.alpha)
+        progress(1.0)
+        return found
     level = options.levels[found.shrink]
     small = _smaller(photo, found.shrink)
     made, result = level.options.result_of(small.header), options.result_of(photo.header)
@@ -153,22 +169,31 @@ def _report(photo: Photo, engine: Engine, options: DeblurOptions) -> DeblurRepor
     coarse = _sigma(photo, engine, 4)
     if coarse is None or coarse < _FROM[2]:
         fine = _sigma(photo, engine, 2)
-        return DeblurReport(fine, options.shrink or 1)
+        sharp = options.shrink is None and (fine is None or fine < _LITTLE) and _is_sharp(photo, engine)
+        return DeblurReport(fine, options.shrink or 1, sharp)
     return DeblurReport(coarse, options.shrink or max(side for side, low in _FROM.items() if coarse >= low))
+
+
+def _is_sharp(photo: Photo, engine: Engine) -> bool:
+    seen = _median_blur(photo.middle(_SHARP_SIDE), engine)
+    return seen is not None and seen < _SHARP_BELOW
 
 
 def _sigma(photo: Photo, engine: Engine, shrink: int) -> float | None:
     """Return about the blur of a photo in its pixels, as it shows in the small one; None if it does not."""
-    if min(photo.height, photo.width) < _LEAST_SIDE * shrink:
+    seen = _median_blur(_smaller(photo, shrink), engine)
+    return None if seen is None else shrink * math.sqrt(max(seen**2 - _SHARP[shrink] ** 2, 0.0))
+
+
+def _median_blur(photo: Photo, engine: Engine) -> float | None:
+    """Return the median standard deviation of a photo's blur, in its pixels; None if it shows none."""
+    if min(photo.height, photo.width) < _LEAST_SIDE:
         return None
     scale = engine.restorer.footprint.scale
     summary = KernelSummary(scale)
-    for shaped in shaped_tiles(engine, PhotoRows(_smaller(photo, shrink)), scale):
+    for shaped in shaped_tiles(engine, PhotoRows(photo), scale):
         summary.add(shaped.shapes, shaped.trusted)
-    if summary.size is None:
-        return None
-    seen = summary.size.median / scale
-    return shrink * math.sqrt(max(seen**2 - _SHARP[shrink] ** 2, 0.0))
+    return None if summary.size is None else summary.size.median / scale
 
 
 def _smaller(photo: Photo, shrink: int) -> Photo:

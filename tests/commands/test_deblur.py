@@ -122,7 +122,7 @@ def test_what_is_flat_or_tiny_stays_as_it_is(manet: Manet, tmp_path: Path) -> No
         path = tmp_path / f"{name}.png"
         Image.new("RGB", size, (90, 120, 150)).save(path)
         (line,) = manet("deblur", path, "--json", "--overwrite").json
-        assert line["deblur"] == {"sigma": None, "shrink": 1}
+        assert line["deblur"] == {"sigma": None, "shrink": 1, "sharp": False}
         with Image.open(line["output"]) as image:
             assert image.size == size
             assert np.abs(np.asarray(image).astype(int) - (90, 120, 150)).max() < 16
@@ -151,3 +151,16 @@ def test_nothing_is_started_after_a_failure_if_asked(manet: Manet, tmp_path: Pat
     outcome = manet("deblur", tmp_path / "a.png", tmp_path / "b.png", "--fail-fast", "--json")
     assert (outcome.code, [line["status"] for line in outcome.json]) == (1, ["failed", "failed"])
     assert not (tmp_path / "b_deblurred.png").exists()
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
+def test_a_sharp_picture_keeps_its_pixels(manet: Manet, tmp_path: Path, name: str) -> None:
+    drawn(120, 130).save(tmp_path / name, quality=90)
+    outcome = manet("deblur", tmp_path / name, "--json")
+    (line,) = outcome.json
+    assert (line["status"], line["deblur"]["sharp"]) == ("done", True)
+    assert "sharp already, so its pixels are kept; --shrink 1 sharpens it" in outcome.stderr
+    with Image.open(tmp_path / name) as photo, Image.open(line["output"]) as result:
+        assert result.tobytes() == photo.tobytes()
+    (forced,) = manet("deblur", tmp_path / name, "--shrink", "1", "-o", tmp_path / "f.png", "--json").json
+    assert not forced["deblur"]["sharp"]

@@ -76,7 +76,7 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
                 )
                 reading = (time.perf_counter() - started) / (photo.height * photo.width)
                 network = _network_speed(engine, options, photo, pixels)
-                crop = _centre(photo, network.side)
+                crop = photo.middle(network.side)
                 result = upscaled(crop, engine, options)
                 moment = time.perf_counter()
                 write_photo(result, io.BytesIO(), options.format, quality=options.quality, name=name)
@@ -126,7 +126,7 @@ def _network_speed(engine: Engine, options: UpscaleOptions, photo: Photo, pixels
     """Time the networks on the middle of a photo, for a run of so many pixels."""
 
     def run(side: int) -> int:
-        crop = _centre(photo, side)
+        crop = photo.middle(side)
         for _ in result_tiles(PhotoRows(crop), engine, options):
             pass
         return computed_pixels(engine, crop.header)
@@ -134,11 +134,3 @@ def _network_speed(engine: Engine, options: UpscaleOptions, photo: Photo, pixels
     longest = max(photo.height, photo.width)
     tile, _ = engine.restorer_tiles(1 + (photo.alpha is not None))
     return measure_speed(run, min(tile or longest, longest), pixels)
-
-
-def _centre(photo: Photo, side: int) -> Photo:
-    """Cut at most ``side`` pixels square out of the middle of a photo."""
-    top, left = max(photo.height - side, 0) // 2, max(photo.width - side, 0) // 2
-    rows, columns = slice(top, top + side), slice(left, left + side)
-    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    return Photo(photo.pixels[rows, columns], alpha, photo.metadata)
