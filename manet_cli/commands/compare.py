@@ -34,7 +34,7 @@ def compare(
         typer.Option(
             "--with",
             metavar="FILE",
-            help="Another enlargement of the photo, such as another program's; may be given again.",
+            help="Add another enlargement of the photo, such as another program's. Repeat it for more.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -43,7 +43,7 @@ def compare(
         typer.Option(
             "--crop",
             metavar="X,Y,W,H",
-            help="Show this part, in input pixels. (default: the one that tells most)",
+            help="Show this part, in input pixels. (default: a part with much texture)",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -56,10 +56,10 @@ def compare(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Show a part of a photo enlarged by bicubic interpolation and by manet, with a zoom, as a picture.
+    """Draw a part of a photo, enlarged by bicubic interpolation and by manet, with a zoom.
 
-    With --model given again, or --with FILE, other weights or another program's result stand beside. No more
-    than the part is computed, so it takes seconds, and the part is as in the whole result.
+    Repeat --model to add other weights, give --with FILE to add another program's result. Only the part is
+    computed, which takes seconds. It looks the same in the whole result.
     """
     from manet_cli.console import Reporter
     from manet_cli.evaluation.studies.compare import parse_crop

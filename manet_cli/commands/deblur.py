@@ -35,7 +35,7 @@ def deblur(
         typer.Option(
             "--strength",
             metavar="F",
-            help="How much of the blur goes: 1 is all of it, 0.5 is gentler.",
+            help="Amount of blur to remove: 1 is all of it, 0.5 is gentler.",
             rich_help_panel=BLUR,
         ),
     ] = 1.0,
@@ -44,7 +44,7 @@ def deblur(
         typer.Option(
             "--shrink",
             metavar="auto|1|2|4",
-            help="Make the picture so many times smaller first, for a wide blur; auto: as needed.",
+            help="Shrink the picture by this factor first, for a wide blur. auto: as needed.",
             rich_help_panel=BLUR,
         ),
     ] = Shrink.auto,
@@ -59,11 +59,10 @@ def deblur(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Take the blur out of pictures; they keep their size.
+    """Remove the blur from pictures, which keep their size.
 
-    The result is written beside the input as NAME_deblurred.png and keeps its metadata. Results that are
-    there already and were made from the same input, weights and settings are skipped, so a run can be
-    repeated.
+    Writes NAME_deblurred.png beside the input and keeps its metadata. Existing results of the same input,
+    weights and settings are skipped, so you can repeat a run.
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE

@@ -36,7 +36,7 @@ def degrade(
             metavar="N",
             min=1,
             max=6,
-            help="A blur that varies over the picture: published type 1-6.",
+            help="Blur that varies over the picture: published type 1 to 6.",
             rich_help_panel=DEGRADATION,
         ),
     ] = None,
@@ -44,7 +44,7 @@ def degrade(
         bool,
         typer.Option(
             "--grid",
-            help="The published 9 kernels, each in a folder of its own.",
+            help="The published 9 kernels, a folder for each.",
             rich_help_panel=DEGRADATION,
         ),
     ] = False,
@@ -53,7 +53,7 @@ def degrade(
         typer.Option(
             "--protocol",
             metavar="camera",
-            help="16 cases with blur, noise, sharpening and JPEG as cameras make them; or a protocol of "
+            help="16 cases with blur, noise, sharpening and JPEG as in cameras, or another protocol of "
             "'manet evaluate'.",
             rich_help_panel=DEGRADATION,
         ),
@@ -74,12 +74,12 @@ def degrade(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Blur, shrink and store sharp pictures the way the published tests do.
+    """Blur and shrink sharp pictures as the published tests do.
 
     Writes LR/NAME.png, HR/NAME.png (cropped to a multiple of the scale) and
-    kernels/NAME.npz, and for a single kernel kernels/NAME.npy, which
-    'manet upscale --kernel' takes. Files that are there already with the
-    same content are skipped.
+    kernels/NAME.npz. For a single kernel it also writes kernels/NAME.npy, for
+    --kernel of 'manet upscale'. Existing files with the same content are
+    skipped.
     """
     from manet_cli.console import Reporter
     from manet_cli.jobs.degrade import Degrader, choose_protocol

@@ -17,14 +17,17 @@ __all__ = ["doctor"]
 
 def doctor(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print all as one JSON object on stdout.", rich_help_panel=SCRIPTS)
+        bool,
+        typer.Option(
+            "--json", help="Print everything as one JSON object on stdout.", rich_help_panel=SCRIPTS
+        ),
     ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Say what this machine can do: devices, number formats, speed, memory, weights, caches.
+    """Show what this machine can do: devices, number formats, speed, memory, weights, caches.
 
-    The networks are run on every device in every number format, which takes some seconds. Exit code 4 says
-    that nothing works, 3 that the shipped weights are damaged.
+    Runs the networks on every device in every number format, which takes some seconds. Exit code 4 means that
+    nothing works, 3 that the shipped weights are damaged.
     """
     from manet_cli.console import Reporter, print_error, print_json
     from manet_cli.jobs.doctor import examine

@@ -28,8 +28,8 @@ def evaluate(
             "--protocol",
             metavar="TEST",
             help="grid: the published 9 kernels. camera: 16 cases with blur, noise, sharpening and JPEG as "
-            "cameras make them. SIG1,SIG2,THETA: one kernel (variances in HR pixels squared, degrees). mode1 "
-            "to mode6: a spatially variant type.",
+            "in cameras. SIG1,SIG2,THETA: one kernel (variances in HR pixels squared, degrees). mode1 to "
+            "mode6: a spatially variant type.",
             rich_help_panel=DEGRADATION,
         ),
     ] = "grid",
@@ -47,7 +47,7 @@ def evaluate(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", metavar="N", min=1, help="Take the first N pictures only.", rich_help_panel=FILES
+            "--limit", metavar="N", min=1, help="Measure only the first N pictures.", rich_help_panel=FILES
         ),
     ] = None,
     recursive: shared.Recursive = False,
@@ -57,7 +57,7 @@ def evaluate(
             "--output",
             "-o",
             metavar="FILE.jsonl",
-            help="Append every finished line here; run again, the lines in it are not measured again.",
+            help="Append every finished line to this file. Lines in it are not measured again.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -70,11 +70,11 @@ def evaluate(
 ) -> None:
     """Measure weights by the published protocol: degrade, restore, compare.
 
-    PSNR-Y and SSIM-Y of the blind result, PSNR of the estimated kernels,
-    LR-PSNR, and on the same inputs bicubic upscaling at its best shift and
-    the restorer given the true kernels. The table has a row for each kernel;
-    --json gives a line for each picture, kernel and model, and each model's
-    mean last.
+    Measures PSNR-Y and SSIM-Y of the blind result, PSNR of the estimated
+    kernels, and LR-PSNR. On the same inputs it measures bicubic upscaling at
+    its best shift, and the restorer with the true kernels. The table has a
+    row for each kernel. --json prints a line for each picture, kernel and
+    model, then the mean of each model.
     """
     from manet_cli.console import Reporter, print_json, print_lines, print_table
     from manet_cli.inference import SMALLEST_TILE

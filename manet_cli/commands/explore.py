@@ -32,7 +32,7 @@ def explore(
         typer.Option(
             "--crop",
             metavar="X,Y,W,H",
-            help="Show this part, in input pixels. (default: all, or what fits and shows its blur best)",
+            help="Show this part, in input pixels. (default: all, or the part that shows its blur best)",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -46,9 +46,9 @@ def explore(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Make a web page that shows a picture before and after, and the blur under the pointer.
+    """Make a web page with a picture before and after, and the blur under the pointer.
 
-    The page is one HTML file that needs no network: open it in any browser.
+    The page is one HTML file and needs no network. Open it in any browser.
     """
     from manet_cli.console import Reporter
     from manet_cli.evaluation.studies.compare import parse_crop

@@ -32,7 +32,7 @@ def kernels(
             "--out",
             "-o",
             metavar="FILE",
-            help="Array to write: .npy, or .npz with where it comes from.",
+            help="Array to write: .npy, or .npz, which also holds its origin.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -40,7 +40,7 @@ def kernels(
         bool,
         typer.Option(
             "--codes",
-            help="Write each kernel's PCA coefficients, and the basis that rebuilds it.",
+            help="Write each kernel's PCA coefficients, and the basis to rebuild it.",
             rich_help_panel=FILES,
         ),
     ] = False,
@@ -55,14 +55,14 @@ def kernels(
         typer.Option(
             "--picture",
             metavar="FILE.png",
-            help="Draw the blur over the photo. (default: INPUT_x4_kernels.png, where no array is written)",
+            help="Draw the blur over the photo. (default: INPUT_x4_kernels.png, unless an array is written)",
             rich_help_panel=FILES,
         ),
     ] = None,
     summary: Annotated[
         bool,
         typer.Option(
-            "--summary", help="Print the summary on stdout; draw no picture.", rich_help_panel=FILES
+            "--summary", help="Print the summary on stdout. Draw no picture.", rich_help_panel=FILES
         ),
     ] = False,
     stride: Annotated[
@@ -71,7 +71,7 @@ def kernels(
             "--stride",
             metavar="N",
             min=1,
-            help="Take every Nth pixel of every Nth row into the array.",
+            help="Write every Nth pixel of every Nth row to the array.",
             rich_help_panel=FILES,
         ),
     ] = 1,
@@ -96,12 +96,11 @@ def kernels(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Estimate the blur kernel of every pixel: draw a picture, say it in figures, write an array.
+    """Estimate the blur kernel of every pixel, as a picture, a summary and an array.
 
-    Without options the picture goes beside the photo. An array is written where one of its options is
-    given, and with --json: (height, width, 21, 21), each kernel summing to 1; with --codes (height, width,
-    15), with --params (height, width, 3). Read a .npy with numpy.load(FILE, mmap_mode="r"), which takes no
-    memory.
+    Without options it draws a picture beside the photo. The array's options and --json write an array:
+    (height, width, 21, 21), each kernel summing to 1; with --codes (height, width, 15), with --params
+    (height, width, 3). Read a .npy with numpy.load(FILE, mmap_mode="r"), which takes no memory.
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE

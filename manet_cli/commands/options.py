@@ -65,7 +65,7 @@ def _parse_scale(text: str) -> int:
 def _quality_help() -> str:
     lossy = [entry for entry in FORMATS if entry.default_quality is not None]
     defaults = ", ".join(str(entry.default_quality) for entry in lossy)
-    return f"Of {listed((entry.title for entry in lossy), 'and')}. (default: {defaults})"
+    return f"Quality of {listed((entry.title for entry in lossy), 'and')}. (default: {defaults})"
 
 
 Inputs: TypeAlias = Annotated[
@@ -103,7 +103,7 @@ DryRun: TypeAlias = Annotated[
     typer.Option(
         "--dry-run",
         "-n",
-        help="Say what would be done, with sizes, memory and time; write nothing.",
+        help="Show the plan with sizes, memory and time. Write nothing.",
         rich_help_panel=SCRIPTS,
     ),
 ]
@@ -111,7 +111,7 @@ FailFast: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--fail-fast",
-        help="Stop at the first input that fails; start nothing if the plan has errors.",
+        help="Stop at the first input that fails. Start nothing if the plan has errors.",
         rich_help_panel=SCRIPTS,
     ),
 ]
@@ -122,7 +122,7 @@ Scale: TypeAlias = Annotated[
         "-s",
         parser=_parse_scale,
         metavar="2|3|4",
-        help="Enlargement. (default: 4)",
+        help="Enlargement factor. (default: 4)",
         show_default=False,
         rich_help_panel=QUALITY,
     ),
@@ -144,8 +144,8 @@ Denoise: TypeAlias = Annotated[
         "--denoise",
         metavar="auto|F",
         rich_help_panel=QUALITY,
-        help="Remove noise and JPEG's traces: 0 for clean pictures, 1 for photos from cameras; auto measures "
-        "each picture. 0 sharpens noise with the rest. (default: auto)",
+        help="Remove noise and JPEG artefacts: 0 for clean pictures (noise is sharpened, too), 1 for photos "
+        "from cameras, auto to measure each picture. (default: auto)",
         show_default=False,
     ),
 ]
@@ -165,7 +165,7 @@ Devices: TypeAlias = Annotated[
         "--device",
         metavar="NAME",
         envvar="MANET_DEVICE",
-        help="auto, cpu, mps, cuda (all GPUs), or some of them as cuda:0 or cuda:0,1.",
+        help="auto, cpu, mps, cuda (all GPUs), or certain GPUs: cuda:0 or cuda:0,1.",
         rich_help_panel=SPEED,
     ),
 ]
@@ -185,7 +185,7 @@ Tile: TypeAlias = Annotated[
         "--tile",
         metavar="N",
         envvar="MANET_TILE",
-        help="Largest side of a tile in input pixels; auto, or 0 for no tiles.",
+        help="Largest side of a tile in input pixels, auto, or 0 for no tiles.",
         rich_help_panel=SPEED,
     ),
 ]
@@ -194,8 +194,8 @@ Models: TypeAlias = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FILE",
-        help="Family, file or source of weights; give it again to compare. By default what "
-        "MANET_MODEL names, else the family 'default'.",
+        help="Family, file or source of weights. Repeat it to compare several. (default: MANET_MODEL, else "
+        "the family 'default')",
         show_default=False,
         rich_help_panel=QUALITY,
     ),
@@ -207,17 +207,17 @@ MaxPixels: TypeAlias = Annotated[
         metavar="N",
         envvar="MANET_MAX_PIXELS",
         min=1,
-        help="Refuse larger inputs: a small file may claim to be huge.",
+        help="Refuse inputs with more pixels: a small file may claim a huge size.",
         rich_help_panel=FILES,
     ),
 ]
 DEFAULT_MAX_PIXELS = 200_000_000
 Recursive: TypeAlias = Annotated[
     bool,
-    typer.Option("--recursive", "-r", help="Take the folders below a folder too.", rich_help_panel=FILES),
+    typer.Option("--recursive", "-r", help="Include the folders below a folder.", rich_help_panel=FILES),
 ]
 Overwrite: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=FILES)
+    bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=FILES)
 ]
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per input on stdout.", rich_help_panel=SCRIPTS)
@@ -232,10 +232,10 @@ Variances: TypeAlias = Annotated[
     ),
 ]
 VariancesAsKernel: TypeAlias = Annotated[
-    str | None, typer.Option("--kernel", hidden=True, help="The earlier name of --variances.")
+    str | None, typer.Option("--kernel", hidden=True, help="Earlier name of --variances.")
 ]
 Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.", rich_help_panel=SCRIPTS)
+    bool, typer.Option("--quiet", "-q", help="Print only results and errors.", rich_help_panel=SCRIPTS)
 ]
 
 

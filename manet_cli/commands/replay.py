@@ -18,14 +18,17 @@ __all__ = ["replay"]
 
 
 def replay(
-    outputs: Annotated[list[Path], typer.Argument(metavar="OUTPUT...", help="Results of manet upscale.")],
+    outputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="OUTPUT...", help="Results of upscale, deblur, compare or kernels."),
+    ],
     input: Annotated[
         Path | None,
         typer.Option(
             "--input",
             "-i",
             metavar="PATH",
-            help="The picture it was made from, or a folder to search. (default: beside it and one above)",
+            help="The original picture, or a folder to search. (default: the result's, and the one above)",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -35,7 +38,7 @@ def replay(
             "--output",
             "-o",
             metavar="PATH",
-            help="What the command is to write. (default: the result itself)",
+            help="Output of the command. (default: the result itself)",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -44,7 +47,7 @@ def replay(
         typer.Option(
             "--model",
             metavar="NAME|FILE",
-            help="The weights, where they are not known here.",
+            help="The weights, if they are not known here.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -53,7 +56,7 @@ def replay(
         typer.Option(
             "--kernel",
             metavar="FILE.npy",
-            help="The blur, where it was given by a file.",
+            help="The blur, if it came from a file.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -62,8 +65,8 @@ def replay(
 ) -> None:
     """Print the command that makes a result again, from the record inside it.
 
-    Nothing is run. The picture that the result was made from is found by its content, whatever it is called
-    now. The command is quoted and can be piped into a shell; a result that is still there is skipped.
+    It runs nothing. It finds the original picture by its content, even after a change of name. The command is
+    quoted: you can pipe it into a shell. Results that still exist are then skipped.
     """
     from manet_cli import __version__
     from manet_cli.console import Reporter

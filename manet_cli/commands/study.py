@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    cls=ManetGroup, no_args_is_help=True, help="Study what the estimates go by: a figure and its numbers."
+    cls=ManetGroup, no_args_is_help=True, help="Study what the estimates depend on: a figure and its numbers."
 )
 
 Folder: TypeAlias = Annotated[
@@ -50,7 +50,7 @@ def tsne(
             metavar="N",
             min=16,
             max=20000,
-            help="Lay out the estimates of N pixels at most.",
+            help="Lay out the estimates of at most N pixels.",
             rich_help_panel=FILES,
         ),
     ] = 1500,
@@ -61,7 +61,7 @@ def tsne(
             metavar="N",
             min=0,
             max=2**32 - 1,
-            help="Of the sample and of t-SNE.",
+            help="Random seed of the sample and of t-SNE.",
             rich_help_panel=FILES,
         ),
     ] = 0,
@@ -73,10 +73,11 @@ def tsne(
     as_json: Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Lay the kernels estimated in a blurred picture out in the plane, the true one among them.
+    """Show the estimated kernels of a blurred picture in the plane, with the true kernel.
 
     Writes NAME_tsne.png and NAME_tsne.json: how many estimates are near the
-    truth, with much and with little texture, and what a blank picture gives.
+    truth, with much and with little texture, and the kernel of a blank
+    picture.
     """
     from manet_cli.console import Reporter
     from manet_cli.evaluation.protocols import parse_kernel
@@ -109,7 +110,7 @@ def consecutive(
         typer.Option(
             "--first",
             metavar=_KERNEL,
-            help="The blur that comes first; see --second.",
+            help="First blur, in the form of --second.",
             rich_help_panel=DEGRADATION,
         ),
     ] = "9,1,0",
@@ -118,7 +119,7 @@ def consecutive(
         typer.Option(
             "--second",
             metavar=_KERNEL,
-            help="The blur after it: variances in pixels squared of what it blurs, and degrees.",
+            help="Second blur: variances in pixels squared of the picture that it blurs, and degrees.",
             rich_help_panel=DEGRADATION,
         ),
     ] = "9,1,90",
@@ -130,7 +131,7 @@ def consecutive(
             metavar="N",
             min=0,
             max=2**32 - 1,
-            help="Of the pixels whose kernels are shown.",
+            help="Random seed of the pixels whose kernels are shown.",
             rich_help_panel=FILES,
         ),
     ] = 0,
@@ -142,7 +143,7 @@ def consecutive(
     as_json: Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Blur and shrink a picture twice, and see which of the two blurs the estimates follow.
+    """Blur and shrink a picture twice, and see which blur the estimates follow.
 
     Writes NAME_consecutive.png and NAME_consecutive.json.
     """
@@ -177,10 +178,11 @@ def quantization(
     as_json: Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """See how small a blurred cross still shows its blur, before and after rounding to 8 bits.
+    """Find the smallest cross that shows its blur, before and after rounding to 8 bits.
 
     Writes quantization.png and quantization.json. Computes in fp32 unless
-    told otherwise: half precision would round even what is not rounded.
+    you set --precision: half precision would also round the unrounded
+    pictures.
     """
     from manet_cli.console import Reporter
     from manet_cli.evaluation.studies.extra import require_extra
@@ -201,7 +203,7 @@ def quantization(
 def compare(
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE...", help="Photos as they are, folders or glob patterns."),
+        typer.Argument(metavar="IMAGE...", help="Photos, folders or glob patterns."),
     ],
     output: Folder,
     scale: shared.Scale = None,
@@ -211,7 +213,7 @@ def compare(
         typer.Option(
             "--crop",
             metavar="X,Y,W,H",
-            help="The detail in input pixels. (default: where there is most contrast)",
+            help="Detail to show, in input pixels. (default: the part with most contrast)",
             rich_help_panel=FILES,
         ),
     ] = None,

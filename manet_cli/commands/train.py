@@ -19,15 +19,15 @@ def train(
         typer.Option(
             "--stage",
             metavar="manet|sr|finetune",
-            help="manet: the kernel estimator. sr: the restorer, given the true kernels. "
-            "finetune: the restorer, given the estimator's kernels.",
+            help="manet: the kernel estimator. sr: the restorer, with the true kernels. "
+            "finetune: the restorer, with the estimator's kernels.",
             rich_help_panel=TRAINING,
         ),
     ],
     data: Annotated[
         Path,
         typer.Option(
-            "--data", metavar="DIR", help="Folder of photos, with all below it.", rich_help_panel=FILES
+            "--data", metavar="DIR", help="Folder of photos, with all folders below.", rich_help_panel=FILES
         ),
     ],
     output: Annotated[
@@ -46,7 +46,7 @@ def train(
         typer.Option(
             "--val",
             metavar="DIR",
-            help="Photos to measure on while training; never trained on.",
+            help="Photos for validation, never trained on.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def train(
         typer.Option(
             "--recipe",
             metavar="NAME",
-            help="robust; camera: with noise, sharpening and JPEG too; paper: the supplementary verbatim.",
+            help="robust; camera: with noise, sharpening and JPEG too; paper: exactly the supplementary.",
             rich_help_panel=TRAINING,
         ),
     ] = "robust",
@@ -64,12 +64,13 @@ def train(
         typer.Option(
             "--config",
             metavar="FILE.toml",
-            help="Keys laid over the recipe; options win.",
+            help="Replace keys of the recipe. Options win.",
             rich_help_panel=FILES,
         ),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option("--iterations", metavar="N", min=1, help="Steps.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option("--iterations", metavar="N", min=1, help="Number of steps.", rich_help_panel=TRAINING),
     ] = None,
     max_minutes: Annotated[
         float | None,
@@ -77,7 +78,7 @@ def train(
             "--max-minutes",
             metavar="M",
             min=0,
-            help="End after this time, if that is earlier; it includes decoding and validation.",
+            help="End after this time at the latest, decoding and validation included.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -87,7 +88,7 @@ def train(
             "--batch-size",
             metavar="N",
             min=1,
-            help="Patches of a step, over all processes.",
+            help="Patches per step, over all processes.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -102,7 +103,7 @@ def train(
         typer.Option(
             "--estimator",
             metavar="WEIGHTS",
-            help="Family or file whose estimator is begun from.",
+            help="Start from the estimator of this family or file.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -111,12 +112,12 @@ def train(
         typer.Option(
             "--restorer",
             metavar="WEIGHTS",
-            help="Family or file whose restorer is begun from.",
+            help="Start from the restorer of this family or file.",
             rich_help_panel=FILES,
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in RUN_DIR.", rich_help_panel=FILES)
+        bool, typer.Option("--resume", help="Continue the run in RUN_DIR.", rich_help_panel=FILES)
     ] = False,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
@@ -131,7 +132,7 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", min=0, help="Of all that is drawn.", rich_help_panel=TRAINING),
+        typer.Option("--seed", metavar="N", min=0, help="Random seed.", rich_help_panel=TRAINING),
     ] = None,
     cache: Annotated[
         Path | None,
@@ -143,15 +144,15 @@ def train(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print how the run ended as JSON.", rich_help_panel=SCRIPTS)
+        bool, typer.Option("--json", help="Print the outcome of the run as JSON.", rich_help_panel=SCRIPTS)
     ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
     """Train the networks on a folder of photos.
 
-    Writes RUN_DIR/weights.safetensors, which --model takes, checkpoints/,
-    metrics.jsonl and config.toml. Ctrl-C saves; --resume goes on. On several
-    GPUs: torchrun --nproc-per-node N -m manet_cli train ...
+    Writes RUN_DIR/weights.safetensors (for --model), checkpoints/,
+    metrics.jsonl and config.toml. Ctrl-C saves; --resume continues. On
+    several GPUs: torchrun --nproc-per-node N -m manet_cli train ...
     """
     from manet_cli.console import Reporter
     from manet_cli.inference.torchrun import this_process

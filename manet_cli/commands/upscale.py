@@ -46,7 +46,7 @@ def upscale(
             "--depth",
             metavar="8",
             parser=_parse_depth,
-            help="8 bits per channel, also of photos with 16.",
+            help="Write 8 bits per channel, even for photos with 16.",
             rich_help_panel=QUALITY,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def upscale(
             "--size",
             metavar="xF|WxH|Wx|xH",
             help="Size of the result: a factor up to 8, such as x3 or x2.5, or pixels: a width, a height, "
-            "or a box to fit; its aspect stays.",
+            "or a box to fit. The aspect stays.",
             rich_help_panel=QUALITY,
         ),
     ] = None,
@@ -71,8 +71,8 @@ def upscale(
         bool,
         typer.Option(
             "--exact",
-            help="Tiles see all they depend on, and the blur is computed at every pixel: the untiled "
-            "result, more slowly.",
+            help="Make the same result as without tiles: full context for each tile, blur at every pixel. "
+            "Slower.",
             rich_help_panel=SPEED,
         ),
     ] = False,
@@ -80,14 +80,17 @@ def upscale(
         Registration,
         typer.Option(
             "--registration",
-            help="Align with the input, or leave the published protocol's offset.",
+            help="Align the result with the input, or keep the offset of the published protocol.",
             rich_help_panel=QUALITY,
         ),
     ] = Registration.input,
     kernel: Annotated[
         str | None,
         typer.Option(
-            "--kernel", metavar="FILE.npy", help="The blur, instead of estimating it.", rich_help_panel=BLUR
+            "--kernel",
+            metavar="FILE.npy",
+            help="Use this blur instead of estimating it.",
+            rich_help_panel=BLUR,
         ),
     ] = None,
     sigma: Annotated[
@@ -95,7 +98,7 @@ def upscale(
         typer.Option(
             "--sigma",
             metavar="SX[,SY[,THETA]]",
-            help="The blur as standard deviations in output pixels and an angle in degrees.",
+            help="Use this blur: standard deviations in output pixels, angle in degrees.",
             rich_help_panel=BLUR,
         ),
     ] = None,
@@ -104,7 +107,7 @@ def upscale(
         typer.Option(
             "--kernel-map",
             metavar="FILE",
-            help="The blur of every pixel, or every n-th: an edited file of 'manet kernels'.",
+            help="Use the blur of every pixel, or every Nth, from a file of 'manet kernels', edited or not.",
             rich_help_panel=BLUR,
         ),
     ] = None,
@@ -114,8 +117,8 @@ def upscale(
             "--strength",
             metavar="F",
             rich_help_panel=BLUR,
-            help="1 takes all the blur out; 0.5 is gentler: soft backgrounds stay softer, grain is sharpened "
-            "less; above 1 is harsher.",
+            help="Amount of blur to remove. 1: all of it. 0.5: gentler; soft backgrounds stay softer, grain "
+            "is sharpened less. Above 1: harsher.",
         ),
     ] = 1.0,
     smooth: Annotated[
@@ -132,7 +135,7 @@ def upscale(
         typer.Option(
             "--flat-sigma",
             metavar="SX[,SY[,THETA]]",
-            help="The blur where the picture is flat and shows none, as in --sigma.",
+            help="Use this blur in flat areas, where none can be measured; see --sigma.",
             rich_help_panel=BLUR,
         ),
     ] = None,
@@ -141,7 +144,7 @@ def upscale(
         typer.Option(
             "--save-kernels",
             metavar="PATH",
-            help="Also write the kernel map (a folder for several inputs).",
+            help="Also write the kernel map: to this file, for several inputs to this folder.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -149,7 +152,7 @@ def upscale(
         bool,
         typer.Option(
             "--check",
-            help="Blur and shrink each result again, compare it with its input, warn if they differ.",
+            help="Blur and shrink each result, compare it with its input, and warn if they differ.",
             rich_help_panel=QUALITY,
         ),
     ] = False,
@@ -159,10 +162,10 @@ def upscale(
     as_json: shared.Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Make pictures large and sharp, whatever blurred them.
+    """Make pictures large and sharp, without knowing how they were blurred.
 
-    The result is written beside the input as NAME_x4.png and keeps its metadata. Results that are there
-    already and were made from the same input, weights and settings are skipped, so a run can be repeated.
+    Writes NAME_x4.png beside the input and keeps its metadata. Existing results of the same input, weights
+    and settings are skipped, so you can repeat a run.
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE

@@ -19,17 +19,17 @@ app = typer.Typer(
     cls=ManetGroup, no_args_is_help=True, help="List, pull, check, find, convert and export weights."
 )
 
-_WHAT = "A family, an entry, a .safetensors or .pth file, or a source that was pulled."
+_WHAT = "A family, an entry, a .safetensors or .pth file, or a pulled source."
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_WHAT)]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.", rich_help_panel=SCRIPTS)]
 
 
 @app.command("list", cls=ManetCommand)
 def list_weights(as_json: JsonOutput = False) -> None:
-    """List the weights that are known, and which of them are here.
+    """List the known weights, and say which of them are here.
 
-    ``manet upscale --model`` takes a name, or its family: what comes before the scale. Quality is PSNR-Y of
-    the published test on Set5. ``manet weights show NAME`` has the rest.
+    --model takes a name, or a family: the name without the scale. Quality is PSNR-Y of the published test on
+    Set5. 'manet weights show' has the rest.
     """
     from manet_cli.console import print_json, print_table
     from manet_cli.weights import list_weights
@@ -62,19 +62,20 @@ def pull(
         bool,
         typer.Option(
             "--accept-unverified",
-            help="Take files whose digest nobody knows yet; it is remembered, and later pulls must match.",
+            help="Accept a file without a known digest. Later pulls must have the same digest.",
             rich_help_panel=FILES,
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object per name on stdout.", rich_help_panel=SCRIPTS)
+        bool,
+        typer.Option("--json", help="Print one JSON object per name on stdout.", rich_help_panel=SCRIPTS),
     ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Download weights into the cache, check them, and print where they are.
+    """Download weights into the cache, check them, and print their paths.
 
-    A file must have the digest that is known of it; pickles (.pth) are kept as .safetensors. What was pulled
-    is used by its name or its address from then on, without a network.
+    A file must match its known digest. Pickles (.pth) are stored as .safetensors. From then on --model takes
+    the same name or address without a network.
     """
     from manet_cli.console import Reporter
     from manet_cli.weights import locate_weights
@@ -106,7 +107,7 @@ def verify(
     ] = None,
     scale: shared.Scale = None,
 ) -> None:
-    """Hash weight files, compare them with the digests that are known, and check that they make a network."""
+    """Hash weight files, compare them with their known digests, and check their content."""
     from manet_cli.console import print_error, print_lines
     from manet_cli.weights import load_weights, names_here
 
@@ -160,7 +161,7 @@ def export(
         typer.Option(
             "--size",
             metavar="N|dynamic",
-            help="Side of the graph's input in pixels, or dynamic to take any size.",
+            help="Side of the graph's input in pixels, or dynamic for any size.",
             rich_help_panel=FILES,
         ),
     ] = "dynamic",
@@ -174,9 +175,10 @@ def export(
     ] = "fp32",
     overwrite: shared.Overwrite = False,
 ) -> None:
-    """Write one ONNX file for other programs: RGB in [0, 1] in, the enlarged picture out.
+    """Write both networks to one ONNX file, for other programs.
 
-    Both networks are inside, and the result lies over the input. Takes the extra 'onnx'.
+    Its input is RGB in [0, 1], its output the enlarged picture, exactly over the input. Needs the extra
+    'onnx'.
     """
     from manet_cli.console import print_lines
     from manet_cli.jobs.onnx_export import export_onnx, parse_graph_size
@@ -204,7 +206,7 @@ def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
 
 @app.command(cls=ManetCommand)
 def show(name: Name, scale: shared.Scale = None, as_json: JsonOutput = False) -> None:
-    """Print what weights are: configuration, parameters, digest, training, evaluation."""
+    """Print the configuration, parameters, digest, training and evaluation of weights."""
     from manet_cli.console import print_json, print_lines
     from manet_cli.weights import describe_weights
 

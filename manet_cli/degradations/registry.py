@@ -19,7 +19,7 @@ DEGRADATIONS = [
     DegradationKind(
         step=Noise,
         metavar="LEVEL[,KIND...]",
-        help="Gaussian noise: standard deviation of 255, and any of correlation=PIXELS, colour, signal.",
+        help="Gaussian noise: standard deviation (of 255), then any of correlation=PIXELS, colour, signal.",
         parse=parse_noise,
         recipe=NoiseRecipe,
         camera=NoiseRecipe(share=0.65),
