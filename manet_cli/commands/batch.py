@@ -1,4 +1,4 @@
-"""How commands over many pictures tell how these go."""
+"""Progress and result messages of commands over many pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["carry_out", "check_stdout", "report_left_out", "report_preview", "re
 
 
 def check_stdout(destination: Destination, *, as_json: bool, preview: bool = False) -> None:
-    """Check that a picture for standard output has it for itself, and that it is no terminal.
+    """Check that a picture may go to standard output: nothing else goes there, and it is no terminal.
 
     Raises:
         UsageError: otherwise.
@@ -35,7 +35,7 @@ def check_stdout(destination: Destination, *, as_json: bool, preview: bool = Fal
 
 
 def report_left_out(sources: Sequence[Source], reporter: Reporter) -> None:
-    """Say which inputs are left out, because this tool made them from others."""
+    """Print which inputs are left out because this tool made them."""
     if sources:
         named = sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
         reporter.message(f"{named} left out: made by this tool from other inputs")
@@ -51,9 +51,9 @@ def carry_out(
 
     Args:
         items: the plan.
-        results: makes them, and yields how each went.
-        reporter: tells it.
-        started: when the command did, seconds of `time.time`.
+        results: makes the pictures and yields a result for each.
+        reporter: prints them.
+        started: start of the command, seconds of `time.time`.
     """
     from manet_cli.jobs.durations import duration
     from manet_cli.jobs.upscale.result import Tally, work_of
@@ -88,7 +88,7 @@ def report_preview(run: Run, reporter: Reporter) -> bool:
 
 
 def report_results(results: Iterator[Result], tally: Tally, reporter: Reporter) -> None:
-    """Tell how each picture goes, and count it."""
+    """Print and count the result of each picture."""
     from manet_cli.console import to_text
 
     for result in results:

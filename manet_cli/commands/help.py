@@ -1,4 +1,4 @@
-"""How help is laid out: options in groups, paragraphs that fill the terminal, and no type for a switch."""
+"""Layout of the help: options in groups, paragraphs as wide as the terminal, switches without a type."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _ORDER = (FILES, QUALITY, BLUR, DEGRADATION, TRAINING, SPEED, SCRIPTS)
 
 
 class ManetCommand(TyperCommand):
-    """A command whose help reads well in 80 columns.
+    """A command whose help fits 80 columns.
 
-    Groups of options come in the same order everywhere. Switches and arguments show no type.
+    All commands show the groups of options in the same order. Switches and arguments show no type.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer gives
@@ -47,9 +47,9 @@ class ManetCommand(TyperCommand):
 
 
 class ManetGroup(TyperGroup):
-    """A group of commands whose help reads like theirs.
+    """A group of commands, with the same layout of the help.
 
-    Complaints about the command line show no control characters of it.
+    Usage errors show no control characters.
     """
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - Typer's own classes
@@ -96,7 +96,7 @@ def _no_type(ctx: object) -> None:
 
 
 def _place(parameter: object) -> int:
-    """Return where a parameter's group stands: arguments first, then options without a group."""
+    """Return the position of a parameter's group: arguments first, then options without a group."""
     if not isinstance(parameter, TyperOption):
         return -2
     panel = parameter.rich_help_panel

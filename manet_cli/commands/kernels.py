@@ -1,4 +1,4 @@
-"""``manet kernels``: the blur kernel of every pixel, as an array, as a picture, and in figures."""
+"""``manet kernels``: the blur kernel of every pixel, as an array, a picture and a summary."""
 
 from __future__ import annotations
 

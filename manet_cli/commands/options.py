@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they mean the same everywhere."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ _PARAMETER = "steps"
 
 
 def with_step_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option of each step in the place of its parameter ``steps``.
+    """Replace the parameter ``steps`` of a command by an option for each step.
 
-    The command is called with the steps that the options ask for.
+    The command gets the steps that these options describe.
     """
     kinds = tuple(DEGRADATIONS)
 

@@ -1,4 +1,4 @@
-"""``manet study``: what the estimates go by, as figures and numbers."""
+"""``manet study``: what the estimates depend on, as figures and numbers."""
 
 from __future__ import annotations
 

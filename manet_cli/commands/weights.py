@@ -1,4 +1,4 @@
-"""``manet weights``: what weights there are, whether they are sound, where they come from, other formats."""
+"""``manet weights``: list, pull, verify, find, convert, export and show weights."""
 
 from __future__ import annotations
 
