@@ -1,7 +1,8 @@
 """Training: steps per second of each stage, share of time waiting for data, and the ratio to a plain loop.
 
-    python benchmarks/training.py PHOTOS [--stage manet sr finetune] [--batch-size 16] [--patch-size 192]
-                                  [--features 64] [--blocks 10] [--growth 32] [--seconds 30] [--device auto]
+    python benchmarks/training.py PHOTOS [--stage manet sr finetune crisp] [--batch-size 16]
+                                  [--patch-size 192] [--features 64] [--blocks 10] [--growth 32]
+                                  [--seconds 30] [--device auto]
 
 Ours is `manet train` as it is; the plain loop is the same step in float32, without fused Adam, moving average
 or memory format, on a batch that is there already. Both run in turns in this process, so that other load on
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 from harness import machine
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from manet_cli.inference import choose_device
@@ -28,6 +30,7 @@ from manet_cli.training.checkpoints import RunFolder
 from manet_cli.training.distribution import World
 from manet_cli.training.loading import fits_on
 from manet_cli.training.loop import Trainer
+from manet_cli.training.losses import Losses
 from manet_cli.training.photos import PhotoCache, open_cache
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.recipe_files import load_recipe
@@ -138,12 +141,12 @@ def plain(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, device
     draws = maker.draw(0, 0.0)
     batch = maker.degrade(maker.crops(draws), draws)
     stage = build_stage(recipe, new_model(recipe, options).to(device))
-    adam = torch.optim.Adam(stage.network.parameters(), lr=1e-5, foreach=False, fused=False)
+    adam = torch.optim.Adam(stage.parameters(), lr=1e-5, foreach=False, fused=False)
     none = torch.zeros((), device=device)
     steps, begun = -1, time.monotonic()
     while time.monotonic() - begun < options.seconds or steps < 1:
         adam.zero_grad()
-        loss = stage_losses(stage, recipe.stage, batch, none)["loss"]
+        loss = total(stage_losses(stage, recipe.stage, batch, none))
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         float(loss.detach())
@@ -161,9 +164,14 @@ def operations(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, d
     stage = build_stage(recipe, new_model(recipe, options).to(device))
     with FlopCounterMode(display=False) as counter:
         losses = stage_losses(stage, recipe.stage, batch, torch.zeros((), device=device))
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-    total: int = counter.get_total_flops()
-    return total
+        total(losses).backward()  # type: ignore[no-untyped-call]
+    count: int = counter.get_total_flops()
+    return count
+
+
+def total(losses: Losses) -> Tensor:
+    """Return what a step differentiates: the network's loss, with that of a discriminator if there is one."""
+    return losses["loss"] + losses.get("discriminator", 0)
 
 
 def product_rate(device: torch.device) -> float:

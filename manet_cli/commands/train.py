@@ -18,9 +18,9 @@ def train(
         str,
         typer.Option(
             "--stage",
-            metavar="manet|sr|finetune",
+            metavar="manet|sr|finetune|crisp",
             help="manet: the kernel estimator. sr: the restorer, with the true kernels. "
-            "finetune: the restorer, with the estimator's kernels.",
+            "finetune: the restorer, with the estimator's kernels. crisp: the restorer, for sharp textures.",
             rich_help_panel=TRAINING,
         ),
     ],

@@ -14,7 +14,6 @@ from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import files_among
 from manet_cli.jobs.sources import expand_sources
 from manet_cli.training import (
-    BEST_BY,
     Outcome,
     Photos,
     Recipe,
@@ -22,6 +21,7 @@ from manet_cli.training import (
     Start,
     StepReport,
     load_recipe,
+    stage_kind,
     train,
 )
 
@@ -33,7 +33,7 @@ class TrainRequest:
     """What the user wants to be trained, and how.
 
     Attributes:
-        stage: manet, sr or finetune.
+        stage: manet, sr, finetune or crisp.
         data: folder of photos.
         output: folder of the run.
         scale: 2, 3 or 4; None for the recipe's.
@@ -96,18 +96,18 @@ class TrainResult:
 
     def message(self) -> Message:
         """Say where the weights are and how good they are."""
-        outcome, by = self.outcome, BEST_BY[self.recipe.stage]
+        outcome, kind = self.outcome, stage_kind(self.recipe.stage)
         spent = f"{self.weights}: {outcome.step} steps in {duration(outcome.seconds)}"
         if not outcome.step:
             spent += " (all of it went into preparing)"
-        figure = outcome.figures.get(by)
+        figure = outcome.figures.get(kind.judged_by)
         if figure is None:
             if outcome.signal:
                 return Message(spent)
             return Message(spent, "; how good they are is not known: measure on photos with ", _VALIDATION)
-        words = f"{spent}, {_FIGURES[by]} {figure:.2f} dB in validation"
+        words = f"{spent}, {_FIGURES[kind.judged_by]} {figure:.2f} dB in validation"
         began = outcome.began_with
-        if began is not None and figure < began:
+        if began is not None and figure < began and kind.keeps_best:
             words += f", WORSE than the {began:.2f} dB that the run began with: keep those weights"
         elif began is not None:
             words += f" ({began:.2f} dB at the beginning)"

@@ -1,14 +1,13 @@
-"""Training: recipes, batches made from photos, the three stages, and the loop that runs them."""
+"""Training: recipes, batches made from photos, the stages, and the loop that runs them."""
 
 from manet_cli.training.checkpoints import RunFolder
 from manet_cli.training.loop import Outcome, StepReport
-from manet_cli.training.recipe import STAGES, Recipe
+from manet_cli.training.recipe import Recipe
 from manet_cli.training.recipe_files import RECIPES, load_recipe
 from manet_cli.training.run import Photos, Start, train
-from manet_cli.training.validation import BEST_BY
+from manet_cli.training.stage_kinds import STAGES, stage_kind
 
 __all__ = [
-    "BEST_BY",
     "RECIPES",
     "STAGES",
     "Outcome",
@@ -18,5 +17,6 @@ __all__ = [
     "Start",
     "StepReport",
     "load_recipe",
+    "stage_kind",
     "train",
 ]

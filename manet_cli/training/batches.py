@@ -75,6 +75,7 @@ class Batch:
         kernels: (B, 2, k * k), each summing to 1.
         second: (B, h, w) bool, the LR pixels that the second kernel blurred; None if there are none.
         true_kernel: (B,) bool, where the restorer is given the true kernel.
+        phase: (B,), 0 to 3, drawn evenly.
     """
 
     lr: Tensor
@@ -82,6 +83,7 @@ class Batch:
     kernels: Tensor
     second: Tensor | None
     true_kernel: Tensor
+    phase: Tensor
 
 
 class BatchMaker:
@@ -162,7 +164,8 @@ class BatchMaker:
             lr = _with_steps(lr, draws)
         hr = image[:, :, _MARGIN : _MARGIN + recipe.patch_size, _MARGIN : _MARGIN + recipe.patch_size]
         true_kernel = _sent(draws.true_kernel, device) == 1
-        return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel)
+        phase = _sent(draws.seeds & 3, device)
+        return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel, phase)
 
     def _draw_steps(self, source: random.Random) -> tuple[DegradationStep, ...]:
         """Draw what follows the blur of one patch."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import safetensors
 import safetensors.torch
@@ -47,7 +48,8 @@ class Checkpoint:
     """All that a run needs to go on.
 
     Attributes:
-        tensors: by name: `model.*`, `average.*` and Adam's `moment1.*`, `moment2.*` and `updates.*`.
+        tensors: by name: `model.*`, `average.*` and Adam's `moment1.*`, `moment2.*` and `updates.*`; of a
+            discriminator `discriminator.model.*` and its Adam's `discriminator.moment1.*` and so on.
         step: steps done.
         seconds: time used.
         facts: anything else, as JSON knows it.
@@ -140,11 +142,17 @@ class RunFolder:
         for old in self._checkpoint_files()[keep:]:
             old.unlink(missing_ok=True)
 
-    def newest_checkpoint(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole, None if there is none yet."""
+    def newest_checkpoint(
+        self, discriminator: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole, None if there is none yet.
+
+        Args:
+            discriminator: tensors of the shapes that those of its discriminator must have; empty for none.
+        """
         for path in self._checkpoint_files():
             try:
-                return _read_checkpoint(path)
+                return _read_checkpoint(path, discriminator)
             except _UNREADABLE as error:
                 _log.warning("%s is damaged and passed over: %s", path, error)
         return None
@@ -208,14 +216,14 @@ class RunFolder:
         return sorted(self.checkpoints.glob("step_*.safetensors"), reverse=True)
 
 
-def _read_checkpoint(path: Path) -> Checkpoint:
+def _read_checkpoint(path: Path, discriminator: Mapping[str, Tensor]) -> Checkpoint:
     """Read and check a checkpoint; one of `_UNREADABLE` for what no run can go on with."""
     open_regular(path, _LARGEST).close()
     check_safetensors(path)
     with safetensors.safe_open(path, framework="pt") as file:
         facts = json.loads((file.metadata() or {})["run"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    step, seconds, scaler = facts.pop("step"), facts.pop("seconds"), facts.get("scaler")
+    step, seconds = facts.pop("step"), facts.pop("seconds")
     if (
         type(step) is not int
         or step < 0
@@ -223,26 +231,28 @@ def _read_checkpoint(path: Path) -> Checkpoint:
         or not 0 <= seconds < math.inf
     ):
         raise ValueError("its step or its time is no number")
-    if scaler and not (isinstance(scaler, dict) and scaler.keys() >= _SCALER):
-        raise ValueError("its loss scale is incomplete")
+    for scaler in (facts.get("scaler"), facts.get("discriminator_scaler")):
+        if scaler and not (isinstance(scaler, dict) and scaler.keys() >= _SCALER):
+            raise ValueError("its loss scale is incomplete")
     checkpoint = Checkpoint(tensors, step, float(seconds), facts)
-    _check_parts(checkpoint)
+    model, averages = checkpoint.part("model"), checkpoint.part("average")
+    check_layout(model, infer_config(model))
+    trained = [checkpoint.part(f"model.{network}") for network in ("estimator", "restorer")]
+    if not averages or not any(_fits(averages, model) for model in trained):
+        raise ValueError("its averages belong to another model")
+    _check_moments(checkpoint, "", averages)
+    found = checkpoint.part("discriminator.model")
+    if discriminator and (found.keys() != discriminator.keys() or not _fits(found, discriminator)):
+        raise ValueError("its discriminator is incomplete")
+    _check_moments(checkpoint, "discriminator.", discriminator)
     return checkpoint
 
 
-def _check_parts(checkpoint: Checkpoint) -> None:
-    """Raise an error unless the tensors are those of one model, and of what goes with it."""
-    model = checkpoint.part("model")
-    check_layout(model, infer_config(model))
-    averages, *moments, updates = (
-        checkpoint.part(part) for part in ("average", "moment1", "moment2", "updates")
-    )
-    for part in (*moments, updates):
-        if part.keys() != updates.keys() or not part.keys() <= averages.keys():
-            raise ValueError("its moments are incomplete")
-    trained = [checkpoint.part(f"model.{network}") for network in ("estimator", "restorer")]
-    if not averages or not any(all(_fits(part, model) for part in (averages, *moments)) for model in trained):
-        raise ValueError("its averages or moments belong to another model")
+def _check_moments(checkpoint: Checkpoint, prefix: str, trained: Mapping[str, Tensor]) -> None:
+    """Raise an error unless Adam's tensors under a prefix are of what is trained."""
+    *moments, updates = (checkpoint.part(f"{prefix}{part}") for part in ("moment1", "moment2", "updates"))
+    if any(part.keys() != updates.keys() or not _fits(part, trained) for part in moments):
+        raise ValueError("its moments are incomplete or belong to another model")
     if any(update.numel() != 1 for update in updates.values()):
         raise ValueError("its counts of updates are no numbers")
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 
 from manet_cli.errors import Parameter, TrainingError
@@ -60,6 +61,14 @@ class World:
     def mean(self, values: list[float]) -> list[float]:
         """Return the mean of each value over all processes, without touching the device."""
         return [value / self.size for value in self._reduced(values, dist.ReduceOp.SUM)]
+
+    def mean_tensor(self, value: Tensor) -> Tensor:
+        """Return the mean of a tensor over all processes, on its device, which is not waited for."""
+        if self.size == 1:
+            return value
+        total = value.clone()
+        dist.all_reduce(total)
+        return total / self.size
 
     def leave(self) -> None:
         """Wait until all processes are done with each other; nothing may be exchanged after this.

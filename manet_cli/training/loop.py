@@ -21,10 +21,12 @@ from manet_cli.training.batches import BatchMaker
 from manet_cli.training.checkpoints import Checkpoint, RunFolder
 from manet_cli.training.distribution import World
 from manet_cli.training.loading import Loader
+from manet_cli.training.opponent import Opponent
 from manet_cli.training.optimization import MovingAverage, Optimizer, learning_rate
 from manet_cli.training.recipe import Recipe
-from manet_cli.training.stages import build_stage, stage_losses
-from manet_cli.training.validation import BEST_BY, Validation
+from manet_cli.training.stage_kinds import stage_kind
+from manet_cli.training.stages import build_stage, stage_losses, stage_weight
+from manet_cli.training.validation import Validation
 from manet_cli.training.window import LogWindow
 from manet_cli.weights import Weights
 
@@ -76,7 +78,7 @@ class Outcome:
 
 
 class Trainer:
-    """Trains one network of a model.
+    """Trains one network of a model, and the discriminator that its stage may have.
 
     Args:
         recipe: of the run.
@@ -110,9 +112,10 @@ class Trainer:
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stage = build_stage(recipe, model)
         self.network = self.stage.network.requires_grad_(True).train()
-        self.optimizer = Optimizer(
-            list(self.network.parameters()), recipe.optimizer, half=self.precision == torch.float16
-        )
+        half = self.precision == torch.float16
+        self.optimizer = Optimizer(self.network, recipe.optimizer, half=half)
+        discriminator = self.stage.discriminator
+        self.opponent = Opponent(discriminator, recipe, world, half=half) if discriminator else None
         self.average = MovingAverage(self.optimizer.parameters, recipe.optimizer.ema)
         self.module = self._wrapped()
         self.step = 0
@@ -145,24 +148,12 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; `model` must have been made from its tensors."""
-        names = [name for name, _ in self.network.named_parameters()]
-        averages, first, second, updates = (
-            checkpoint.part(part) for part in ("average", "moment1", "moment2", "updates")
-        )
-        state = {}
-        for index, (name, parameter) in enumerate(self.network.named_parameters()):
-            if name in updates:
-                # The fused kernel goes through memory, so moments must lie there as their parameter does.
-                moments = (torch.empty_like(parameter).copy_(moment[name]) for moment in (first, second))
-                state[index] = dict(
-                    zip(("step", "exp_avg", "exp_avg_sq"), (updates[name], *moments), strict=True)
-                )
-        self.optimizer.adam.load_state_dict({**self.optimizer.adam.state_dict(), "state": state})
-        for average, name in zip(self.average.averages, names, strict=True):
+        facts, averages = checkpoint.facts, checkpoint.part("average")
+        self.optimizer.restore(checkpoint.part, facts.get("scaler"))
+        for average, name in zip(self.average.averages, self.optimizer.names, strict=True):
             average.copy_(averages[name])
-        facts = checkpoint.facts
-        if isinstance(scaler := facts.get("scaler"), dict) and scaler:
-            self.optimizer.scaler.load_state_dict(scaler)
+        if self.opponent:
+            self.opponent.restore(checkpoint)
         self.best, self.began_with = (
             float(figure) if isinstance(figure, int | float) else None
             for figure in (facts.get("best"), facts.get("began_with"))
@@ -205,16 +196,21 @@ class Trainer:
         progress = self.progress(self.step)
         batch = loader.next()
         self._window.waited += time.monotonic() - begun
-        until = recipe.loss.divergence_until
-        divergence = torch.full((), max(0.0, 1 - progress / until) if until else 0.0, device=self.device)
+        weight = torch.full((), stage_weight(recipe, self.step, progress), device=self.device)
         if recipe.compile and self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32, cache_enabled=True
         ):
-            losses = stage_losses(self.module, recipe.stage, batch, divergence)
+            losses = stage_losses(self.module, recipe.stage, batch, weight)
+        total = self.optimizer.scaled(losses["loss"])
+        if self.opponent:
+            total = total + self.opponent.optimizer.scaled(losses["discriminator"])
+        total.backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(recipe.optimizer, recipe.schedule, self.step, progress)
-        losses["gradient_norm"] = self.optimizer.step(losses["loss"], rate)
+        losses["gradient_norm"] = self.optimizer.step(rate)
+        if self.opponent:
+            losses |= self.opponent.step(losses, self.step, progress)
         self.average.update(self.step)
         self.step += 1
         self._window.add(losses, rate)
@@ -254,9 +250,11 @@ class Trainer:
 
     def _check_health(self, means: dict[str, float]) -> None:
         guard = self.recipe.guard
-        if int(self.optimizer.bad_steps) >= guard.bad_steps:
+        optimizers = [self.optimizer, self.opponent.optimizer] if self.opponent else [self.optimizer]
+        bad_steps = max(int(optimizer.bad_steps) for optimizer in optimizers)
+        if bad_steps >= guard.bad_steps:
             raise TrainingError(
-                f"the gradients have not been finite for {int(self.optimizer.bad_steps)} steps, at step "
+                f"the gradients have not been finite for {bad_steps} steps, at step "
                 f"{self.step}: begin another run from the weights of this one, with a lower learning rate ",
                 "or ",
                 Parameter("precision", "fp32"),
@@ -295,31 +293,30 @@ class Trainer:
             return
         self.figures = figures
         self.folder.log({"step": self.step, "seconds": round(self.seconds, 2), "validation": self.figures})
-        figure = self.figures.get(BEST_BY[self.recipe.stage])
+        kind = stage_kind(self.recipe.stage)
+        figure = self.figures.get(kind.judged_by)
         if self.step == 0 and self._compared:
             self.began_with = figure
-        elif figure is not None and (self.best is None or figure > self.best):
+        elif kind.keeps_best and figure is not None and (self.best is None or figure > self.best):
             self.best = figure
             self._write_weights(best=True)
 
     def _save(self) -> None:
         begun = time.monotonic()
         self._write_weights(best=False)
-        names = [name for name, _ in self.network.named_parameters()]
-        states = [self.optimizer.adam.state[parameter] for parameter in self.optimizer.parameters]
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for name, average, state in zip(names, self.average.averages, states, strict=True):
+        for name, average in zip(self.optimizer.names, self.average.averages, strict=True):
             tensors[f"average.{name}"] = average
-            if state:
-                tensors[f"moment1.{name}"] = state["exp_avg"]
-                tensors[f"moment2.{name}"] = state["exp_avg_sq"]
-                tensors[f"updates.{name}"] = state["step"]
-        facts = {
+        tensors |= self.optimizer.state()
+        facts: dict[str, object] = {
             "scaler": self.optimizer.scaler.state_dict(),
             "best": self.best,
             "began_with": self.began_with,
             "data": self.maker.cache.digest,
         }
+        if self.opponent:
+            tensors |= self.opponent.state()
+            facts |= self.opponent.facts()
         self.folder.write_checkpoint(
             Checkpoint(tensors, self.step, self.seconds, facts), self.recipe.report.keep
         )
@@ -335,11 +332,10 @@ class Trainer:
     def _averaged(self) -> dict[str, Tensor]:
         """Return the model's state with the averages in the place of what is trained."""
         state: dict[str, Tensor] = dict(self.model.state_dict())
-        prefix = "estimator" if self.recipe.stage == "manet" else "restorer"
-        names = [name for name, _ in self.network.named_parameters()]
+        prefix = stage_kind(self.recipe.stage).learns
         averaged = self.recipe.optimizer.ema > 0
         for name, average, parameter in zip(
-            names, self.average.averages, self.optimizer.parameters, strict=True
+            self.optimizer.names, self.average.averages, self.optimizer.parameters, strict=True
         ):
             state[f"{prefix}.{name}"] = average if averaged else parameter.detach()
         return {name: tensor.detach().cpu() for name, tensor in state.items()}

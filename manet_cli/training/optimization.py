@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from manet_cli.training.recipe import OptimizerRecipe, ScheduleRecipe
+from manet_cli.training.recipe import DiscriminatorRecipe, OptimizerRecipe, ScheduleRecipe
 
 __all__ = ["MovingAverage", "Optimizer", "learning_rate"]
 
 
-def learning_rate(optimizer: OptimizerRecipe, schedule: ScheduleRecipe, step: int, progress: float) -> float:
+def learning_rate(
+    optimizer: OptimizerRecipe | DiscriminatorRecipe, schedule: ScheduleRecipe, step: int, progress: float
+) -> float:
     """Return the learning rate of a step.
 
     Args:
@@ -34,14 +36,17 @@ class Optimizer:
     """Adam on gradients that are clipped, and left out where they are not finite.
 
     Args:
-        parameters: what learns.
+        network: what learns.
         recipe: of Adam.
         half: whether gradients are made in float16, and so need a loss that is scaled up.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], recipe: OptimizerRecipe, *, half: bool) -> None:
-        device = parameters[0].device
-        self.parameters = list(parameters)
+    def __init__(
+        self, network: nn.Module, recipe: OptimizerRecipe | DiscriminatorRecipe, *, half: bool
+    ) -> None:
+        self.names = [name for name, _ in network.named_parameters()]
+        self.parameters = list(network.parameters())
+        device = self.parameters[0].device
         self._clip = recipe.clip or math.inf
         self._fused = device.type in ("cpu", "cuda")
         self.adam = torch.optim.Adam(
@@ -51,27 +56,67 @@ class Optimizer:
         self.bad_steps = torch.zeros((), device=device)
         """How many updates in a row have been left out until now."""
 
-    def step(self, loss: Tensor, rate: float) -> Tensor:
-        """Learn from a loss; return the norm that its gradient had before it was clipped."""
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Return the loss that `step` learns from once it was differentiated."""
+        return self.scaler.scale(loss)
+
+    def step(self, rate: float, left_out: Tensor | None = None) -> Tensor:
+        """Learn from the gradient; return the norm that it had before it was clipped.
+
+        Args:
+            rate: learning rate.
+            left_out: bool, a scalar: whether to forget the gradient instead.
+        """
         for group in self.adam.param_groups:
             group["lr"] = rate
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.adam)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self._clip)
         finite = torch.isfinite(norm)
         self.bad_steps = torch.where(finite, 0, self.bad_steps + 1)
+        taken = finite if left_out is None else finite & ~left_out
         if self.scaler.is_enabled():
-            self.scaler.step(self.adam)
+            if left_out is None or not bool(left_out):
+                self.scaler.step(self.adam)
             self.scaler.update()
         elif self._fused:
             # As the scaler does it: the kernel looks itself, and nobody waits for the device.
-            self.adam.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            self.adam.found_inf = (~taken).float()  # type: ignore[attr-defined]
             self.adam.step()
-        elif bool(finite):
+        elif bool(taken):
             self.adam.step()
         # Freed before the next step begins: in a recorded graph their memory is used again.
         self.adam.zero_grad(set_to_none=True)
         return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """Return Adam's `moment1.*`, `moment2.*` and `updates.*`, by the names of the parameters."""
+        tensors = {}
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            if state := self.adam.state[parameter]:
+                tensors[f"moment1.{name}"] = state["exp_avg"]
+                tensors[f"moment2.{name}"] = state["exp_avg_sq"]
+                tensors[f"updates.{name}"] = state["step"]
+        return tensors
+
+    def restore(self, part: Callable[[str], Mapping[str, Tensor]], scaler: object) -> None:
+        """Go on from a state.
+
+        Args:
+            part: returns the tensors of `moment1`, `moment2` and `updates`.
+            scaler: what `self.scaler.state_dict` gave.
+        """
+        first, second, updates = (part(name) for name in ("moment1", "moment2", "updates"))
+        state = {}
+        for index, (name, parameter) in enumerate(zip(self.names, self.parameters, strict=True)):
+            if name in updates:
+                # The fused kernel goes through memory, so moments must lie there as their parameter does.
+                moments = (torch.empty_like(parameter).copy_(moment[name]) for moment in (first, second))
+                state[index] = dict(
+                    zip(("step", "exp_avg", "exp_avg_sq"), (updates[name], *moments), strict=True)
+                )
+        self.adam.load_state_dict({**self.adam.state_dict(), "state": state})
+        if isinstance(scaler, dict) and scaler:
+            self.scaler.load_state_dict(scaler)
 
 
 class MovingAverage:

@@ -12,10 +12,11 @@ from manet_cli.degradations.gaussian import KERNEL_SIZE, KernelRange
 from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import UsageError
 from manet_cli.models import RESTORERS, RestorerConfig, restorer_kind
+from manet_cli.training.stage_kinds import STAGES
 
 __all__ = [
-    "STAGES",
     "BlurRecipe",
+    "DiscriminatorRecipe",
     "GuardRecipe",
     "InitializationRecipe",
     "LossRecipe",
@@ -27,7 +28,6 @@ __all__ = [
     "ValidationRecipe",
 ]
 
-STAGES = ("manet", "sr", "finetune")
 _SEEDS = 2**63  # as many as PyTorch takes, and TOML
 SCHEDULES = ("cosine", "halving", "constant")
 NUMBER_FORMATS = ("float16", "float32")
@@ -100,12 +100,21 @@ class LossRecipe:
             kernels gives way to L1; 0 for L1 alone.
         reblur: stage `manet`: weight of the mean difference, in levels of 255, between an LR patch and the
             sharp patch blurred with the estimated kernels, beside L1 on kernels x 1e4; 0 leaves it out.
-        true_kernel_share: stage `finetune`: share of the patches restored with their true kernel.
+        true_kernel_share: stages `finetune` and `crisp`: share of the patches that are restored with
+            their true kernel.
+        perceptual: stage `crisp`: weight of the mean difference of frozen features, in units of their
+            deviation over ImageNet; 0 for none.
+        adversarial: stage `crisp`: weight of the discriminator's judgement; 0 for none.
+        adversarial_warmup: steps over which that weight rises from zero, since a new discriminator judges
+            at random.
     """
 
     divergence_until: float = 0.0
     reblur: float = 0.0
     true_kernel_share: float = 0.0
+    perceptual: float = 0.1
+    adversarial: float = 0.01
+    adversarial_warmup: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,25 @@ class OptimizerRecipe:
     beta2: float = 0.999
     clip: float = 0.0
     ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class DiscriminatorRecipe:
+    """Adam of the discriminator of stage `crisp`; its learning rate goes as the restorer's.
+
+    Attributes:
+        learning_rate: its highest value, as in Real-ESRGAN (arXiv:2107.10833).
+        beta1, beta2: decay of the moments.
+        clip: largest norm of the gradient; 0 for none.
+        bound: its step is left out while it tells more than this share of the batch's pixels, 0 to 1, so that
+            it does not win: then its judgement no longer says in which direction to go. 1 for never.
+    """
+
+    learning_rate: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+    clip: float = 0.0
+    bound: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -197,7 +225,7 @@ class Recipe:
     """A training run but for its data.
 
     Attributes:
-        stage: `manet`, `sr` or `finetune`.
+        stage: name of a row of `stage_kinds`.
         scale: 2, 3 or 4.
         seed: of everything that is drawn.
         iterations: steps.
@@ -225,6 +253,7 @@ class Recipe:
     initialization: InitializationRecipe = field(default_factory=InitializationRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    discriminator: DiscriminatorRecipe = field(default_factory=DiscriminatorRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     guard: GuardRecipe = field(default_factory=GuardRecipe)
     report: ReportRecipe = field(default_factory=ReportRecipe)
@@ -313,13 +342,15 @@ def _check(recipe: Recipe) -> None:
         "divergence_until": recipe.loss.divergence_until,
         "true_kernel_share": recipe.loss.true_kernel_share,
         "ema": recipe.optimizer.ema,
+        "bound": recipe.discriminator.bound,
     }
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise UsageError(f"{name} = {share}, expected a number from 0 to 1")
-    for name, beta in (("beta1", recipe.optimizer.beta1), ("beta2", recipe.optimizer.beta2)):
-        if not 0 <= beta < 1:
-            raise UsageError(f"{name} = {beta}, expected a number from 0 to less than 1")
+    for adam in (recipe.optimizer, recipe.discriminator):
+        for name, beta in (("beta1", adam.beta1), ("beta2", adam.beta2)):
+            if not 0 <= beta < 1:
+                raise UsageError(f"{name} = {beta}, expected a number from 0 to less than 1")
     if not 0 <= recipe.seed < _SEEDS:
         raise UsageError(f"seed = {recipe.seed}, expected a number from 0 to less than 2^63")
     if not 0 < recipe.blur.variance_exponent <= 10:
@@ -329,8 +360,13 @@ def _check(recipe: Recipe) -> None:
     at_least_zero = {
         "max_minutes": recipe.max_minutes,
         "reblur": recipe.loss.reblur,
+        "perceptual": recipe.loss.perceptual,
+        "adversarial": recipe.loss.adversarial,
+        "adversarial_warmup": recipe.loss.adversarial_warmup,
         "clip": recipe.optimizer.clip,
         "learning_rate": recipe.optimizer.learning_rate,
+        "discriminator.clip": recipe.discriminator.clip,
+        "discriminator.learning_rate": recipe.discriminator.learning_rate,
         "warmup": recipe.schedule.warmup,
         "checkpoint_seconds": recipe.report.checkpoint_seconds,
         "every_seconds": recipe.validation.every_seconds,

@@ -1,8 +1,8 @@
 """From TOML to a recipe.
 
-A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage. `camera` is
-`robust` with a file over it and with the steps of the camera mixture. The user's file is laid over the
-recipe, and options over that. A key that does not exist is an error.
+A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage that it has.
+`camera` is `robust` with a file over it and with the steps of the camera mixture. The user's file is laid
+over the recipe, and options over that. A key that does not exist is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from manet_cli.degradations.registry import DEGRADATIONS, degradation_named
 from manet_cli.degradations.step import StepRecipe
 from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.regular_file import read_regular
-from manet_cli.training.recipe import STAGES, NetworkRecipe, Recipe
+from manet_cli.training.recipe import NetworkRecipe, Recipe
+from manet_cli.training.stage_kinds import STAGES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,14 +51,14 @@ def load_recipe(
     """Return the recipe of a run.
 
     Args:
-        stage: `manet`, `sr` or `finetune`.
+        stage: name of a row of `stage_kinds`.
         scale: 2, 3 or 4; None for the file's, or 4.
         name: of the built-in recipe that is begun from.
         config: the user's file, laid over it.
         options: top-level keys laid over both; those that are None are left out.
 
     Raises:
-        UsageError: a key or a value that is not known.
+        UsageError: a key or a value that is not known, or the built-in recipe has no such stage.
         InputError: the file cannot be read.
     """
     if stage not in STAGES:
@@ -66,6 +67,8 @@ def load_recipe(
         raise UsageError(Parameter("recipe", name), f": expected {', '.join(RECIPES)}")
     folder = Path(__file__).parent / "recipes"
     layers = [((folder / f"{file}.toml").read_text(encoding="utf-8"), file) for file in RECIPES[name]]
+    if stage not in _parsed(*layers[0])["stage"]:
+        raise UsageError(Parameter("recipe", name), f" has no stage {stage}: give another one")
     if config is not None:
         try:
             layers.append((read_regular(config, LONGEST_RECIPE).decode(), config.name))

@@ -25,6 +25,8 @@ from manet_cli.training.loading import fits_on
 from manet_cli.training.loop import Outcome, StepReport, Trainer, explained
 from manet_cli.training.photos import PhotoCache, open_cache
 from manet_cli.training.recipe import Recipe
+from manet_cli.training.stage_kinds import stage_kind
+from manet_cli.training.stages import new_discriminator, training_features
 from manet_cli.training.validation import Validation
 from manet_cli.weights import Weights, load_weights
 from manet_cli.weights.layout import infer_config
@@ -104,6 +106,7 @@ def train(
                 f" cannot be shared by {world.size} processes: give a multiple of {world.size}",
             )
         choose_precision(chosen, recipe.precision)
+        training_features(recipe)
         beginning = _checkpoint(recipe, folder, start) or _Given.load(recipe, start)
         checkpoint = beginning if isinstance(beginning, Checkpoint) else None
         tested = None
@@ -123,7 +126,7 @@ def train(
             model = _restored_model(beginning)
         else:
             model = _new_model(recipe, beginning, maker)
-        compared = (start.estimator if recipe.stage == "manet" else start.restorer) is not None
+        compared = getattr(start, stage_kind(recipe.stage).learns) is not None
         trainer = Trainer(recipe, model, maker, world, folder, tested, report, begun=begun, compared=compared)
         if checkpoint:
             trainer.restore(checkpoint)
@@ -144,7 +147,8 @@ def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint |
             )
         return None
     check_same_run(folder.read_recipe(), recipe)
-    checkpoint = folder.newest_checkpoint()
+    discriminator = new_discriminator(recipe)
+    checkpoint = folder.newest_checkpoint(discriminator.state_dict() if discriminator else {})
     if checkpoint is None:
         _log.warning("there is no checkpoint in %s yet: the run begins anew", folder.path)
     return checkpoint
@@ -235,10 +239,13 @@ def _given(name: str | None, scale: int) -> Weights | None:
 
 
 def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MANetConfig | None:
+    kind = stage_kind(recipe.stage)
     if given is None:
-        if recipe.stage == "finetune":
-            raise UsageError("stage finetune restores with estimated kernels: give ", Parameter("estimator"))
-        return MANetConfig() if recipe.stage == "manet" else None
+        if kind.goes_on:
+            raise UsageError(
+                f"stage {recipe.stage} restores with estimated kernels: give ", Parameter("estimator")
+            )
+        return MANetConfig() if kind.learns == "estimator" else None
     if given.config.estimator is None:
         raise WeightsError(
             f"{start.estimator} holds no estimator: give other weights with ", Parameter("estimator")
@@ -252,15 +259,18 @@ def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MA
 
 
 def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> RestorerConfig | None:
+    kind = stage_kind(recipe.stage)
     if given is None:
-        if recipe.stage == "finetune":
-            raise UsageError("stage finetune goes on from a trained restorer: give ", Parameter("restorer"))
-        return recipe.restorer if recipe.stage == "sr" else None
+        if kind.goes_on:
+            raise UsageError(
+                f"stage {recipe.stage} goes on from a trained restorer: give ", Parameter("restorer")
+            )
+        return recipe.restorer if kind.learns == "restorer" else None
     if given.config.restorer is None:
         raise WeightsError(
             f"{start.restorer} holds no restorer: give other weights with ", Parameter("restorer")
         )
-    if given.scale != recipe.scale and recipe.stage != "sr":
+    if given.scale != recipe.scale and (kind.goes_on or kind.learns != "restorer"):
         raise UsageError(
             f"{start.restorer} holds a restorer for x{given.scale}: only stage sr can begin x{recipe.scale} "
             "from it"

@@ -1,158 +1,147 @@
-"""The three stages: which network learns, and what from.
+"""The stages: which network learns, and what from.
 
-A stage is a module whose forward gives the loss of a batch, so that it can be compiled and distributed as
-one.
+A stage is a module whose forward gives the losses of a batch, so that it can be compiled and distributed as
+one. `stage_kinds` lists what else is known of each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from manet_cli.degradations.blur import apply_kernels
-from manet_cli.degradations.gaussian import KERNEL_SIZE
-from manet_cli.models import BlindModel, KernelCode, MANet, Restorer
+from manet_cli.models import BlindModel
 from manet_cli.training.batches import Batch
+from manet_cli.training.crisp_stage import CrispStage
+from manet_cli.training.discriminator import Discriminator
+from manet_cli.training.estimator_stage import EstimatorStage
+from manet_cli.training.features import Features, load_features
+from manet_cli.training.losses import Losses
 from manet_cli.training.recipe import Recipe
+from manet_cli.training.restorer_stage import RestorerStage
+from manet_cli.training.stage_kinds import stage_kind
 
-__all__ = ["EstimatorStage", "Losses", "RestorerStage", "Stage", "build_stage", "stage_losses"]
+__all__ = ["Stage", "build_stage", "new_discriminator", "stage_losses", "stage_weight", "training_features"]
 
-_L1_FACTOR = 1e4
-_DIVERGENCE_FACTOR = 10.0
-
-Losses: TypeAlias = dict[str, Tensor]
-"""Scalars: `loss` is minimised, the others are reported."""
+Stage: TypeAlias = EstimatorStage | RestorerStage | CrispStage
 
 
-class EstimatorStage(nn.Module):
-    """Stage `manet`: kernels against the true kernels, and what they make of the sharp patch.
+@dataclass(frozen=True)
+class _Entry:
+    """What a stage computes.
 
-    Args:
-        estimator: what learns.
-        reblur: weight of the reblurred patches' difference, see `LossRecipe`.
+    Attributes:
+        build: makes its module over a model that has the networks it needs.
+        arguments: of the module's forward, from a batch and the stage's weight.
+        weight: the number from 0 to 1 that changes as a run goes on; from the step and the share done.
     """
 
-    def __init__(self, estimator: MANet, reblur: float = 0.0) -> None:
-        super().__init__()
-        self.network = estimator
-        self.reblur = reblur
-
-    def forward(
-        self, lr: Tensor, hr: Tensor, kernels: Tensor, second: Tensor | None, divergence: Tensor
-    ) -> Losses:
-        """Return the losses of a batch.
-
-        Args:
-            lr: (B, 3, h, w).
-            hr: (B, 3, s*h, s*w); looked at for `reblur` alone.
-            kernels: (B, 2, k*k).
-            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
-            divergence: weight of the Kullback-Leibler divergence, a scalar from 0 to 1; the rest is L1's.
-
-        Returns:
-            Beside `loss`: `l1`, the mean difference of kernel values x 1e4; `divergence` in nats; `reblur`,
-            if it has a weight, the mean difference of the reblurred patches in levels of 255; `variation`,
-            the variance of the mean estimates of the patches over that of the true kernels: near 0 if the
-            same kernel is estimated for every input. It is left out for a single patch.
-        """
-        height, width = lr.shape[-2:]
-        logits = self.network.logits_of_padded(self.network.pad(lr))[:, :height, :width]
-        logs = torch.log_softmax(logits, dim=-1)
-        estimates = logs.exp()
-        true = kernels[:, 0, None, None].expand_as(estimates)
-        if second is not None:
-            true = torch.where(second[..., None], kernels[:, 1, None, None], true)
-        l1 = _L1_FACTOR * (estimates - true).abs().mean()
-        entropy = torch.special.entr(true).sum(dim=-1).mean()
-        kl = -(true * logs).sum(dim=-1).mean() - entropy
-        loss = divergence * _DIVERGENCE_FACTOR * kl + (1 - divergence) * l1
-        losses = {"loss": loss, "l1": l1.detach(), "divergence": kl.detach()}
-        if self.reblur:
-            reblur = _reblur_difference(lr, hr, estimates)
-            losses["loss"] = loss + self.reblur * reblur
-            losses["reblur"] = reblur.detach()
-        if len(lr) > 1:
-            with torch.no_grad():
-                means, truths = estimates.mean(dim=(1, 2)), true.mean(dim=(1, 2))
-                losses["variation"] = means.var(dim=0).sum() / truths.var(dim=0).sum().clamp_min(1e-12)
-        return losses
-
-
-class RestorerStage(nn.Module):
-    """Stages `sr` and `finetune`: images against the sharp images, with true or with estimated kernels."""
-
-    def __init__(self, restorer: Restorer, code: KernelCode, estimator: MANet | None) -> None:
-        super().__init__()
-        self.network = restorer
-        self.code = code
-        # In a tuple, so that it is no part of what is trained, averaged and distributed.
-        self._estimator = (estimator,)
-
-    def forward(
-        self, lr: Tensor, hr: Tensor, kernels: Tensor, second: Tensor | None, true_kernel: Tensor
-    ) -> Losses:
-        """Return the loss of a batch, L1 on images.
-
-        Args:
-            lr: (B, 3, h, w).
-            hr: (B, 3, s*h, s*w).
-            kernels: (B, 2, k*k).
-            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
-            true_kernel: (B,) bool, where the true kernel is given though there is an estimator.
-        """
-        code = self._true_code(lr, kernels, second)
-        estimator = self._estimator[0]
-        if estimator is not None:
-            with torch.no_grad():
-                estimated = self.code(estimator(lr))
-            code = torch.where(true_kernel[:, None, None, None], code, estimated)
-        return {"loss": F.l1_loss(self.network(lr, code), hr)}
-
-    def _true_code(self, lr: Tensor, kernels: Tensor, second: Tensor | None) -> Tensor:
-        with torch.autocast(kernels.device.type, enabled=False):
-            codes = (kernels @ self.code.basis)[..., None, None]
-        if second is None:
-            return codes[:, 0].expand(-1, -1, *lr.shape[-2:])
-        return torch.where(second[:, None], codes[:, 1], codes[:, 0])
-
-
-Stage: TypeAlias = EstimatorStage | RestorerStage
+    build: Callable[[Recipe, BlindModel], Stage]
+    arguments: Callable[[Batch, Tensor], tuple[Tensor | None, ...]]
+    weight: Callable[[Recipe, int, float], float]
 
 
 def build_stage(recipe: Recipe, model: BlindModel) -> Stage:
-    """Return the module of a recipe's stage over a model that has the networks it needs."""
-    if recipe.stage == "manet":
-        assert model.estimator is not None
-        return EstimatorStage(model.estimator, recipe.loss.reblur)
-    assert model.restorer is not None
-    assert model.kernel_code is not None
-    estimator = model.estimator if recipe.stage == "finetune" else None
-    return RestorerStage(model.restorer, model.kernel_code, estimator)
+    """Return the module of a recipe's stage over a model that has the networks it needs.
+
+    Raises:
+        UsageError: the stage takes a package that is not installed.
+    """
+    return _ENTRIES[recipe.stage].build(recipe, model)
 
 
-def stage_losses(module: nn.Module, stage: str, batch: Batch, divergence: Tensor) -> Losses:
-    """Run a stage's module, be it wrapped or not, on a batch."""
-    losses: Losses
-    if stage == "manet":
-        losses = module(batch.lr, batch.hr, batch.kernels, batch.second, divergence)
-    else:
-        losses = module(batch.lr, batch.hr, batch.kernels, batch.second, batch.true_kernel)
+def stage_weight(recipe: Recipe, step: int, progress: float) -> float:
+    """Return the weight, from 0 to 1, that a stage's loss has at a step: see its forward.
+
+    Args:
+        recipe: of the run.
+        step: number of the step, from 0 on.
+        progress: share of the run done before it, in [0, 1].
+    """
+    return _ENTRIES[recipe.stage].weight(recipe, step, progress)
+
+
+def stage_losses(module: nn.Module, stage: str, batch: Batch, weight: Tensor) -> Losses:
+    """Run a stage's module, be it wrapped or not, on a batch; `weight` is a scalar, see `stage_weight`."""
+    losses: Losses = module(*_ENTRIES[stage].arguments(batch, weight))
     return losses
 
 
-def _reblur_difference(lr: Tensor, hr: Tensor, estimates: Tensor) -> Tensor:
-    """Return by how much sharp patches blurred with estimates differ from LR patches, mean, in levels of 255.
+def new_discriminator(recipe: Recipe) -> Discriminator | None:
+    """Return the discriminator that a run begins with; None for a stage without one."""
+    if not stage_kind(recipe.stage).adversarial:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return Discriminator()
 
-    lr: (B, C, h, w); hr: (B, C, s*h, s*w); estimates: (B, h, w, k*k). LR pixels whose kernel reaches
-    beyond the sharp patch are left out.
+
+def training_features(recipe: Recipe) -> Features | None:
+    """Return the frozen features of a stage's loss; None for a stage without.
+
+    Raises:
+        UsageError: their weights are not installed.
     """
-    margin, scale = KERNEL_SIZE // 2, hr.shape[-1] // lr.shape[-1]
-    first = -(-margin // scale)
-    rows, columns = (slice(first, (side - 1 - margin) // scale + 1) for side in hr.shape[-2:])
-    window = hr[..., scale * first - margin :, scale * first - margin :]
-    kernels = estimates[:, None, rows, columns]
-    kernels = kernels.reshape(*kernels.shape[:-1], KERNEL_SIZE, KERNEL_SIZE)
-    return 255 * (apply_kernels(window, kernels, scale) - lr[..., rows, columns]).abs().mean()
+    return load_features(0, extra="crisp") if stage_kind(recipe.stage).adversarial else None
+
+
+def _estimator_stage(recipe: Recipe, model: BlindModel) -> Stage:
+    assert model.estimator is not None
+    return EstimatorStage(model.estimator, recipe.loss.reblur)
+
+
+def _restorer_stage(recipe: Recipe, model: BlindModel) -> Stage:
+    assert model.restorer is not None
+    assert model.kernel_code is not None
+    estimator = model.estimator if stage_kind(recipe.stage).goes_on else None
+    return RestorerStage(model.restorer, model.kernel_code, estimator)
+
+
+def _crisp_stage(recipe: Recipe, model: BlindModel) -> Stage:
+    assert model.restorer is not None
+    assert model.kernel_code is not None
+    features, discriminator = training_features(recipe), new_discriminator(recipe)
+    assert features is not None
+    assert discriminator is not None
+    place = next(model.restorer.parameters()).device
+    for module in (features, discriminator):
+        module.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return CrispStage(
+        model.restorer, model.kernel_code, model.estimator, features, discriminator, recipe.loss
+    )
+
+
+def _divergence(recipe: Recipe, step: int, progress: float) -> float:
+    until = recipe.loss.divergence_until
+    return max(0.0, 1 - progress / until) if until else 0.0
+
+
+def _adversarial(recipe: Recipe, step: int, progress: float) -> float:
+    return min(1.0, (step + 1) / max(1, recipe.loss.adversarial_warmup))
+
+
+_RESTORER = _Entry(
+    _restorer_stage,
+    lambda batch, weight: (batch.lr, batch.hr, batch.kernels, batch.second, batch.true_kernel),
+    lambda recipe, step, progress: 0.0,
+)
+_ENTRIES = {
+    "manet": _Entry(
+        _estimator_stage,
+        lambda batch, weight: (batch.lr, batch.hr, batch.kernels, batch.second, weight),
+        _divergence,
+    ),
+    "sr": _RESTORER,
+    "finetune": _RESTORER,
+    "crisp": _Entry(
+        _crisp_stage,
+        lambda batch, weight: (
+            *(batch.lr, batch.hr, batch.kernels, batch.second, batch.true_kernel),
+            *(batch.phase, weight),
+        ),
+        _adversarial,
+    ),
+}

@@ -21,12 +21,9 @@ from manet_cli.models import BlindModel
 from manet_cli.stopping import end_if_stopped
 from manet_cli.training.recipe import ValidationRecipe
 
-__all__ = ["BEST_BY", "Validation"]
+__all__ = ["Validation"]
 
 _log = logging.getLogger(__name__)
-
-BEST_BY = {"manet": "kernel_psnr", "sr": "nonblind_psnr_y", "finetune": "psnr_y"}
-"""The figure, in dB, by which a stage's best weights are chosen."""
 
 
 class Validation:

@@ -60,8 +60,15 @@ def test_the_stages_one_after_another_make_weights_that_upscale(
     more = (*kept, "--restorer", second.lines[0])
     third = manet("train", "--stage", "finetune", *common, "-o", tmp_path / "3", *more)
     assert third.code == 0, third.stderr
-    parts = [read_weights(Path(outcome.lines[0])) for outcome in (first, second, third)]
-    assert [part.config.restorer is None for part in parts] == [True, False, False]
+    measured = ("--restorer", third.lines[0], "--val", photos / "below")
+    fourth = manet("train", "--stage", "crisp", *common, "-o", tmp_path / "4", *kept, *measured)
+    assert fourth.code == 0, fourth.stderr
+    assert "PSNR-Y" in fourth.stderr
+    assert "WORSE" not in fourth.stderr
+    assert not (tmp_path / "4" / "best.safetensors").exists()
+    parts = [read_weights(Path(outcome.lines[0])) for outcome in (first, second, third, fourth)]
+    assert [part.config.restorer is None for part in parts] == [True, False, False, False]
+    assert parts[3].tensors.keys() == parts[2].tensors.keys()  # nothing of the discriminator
     for part in parts[1:]:  # the estimator travels with what is trained on its kernels
         same = [
             torch.equal(part.tensors[n], t) for n, t in parts[0].tensors.items() if n.startswith("estimator.")
@@ -130,7 +137,7 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
         ("sr", ["--val", "{broken}"], 1, "no validation photo can be used"),
         ("sr", ["--val", "{photos}"], 1, "holds no pictures but those of --val"),
         ("manet", ["--batch-size", "100000000000"], 1, "does not fit in memory: give a smaller --batch-size"),
-        ("stage9", [], 2, "--stage stage9: expected manet, sr, finetune"),
+        ("stage9", [], 2, "--stage stage9: expected manet, sr, finetune, crisp"),
         ("sr", ["--recipe", "mine"], 2, "--recipe mine: expected robust, paper"),
         ("sr", ["--config", "{missing}"], 1, "cannot be read"),
         ("sr", ["--patch-size", "65"], 2, "multiple of the scale"),
@@ -140,6 +147,8 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
         ("sr", ["--restorer", "{estimator}"], 3, "holds no restorer"),
         ("finetune", [], 2, "give --estimator"),
         ("finetune", ["--estimator", "{estimator}"], 2, "give --restorer"),
+        ("crisp", ["--estimator", "{estimator}"], 2, "stage crisp goes on from a trained restorer"),
+        ("crisp", ["--recipe", "paper"], 2, "--recipe paper has no stage crisp"),
         ("sr", ["-o", "{broken}/a.png"], 1, "a file is in the way"),
     ],
 )
@@ -175,6 +184,7 @@ def test_what_cannot_be_is_one_sentence(
         ("finetune", []),
         ("finetune", ["--estimator", "{estimator}"]),
         ("finetune", ["--estimator", "{estimator}", "--restorer", "{estimator}"]),
+        ("crisp", ["--estimator", "{estimator}"]),
         ("manet", ["--restorer", "{missing}.pth"]),
         ("sr", ["--restorer", "{estimator}"]),
         ("sr", ["--precision", "fp16", "--device", "cpu"]),

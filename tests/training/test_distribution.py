@@ -20,9 +20,10 @@ from manet_cli.training import Photos, Recipe, distribution
 from manet_cli.training import run as module
 from manet_cli.training.checkpoints import RunFolder
 from manet_cli.training.distribution import World, join_world
-from manet_cli.weights import read_weights
+from manet_cli.weights import Weights, read_weights, write_weights
 from tests.commands.conftest import Manet
 from tests.training.conftest import TINY_NETWORK
+from tests.training.runs import SMALL, small_model
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SLOW = "[report]\nlog_every = 1\ncheckpoint_seconds = 0\nnumber_format = 'float32'\n"
@@ -67,17 +68,20 @@ def launch(photos: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def test_two_processes_train_as_one_with_the_same_batch(photos: Path, tmp_path: Path, manet: Manet) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    alone = arguments(photos, one, tmp_path / "config.toml", "--iterations", "6")
-    assert manet(*alone[2:]).code == 0
-    out, err = launch(photos, two, "--iterations", "6").communicate(timeout=300)
+    """The stage with two networks."""
+    one, two, given = tmp_path / "one", tmp_path / "two", tmp_path / "given.safetensors"
+    write_weights(Weights(small_model().state_dict(), SMALL, published=False, sha256=""), given)
+    more = ("--stage", "crisp", "--estimator", str(given), "--restorer", str(given), "--iterations", "6")
+    assert manet(*arguments(photos, one, tmp_path / "config.toml", *more)[2:]).code == 0
+    out, err = launch(photos, two, *more).communicate(timeout=300)
     assert out.splitlines() == [str(two / "weights.safetensors")], err  # from the first process alone
     first, second = (read_weights(folder / "weights.safetensors").tensors for folder in (one, two))
     for name, tensor in first.items():
         scale = max(float(tensor.std()), 1e-3) if tensor.numel() > 1 else 1.0
         assert float((tensor - second[name]).abs().max()) < TOLERANCE * scale, name
-    losses = [[float(str(line["loss"])) for line in RunFolder(folder).read_log()] for folder in (one, two)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for name in ("loss", "discriminator"):
+        losses = [[float(str(line[name])) for line in RunFolder(folder).read_log()] for folder in (one, two)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to find a rank")

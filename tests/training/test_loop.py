@@ -29,7 +29,8 @@ from manet_cli.training.optimization import MovingAverage
 from manet_cli.training.photos import PhotoCache
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.run import _restored_model
-from manet_cli.training.stages import stage_losses
+from manet_cli.training.stage_kinds import STAGES
+from manet_cli.training.stages import new_discriminator, stage_losses
 from manet_cli.training.validation import Validation
 from manet_cli.weights import read_weights
 from tests.training.runs import make_trainer, small_model
@@ -45,17 +46,19 @@ def comparable(folder: Path) -> list[dict[str, object]]:
 
 
 def resumed(recipe: Recipe, cache: PhotoCache, folder: Path) -> Trainer:
-    checkpoint = RunFolder(folder).newest_checkpoint()
+    discriminator = new_discriminator(recipe)
+    checkpoint = RunFolder(folder).newest_checkpoint(discriminator.state_dict() if discriminator else {})
     assert checkpoint is not None
     return make_trainer(recipe, cache, folder, model=_restored_model(checkpoint), checkpoint=checkpoint)
 
 
-@pytest.mark.parametrize("stage", ["manet", "sr", "finetune"])
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_resumed_run_is_the_uninterrupted_run(
     stage: str, precision: str, cache: PhotoCache, make_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    recipe = make_recipe(stage, EVERY_STEP, iterations=7, precision=precision, batch_size=2)
+    toml = EVERY_STEP + "[discriminator]\nbound = 0.5\n"  # a new one is held back now and then
+    recipe = make_recipe(stage, toml, iterations=7, precision=precision, batch_size=2)
     make_trainer(recipe, cache, tmp_path / "whole").run()
 
     def stop(report: StepReport) -> None:

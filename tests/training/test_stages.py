@@ -14,10 +14,12 @@ from torch import nn
 from manet_cli.degradations.gaussian import anisotropic_kernels
 from manet_cli.models import BlindConfig, MANet, MANetConfig
 from manet_cli.training.batches import Batch, BatchMaker, Draws, Shard
+from manet_cli.training.estimator_stage import EstimatorStage
 from manet_cli.training.initialization import initialize_estimator
 from manet_cli.training.photos import PhotoCache
 from manet_cli.training.recipe import Recipe
-from manet_cli.training.stages import EstimatorStage, RestorerStage, build_stage, stage_losses
+from manet_cli.training.restorer_stage import RestorerStage
+from manet_cli.training.stages import build_stage, stage_losses
 from tests.training.runs import SMALL, make_trainer, small_model
 
 CPU = torch.device("cpu")
