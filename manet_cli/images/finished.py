@@ -5,17 +5,23 @@ No pixel is decoded: a file that was cut off is told by its structure, so that a
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
-from manet_cli.images import headers, tiff_structure
+from manet_cli.errors import InputError
+from manet_cli.images import exif, headers, tiff_structure
+from manet_cli.images.files import open_source
 from manet_cli.images.reading import open_image
+from manet_cli.images.tiff_writer import early_record
 from manet_cli.images.writing import record_in
 from manet_cli.stopping import end_if_stopped
 
@@ -23,6 +29,9 @@ __all__ = ["Finished", "read_finished"]
 
 _log = logging.getLogger(__name__)
 
+_HEAD = 4 << 20  # bytes of a file without an end in which the record is looked for
+_MOST_BLOCKS = 16
+_EXIF_START = re.compile(rb"II\*\0|MM\0\*")
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 _SEARCHED_AT_ONCE = 1 << 20
 _STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279
@@ -34,14 +43,12 @@ class Finished:
 
     Attributes:
         record: of the run that wrote it; None for none.
-        width: pixels.
-        height: pixels.
+        size: width and height in pixels; None if it is cut off so early that they cannot be told.
         whole: it goes on to its end.
     """
 
     record: str | None
-    width: int
-    height: int
+    size: tuple[int, int] | None
     whole: bool
 
 
@@ -49,12 +56,40 @@ def read_finished(path: Path) -> Finished | None:
     """Read what a file that `write_photo` may have written shows; None if it cannot be read."""
     try:
         with open_image(path, path.name, max_pixels=None) as (image, file):
-            width, height = image.size
-            return Finished(record_in(image), width, height, _is_whole(image, file))
+            return Finished(record_in(image), image.size, _is_whole(image, file))
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
         end_if_stopped()
         _log.debug("%s is no readable result", path.name, exc_info=True)
+    try:
+        with open_source(path, path.name, max_pixels=None) as file:
+            return _read_beginning(file)
+    except (InputError, OSError):
         return None
+
+
+def _read_beginning(file: BinaryIO) -> Finished | None:
+    """Read what a file shows that is cut off so early that it cannot be opened; None if it is not."""
+    kind, size = headers.kind_of(file), file.seek(0, os.SEEK_END)
+    checks = {
+        "JPEG": _jpeg_is_whole,
+        "WebP": _webp_is_whole,
+        "TIFF": _tiff_is_whole,
+        "AVIF": _boxes_are_whole,
+    }
+    try:
+        if kind not in checks or checks[kind](file, size):
+            return None
+    except (struct.error, tiff_structure.CorruptTagsError):  # not even the structure is there
+        pass
+    file.seek(0)
+    head = file.read(_HEAD)
+    if kind == "TIFF":
+        return Finished(early_record(head), None, whole=False)
+    for found in itertools.islice(_EXIF_START.finditer(head), _MOST_BLOCKS):
+        with suppress(tiff_structure.CorruptTagsError):
+            if (record := exif.history(exif.cleaned(head[found.start() :]))) is not None:
+                return Finished(record, None, whole=False)
+    return None
 
 
 def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
@@ -66,10 +101,12 @@ def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
         if image.format == "JPEG":
             return _jpeg_is_whole(file, size)
         if image.format == "WEBP":
-            file.seek(4)
-            return 8 + int.from_bytes(file.read(4), "little") <= size
+            return _webp_is_whole(file, size)
         if image.format == "TIFF":
-            return _tiff_is_whole(image, file, size)
+            tags = getattr(image, "tag_v2", {})
+            strips = zip(tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_BYTE_COUNTS, ()), strict=False)
+            within = all(offset + length <= size for offset, length in strips)
+            return _tiff_is_whole(file, size) and within
         if image.format == "AVIF":
             return _boxes_are_whole(file, size)
     except (struct.error, tiff_structure.CorruptTagsError):
@@ -98,18 +135,23 @@ def _jpeg_is_whole(file: BinaryIO, size: int) -> bool:
     return False
 
 
-def _tiff_is_whole(image: Image.Image, file: BinaryIO, size: int) -> bool:
-    """Whether the strips and the first directory, which our files have at their end, are all there."""
+def _webp_is_whole(file: BinaryIO, size: int) -> bool:
+    """Whether the file is as long as it says."""
+    file.seek(4)
+    return 8 + int.from_bytes(file.read(4), "little") <= size
+
+
+def _tiff_is_whole(file: BinaryIO, size: int) -> bool:
+    """Whether the first directory, which our files have at their end, is there."""
     file.seek(0)
     layout, first = tiff_structure.header(file.read(16))
+    if first >= size:
+        return False
     file.seek(first)
     (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
     entry = struct.calcsize(layout.entry) + layout.inline
-    if file.tell() + count * entry + struct.calcsize(layout.offset) > size:
-        return False
-    tags = getattr(image, "tag_v2", {})
-    strips = zip(tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_BYTE_COUNTS, ()), strict=False)
-    return all(offset + length <= size for offset, length in strips)
+    end = file.tell() + int(count) * entry + struct.calcsize(layout.offset)
+    return bool(count) and end <= size
 
 
 def _boxes_are_whole(file: BinaryIO, size: int) -> bool:

@@ -92,14 +92,14 @@ def _png_extras(spec: OutputSpec) -> list[bytes]:
 
 
 def _tiff_tags(spec: OutputSpec) -> dict[int, tuple[int, int, bytes]]:
-    """Return type, count and values of tags other than EXIF and pixel layout."""
+    """Return type, count and values of tags other than EXIF and pixel layout, the record first."""
     metadata = spec.metadata
     tags = {}
     for tag, kind, value in (
+        (TIFF_IMAGE_HISTORY, ASCII, None if spec.record is None else spec.record.encode("ascii") + b"\0"),
         (_TIFF_XMP, BYTE, metadata.xmp),
         (_TIFF_IPTC, UNDEFINED, metadata.iptc),
         (_TIFF_PROFILE, UNDEFINED, metadata.icc_profile),
-        (TIFF_IMAGE_HISTORY, ASCII, None if spec.record is None else spec.record.encode("ascii") + b"\0"),
     ):
         if value is not None:
             tags[tag] = (kind, len(value), value)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class _WholePicture:
         spec: what it is to hold.
         options: returns Pillow's options.
         takes_rgbx: the encoder reads RGB with an unused byte; else the picture is copied without it.
+        finished: changes the bytes of the file, which then is held in memory.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class _WholePicture:
         options: Callable[[OutputSpec], dict[str, Any]],
         *,
         takes_rgbx: bool = False,
+        finished: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._file = file
         self._spec = spec
         self._options = options
         self._takes_rgbx = takes_rgbx
+        self._finished = finished
         self._rows = CollectedImage(spec.header, spec.folder)
 
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
@@ -62,8 +66,11 @@ class _WholePicture:
         image = self._rows.image()
         if image.mode == "RGBX" and not self._takes_rgbx:
             image = image.convert("RGB")
-        file = cast(BinaryIO, _PlainFile(self._file))
+        held = io.BytesIO() if self._finished else None
+        file = held or cast(BinaryIO, _PlainFile(self._file))
         image.save(file, self._spec.format.pillow_name, **self._options(self._spec))
+        if held and self._finished:
+            self._file.write(self._finished(held.getvalue()))
 
 
 class _PlainFile:
@@ -81,7 +88,7 @@ def jpeg_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
 
 def webp_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
     """Start a WebP file."""
-    return _WholePicture(file, spec, _webp_options, takes_rgbx=True)
+    return _WholePicture(file, spec, _webp_options, takes_rgbx=True, finished=_exif_first)
 
 
 def bmp_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
@@ -137,6 +144,18 @@ def _fits(kind: str, content: bytes, size: int) -> bool:
 
 def _webp_options(spec: OutputSpec) -> dict[str, Any]:
     return {**_common_options(spec), "exif": _block(spec) or b"", "xmp": spec.metadata.xmp or b""}
+
+
+def _exif_first(webp: bytes) -> bytes:
+    """Return a WebP file whose EXIF stands before the pixels, so that a file that is cut off still has it."""
+    chunks, position = list[bytes](), 12
+    while position + 8 <= len(webp):
+        (length,) = struct.unpack_from("<L", webp, position + 4)
+        end = position + 8 + length + length % 2
+        chunks.append(webp[position:end])
+        position = end
+    chunks.sort(key=lambda chunk: {b"VP8X": 0, b"ICCP": 1, b"EXIF": 2}.get(chunk[:4], 3))
+    return webp[:12] + b"".join(chunks)
 
 
 def _avif_options(spec: OutputSpec) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from manet_cli.images.tiff_structure import (
     LONG,
     RATIONAL,
     SHORT,
+    CorruptTagsError,
     Layout,
+    header,
     pack_directory,
     placed_entry,
     values,
 )
 
-__all__ = ["TiffWriter"]
+__all__ = ["TiffWriter", "early_record"]
 
 # Above this a file may outgrow the 32-bit offsets of a classic TIFF: it becomes a BigTIFF.
 _CLASSIC_BYTES = 4_000_000_000
@@ -35,6 +37,16 @@ _GREY, _RGB = 1, 2
 _RESOLUTION_DENOMINATOR = 10_000  # two decimals for cm, two more for inches
 
 
+def early_record(head: bytes) -> str | None:
+    """Return the text that stands where `TiffWriter` puts its first tag; None if there is none."""
+    try:
+        layout, _ = header(head)
+    except CorruptTagsError:
+        return None
+    text, end, _ = head[len(layout.start(0)) :].partition(b"\0")
+    return text.decode("ascii") if end and text and text.isascii() else None
+
+
 class TiffWriter:
     """Writes a picture into an open, seekable file.
 
@@ -46,7 +58,8 @@ class TiffWriter:
         bits: 8 or 16 per channel.
         dpi: dots per inch (x, y), or None.
         block: EXIF whose descriptive tags become the file's, or None.
-        tags: type, count and little-endian values of further tags of the first directory.
+        tags: type, count and little-endian values of further tags of the first directory. The values stand
+            at the beginning of the file, those of the first tag right behind its head, see `early_record`.
     """
 
     def __init__(
@@ -69,7 +82,6 @@ class TiffWriter:
         self._sizes: list[int] = []
         self._block = block
         self._tags = {
-            **tags,
             _WIDTH: values(LONG, width),
             _HEIGHT: values(LONG, height),
             _BITS: values(SHORT, *[bits] * channels),
@@ -88,6 +100,9 @@ class TiffWriter:
                 self._tags[tag] = (RATIONAL, 1, parts[2])
             self._tags[_RESOLUTION_UNIT] = values(SHORT, _INCH)
         file.write(self._layout.start(0))
+        self._placed = {
+            tag: placed_entry(self._layout, tag, value, self._append) for tag, value in tags.items()
+        }
 
     def write(self, rows: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
         """Write the next rows, (rows, width, channels)."""
@@ -108,6 +123,7 @@ class TiffWriter:
         offset_type = self._layout.offset_type
         self._tags[_STRIP_OFFSETS] = values(offset_type, *self._offsets)
         self._tags[_STRIP_BYTE_COUNTS] = values(offset_type, *self._sizes)
+        entries |= self._placed
         for tag, value in self._tags.items():
             entries[tag] = placed_entry(self._layout, tag, value, self._append)
         first = self._append(pack_directory(self._layout, entries))

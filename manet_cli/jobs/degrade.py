@@ -36,6 +36,7 @@ from manet_cli.images import (
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.outputs import collision
 from manet_cli.jobs.sources import Source
+from manet_cli.regular_file import read_regular
 from manet_cli.stopping import end_if_stopped
 
 __all__ = ["DegradedFiles", "Degrader", "choose_protocol"]
@@ -262,7 +263,7 @@ class Degrader:
         if not os.path.lexists(path):
             return False
         try:
-            if path.read_bytes() == content:
+            if read_regular(path, len(content)) == content:
                 return True
         except OSError:
             pass

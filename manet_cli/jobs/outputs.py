@@ -142,6 +142,7 @@ def check_outputs(
     outputs: dict[str, Path | None],
     *,
     overwrite: bool,
+    replaced: Iterable[Path] = (),
     besides: Iterable[Path] = (),
 ) -> None:
     """Check the outputs of one picture; nothing is written.
@@ -150,6 +151,7 @@ def check_outputs(
         source: the picture; None for standard input.
         outputs: the parameter that names each, and where it goes; None for one that is not wanted.
         overwrite: files that exist may be replaced, but never the input.
+        replaced: outputs that may be replaced in any case.
         besides: other files that are read, such as weights.
 
     Raises:
@@ -175,7 +177,7 @@ def check_outputs(
             raise UsageError(Parameter(other), " and ", parameter, f" both name {path}: choose two names")
         if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", parameter)
-        if os.path.lexists(path) and not overwrite:
+        if os.path.lexists(path) and not overwrite and path not in replaced:
             raise OutputError(f"{path} exists: give ", _OVERWRITE, " or choose another ", parameter)
 
 

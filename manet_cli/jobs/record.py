@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from manet_cli.file_identity import is_file
 from manet_cli.images import Finished, read_finished
 from manet_cli.weights import file_sha256
 
-__all__ = ["COMMAND", "SETTINGS", "Record", "is_made_from", "made_from", "parse_record"]
+__all__ = ["COMMAND", "SETTINGS", "Record", "is_kept", "made_from", "parse_record"]
+
+_log = logging.getLogger(__name__)
 
 Settings = Mapping[str, object]
 
@@ -128,14 +131,6 @@ class Record:
         }
 
 
-def is_made_from(
-    output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
-) -> bool:
-    """Whether ``output`` is there, whole, with the record that `made_from` looks for."""
-    found = made_from(output, path, weights_sha256, settings, command)
-    return found is not None and found.whole
-
-
 def made_from(
     output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
 ) -> Finished | None:
@@ -156,6 +151,13 @@ def made_from(
     same = record.weights_sha256 == weights_sha256 and _agree(record.settings, wanted)
     same = same and record.command == command
     return found if same and record.input_sha256 == file_sha256(path) else None
+
+
+def is_kept(output: Path, made: Finished | None) -> bool:
+    """Whether a file stays that `made_from` has found; say so if it is to be made again."""
+    if made is not None and not made.whole:
+        _log.warning("%s is cut off before its end: it is made again", output)
+    return made is not None and made.whole
 
 
 def _agree(found: Settings, wanted: Settings) -> bool:

@@ -400,8 +400,10 @@ def test_what_a_run_reads_besides_is_an_input(manet: Manet, three: Path) -> None
     assert Path("mine.safetensors").read_bytes() == weights
 
 
-@pytest.mark.parametrize("share", [0.7, 0.98])
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize(
+    ("suffix", "share"),
+    [("png", 0.7), ("png", 0.98), ("jpg", 0.7), ("jpg", 0.98), ("tif", 0.7), ("webp", 0.9), ("avif", 0.9)],
+)
 def test_a_result_that_was_cut_off_is_made_again(
     manet: Manet, three: Path, suffix: str, share: float
 ) -> None:

@@ -93,6 +93,10 @@ def test_a_page_is_kept_and_is_no_photo(manet: Manet, photo: Path, small: Path) 
     again = manet(*command, "--json")
     assert (again.code, again.json[0]["status"]) == (0, "skipped")
     assert "made already, skipped" in again.stderr
+    page.write_bytes(drawn[:-100])
+    outcome = manet(*command)
+    assert (outcome.code, page.read_bytes()) == (0, drawn)
+    assert "cut off before its end: it is made again" in outcome.stderr
     page.write_bytes(b"precious")
     assert (manet(*command).code, page.read_bytes()) == (1, b"precious")
     assert manet(*command, "--overwrite").code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.images import read_photo
 from tests.commands.conftest import Manet, texture
+from tests.guard import guarded
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "degradation.safetensors"
 KERNEL = "5,1.5,40"
@@ -261,3 +263,14 @@ def test_outputs_that_cannot_be_written(manet: Manet, photo: Path, tmp_path: Pat
     assert outcome.code == 1
     assert "is a folder" in outcome.stderr
     assert files_below(tmp_path / "out") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_in_the_place_of_an_output(manet: Manet, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "LR").mkdir(parents=True)
+    os.mkfifo(out / "LR" / "photo.png")
+    with guarded():
+        outcome = manet("degrade", photo, "-o", out, "--variances", "9,1,0")
+    assert outcome.code == 1
+    assert "exists and holds something else" in outcome.stderr

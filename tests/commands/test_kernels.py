@@ -26,6 +26,10 @@ def test_without_options_a_picture_is_drawn(manet: Manet, photo: Path) -> None:
     again = manet("kernels", photo)
     assert (again.code, again.stdout, output.read_bytes()) == (0, f"{output}\n", drawn)
     assert "made already, kept" in again.stderr
+    output.write_bytes(drawn[:-100])
+    outcome = manet("kernels", photo)
+    assert (outcome.code, output.read_bytes()) == (0, drawn)
+    assert "cut off before its end: it is made again" in outcome.stderr
     assert manet("kernels", photo, "--precision", "fp32").code == 1
     assert output.read_bytes() == drawn
     output.write_bytes(b"precious")

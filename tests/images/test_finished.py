@@ -24,7 +24,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_a_result_that_is_whole(written: Path) -> None:
     found = read_finished(written)
     assert found is not None
-    assert (found.record, found.width, found.height, found.whole) == ("a record", 240, 160, True)
+    assert (found.record, found.size, found.whole) == ("a record", (240, 160), True)
     with written.open("ab") as file:
         file.write(b"appended by another program")
     found = read_finished(written)
@@ -35,16 +35,33 @@ def test_a_result_that_is_whole(written: Path) -> None:
 def test_no_cut_result_is_taken_for_whole(written: Path) -> None:
     """Wherever it is cut, and also if a part of a copy was filled with zeros."""
     data = written.read_bytes()
-    seen, told_by_marks = 0, written.suffix in (".png", ".jpg")  # the others have lengths alone
+    seen, lengths, told_by_marks = 0, 0, written.suffix in (".png", ".jpg")  # the others have lengths alone
     for length in {*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 12, len(data))}:
         for content in (data[:length], data[:length].ljust(len(data), b"\0")):
             written.write_bytes(content)
             found = read_finished(written)
-            seen += found is not None and found.record is not None
+            lengths += len(content) < len(data)
+            seen += len(content) < len(data) and found is not None and found.record == "a record"
             if len(content) < len(data) or (told_by_marks and length < len(data) - 4):
                 assert found is None or found.record is None or not found.whole, length
-    if told_by_marks:
-        assert seen > 50, "the record stands before the pixels"
+    assert seen > 0.75 * lengths, "the record stands before the pixels"
+
+
+def test_the_beginning_of_other_files_is_none_of_ours(written: Path) -> None:
+    """Neither a whole file that cannot be opened, nor a cut one without a record."""
+    if written.suffix == ".png":
+        pytest.skip("opened wherever it is cut off")
+    data = bytearray(written.read_bytes())
+    record = data.index(b"a record")
+    for damaged in (data[:record] + bytes(8), data[: record + 4]):
+        written.write_bytes(damaged)
+        found = read_finished(written)
+        assert found is None or found.record != "a record"
+    if written.suffix == ".webp":
+        fmt = data.index(b"VP8 ")
+        data[fmt : fmt + 40] = b"x" * 40
+        written.write_bytes(data)
+        assert read_finished(written) is None
 
 
 def test_what_is_no_picture(tmp_path: Path) -> None:

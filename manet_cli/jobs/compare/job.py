@@ -24,7 +24,7 @@ from manet_cli.jobs.explore.data import Region
 from manet_cli.jobs.explore.part import telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
-from manet_cli.jobs.record import Record, is_made_from
+from manet_cli.jobs.record import Record, is_kept, made_from
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions
@@ -180,10 +180,17 @@ def plan_compare(request: CompareRequest, models: Models, options: ModelOptions)
         photo = read_photo(data, "standard input" if path is None else request.name, request.max_pixels)
         others = [(file.name, _other(file, photo, request)) for file in request.files]
     settings = _settings(request, models, options)
-    kept = path is not None and not request.overwrite
-    kept = kept and is_made_from(output, Path(request.name), first.sha256, settings, _COMMAND)
-    besides = (*request.files, *files_among(*(tested.name for tested, _ in models)))
-    check_outputs(path, {"output": None if kept else output}, overwrite=request.overwrite, besides=besides)
+    made = None
+    if path is not None and not request.overwrite:
+        made = made_from(output, path, first.sha256, settings, _COMMAND)
+    kept = is_kept(output, made)
+    check_outputs(
+        path,
+        {"output": None if kept else output},
+        overwrite=request.overwrite,
+        replaced=[output] if made else [],
+        besides=(*request.files, *files_among(*(tested.name for tested, _ in models))),
+    )
     shown = _shown(request, photo, first.scale, ways)
     part = cut(photo, shown)
     sides = (max(shown.width // _ZOOM, 1), max(shown.height // _ZOOM, 1))

@@ -34,7 +34,7 @@ from manet_cli.jobs.kernels.picture import draw_kernel_picture, survey_for_pictu
 from manet_cli.jobs.kernels.shaped_tiles import ShapedTile, shaped_tiles
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
-from manet_cli.jobs.record import Record, is_made_from
+from manet_cli.jobs.record import Record, is_kept, made_from
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress
@@ -233,11 +233,17 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
     denoise = check_denoise(request.denoise, engine, options.model, model.scale)
     if denoise is not None:
         settings["denoise"] = denoise if denoise == AUTO else f"{denoise:g}"
-    kept = False
+    made = None
     if picture is not None and path is not None and is_file(path) and not request.overwrite:
-        kept = is_made_from(picture, path, model.sha256, settings, _COMMAND)
-    outputs = {"output": target, "picture": None if kept else picture}
-    check_outputs(path, outputs, overwrite=request.overwrite, besides=files_among(options.model))
+        made = made_from(picture, path, model.sha256, settings, _COMMAND)
+    kept = picture is not None and is_kept(picture, made)
+    check_outputs(
+        path,
+        {"output": target, "picture": None if kept else picture},
+        overwrite=request.overwrite,
+        replaced=[picture] if picture and made else [],
+        besides=files_among(options.model),
+    )
     if request.content == "codes":
         _ = engine.kernel_code  # weights without a basis fail before any work
     with memory_reported(request.name):

@@ -29,7 +29,7 @@ from manet_cli.images import (
 from manet_cli.jobs.kernels.map_writer import check_kernel_map
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.outputs import Claims, Room, least_bytes
-from manet_cli.jobs.record import COMMAND, made_from, parse_record
+from manet_cli.jobs.record import COMMAND, is_kept, made_from, parse_record
 from manet_cli.jobs.sources import STDIN, Source, names_several
 from manet_cli.stopping import end_if_stopped
 
@@ -287,13 +287,14 @@ class Planner:
         except OSError as error:
             raise InputError(f"{item.source.name} cannot be read ({error.strerror})") from error
         planned = self._result_of(header)
-        if made is None or (made.width, made.height) == (planned.width, planned.height):
+        if made is None or made.size in (None, (planned.width, planned.height)):
             return made
+        width, height = made.size
         if self._overwrite:
             return None
         raise OutputError(
             f"{output} was made from this input, but has been changed since: "
-            f"it has {made.width}x{made.height} pixels instead of {planned.width}x{planned.height}: give ",
+            f"it has {width}x{height} pixels instead of {planned.width}x{planned.height}: give ",
             *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
         )
 
@@ -301,11 +302,9 @@ class Planner:
         """Plan a picture whose output is there: skip it, or make it again where something is missing."""
         assert item.output is not None
         kernels = item.kernels if item.kernels and not is_file(item.kernels) else None
-        if made.whole and kernels is None:
+        if is_kept(item.output, made) and kernels is None:
             self._claims.keep(item.output, item.source)
             return replace(item, done=True)
-        if not made.whole:
-            logger.warning("%s is cut off before its end: it is made again", item.output)
         # The same bytes replace it, also where it is made again for the sake of its kernel map.
         self._claims.claim(item.output, item.source, replaces=True)
         if kernels is not None:
