@@ -2,7 +2,7 @@
 
     python benchmarks/precision.py FOLDER [--model NAME|FILE] [--limit 8] [--crop 240] [--device cpu]
 
-``choose_precision`` in ``manet_cli/inference/device.py`` rests on this table.
+``choose_torch_precision`` in ``manet_cli/inference/torch_device.py`` rests on this table.
 """
 
 from __future__ import annotations

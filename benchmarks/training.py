@@ -23,7 +23,7 @@ from harness import machine
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from manet_cli.inference import choose_device
+from manet_cli.inference import choose_torch_device
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 from manet_cli.training.batches import BatchMaker, Shard
 from manet_cli.training.checkpoints import RunFolder
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    device = choose_device(options.device)
+    device = choose_torch_device(options.device)
     paths = sorted(path for path in options.photos.rglob("*") if path.suffix.lower() in SUFFIXES)
     print(machine())
     with tempfile.TemporaryDirectory() as folder:

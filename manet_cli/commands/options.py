@@ -155,7 +155,7 @@ Device: TypeAlias = Annotated[
         "--device",
         metavar="NAME",
         envvar="MANET_DEVICE",
-        help="auto, cpu, cuda, cuda:N or mps.",
+        help="auto, cpu, cuda, cuda:N, mps or openvino (an extra; also openvino:GPU, openvino:NPU).",
         rich_help_panel=SPEED,
     ),
 ]
@@ -165,7 +165,8 @@ Devices: TypeAlias = Annotated[
         "--device",
         metavar="NAME",
         envvar="MANET_DEVICE",
-        help="auto, cpu, mps, cuda (all GPUs), or certain GPUs: cuda:0 or cuda:0,1.",
+        help="auto, cpu, mps, cuda (all GPUs), certain GPUs (cuda:0 or cuda:0,1), or openvino (an extra; also "
+        "openvino:GPU, openvino:NPU).",
         rich_help_panel=SPEED,
     ),
 ]

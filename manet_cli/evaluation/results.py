@@ -48,7 +48,7 @@ class Settings:
         protocol: name of the test.
         steps: what follows the blur: the settings of each step, as its option takes them, by its name.
         seed: of all that is drawn.
-        device: cpu, cuda or mps.
+        device: cpu, cuda or mps, or of a runtime.
         precision: number format that was really used: fp32, bf16 or fp16.
         tile: as the user gave it.
         denoise: where the dial of weights that have one stands: 0 to 1, or ``auto``; None without a dial.

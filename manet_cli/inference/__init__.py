@@ -1,19 +1,18 @@
 """Running the networks on images of any size: tiles, devices, number formats, memory."""
 
-from manet_cli.inference.device import (
-    PRECISIONS,
-    choose_device,
-    choose_devices,
-    choose_precision,
-    explain_auto,
-)
+from manet_cli.inference.device import choose_device, choose_devices, choose_precision
 from manet_cli.inference.engine import SMALLEST_TILE, Engine
 from manet_cli.inference.memory import available_memory, memory_reported
+from manet_cli.inference.runtime import AnyDevice, tensors_of
+from manet_cli.inference.runtimes import RUNTIMES
 from manet_cli.inference.streams import KernelTile, LowResolution, RestoredTile
+from manet_cli.inference.torch_device import PRECISIONS, choose_torch_device, explain_auto
 
 __all__ = [
     "PRECISIONS",
+    "RUNTIMES",
     "SMALLEST_TILE",
+    "AnyDevice",
     "Engine",
     "KernelTile",
     "LowResolution",
@@ -22,6 +21,8 @@ __all__ = [
     "choose_device",
     "choose_devices",
     "choose_precision",
+    "choose_torch_device",
     "explain_auto",
     "memory_reported",
+    "tensors_of",
 ]

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.errors import ManetError, OutOfMemoryError, Parameter, WeightsError
-from manet_cli.inference.device import exact_convolutions
 from manet_cli.inference.dial import Dial
-from manet_cli.inference.memory import available_memory, is_out_of_memory, release_memory
+from manet_cli.inference.memory import available_memory, is_out_of_memory
+from manet_cli.inference.runtime import AnyDevice, networks_on
 from manet_cli.inference.streams import (
     Codes,
     CodeTile,
@@ -31,7 +31,8 @@ from manet_cli.inference.streams import (
     RestoredTile,
 )
 from manet_cli.inference.tiles import Tile, TileGrid
-from manet_cli.models import BlindModel, KernelCode, MANet, Restorer, interpolated_codes
+from manet_cli.inference.torch_device import exact_convolutions
+from manet_cli.models import BlindModel, KernelCode, MANet, Restorer
 
 __all__ = [
     "SMALLEST_TILE",
@@ -41,7 +42,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 SMALLEST_TILE = 16
-_PREFERRED_TILE = {"cpu": 256, "mps": 256, "cuda": 512}
 # The estimator's 441 channels, twice in float32 and with what feeds them; measured by benchmarks/cpu.py.
 _BYTES_PER_PIXEL = 8 * 1024
 
@@ -66,7 +66,7 @@ class Engine:
     def __init__(
         self,
         model: BlindModel,
-        device: torch.device,
+        device: AnyDevice,
         precision: torch.dtype = torch.float32,
         *,
         tile: int | None = None,
@@ -74,9 +74,7 @@ class Engine:
         dial: Dial | None = None,
         code_stride: int = 1,
     ) -> None:
-        model.set_precision(precision)
-        self._model = model.to(device)
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._networks = networks_on(model, device, precision)
         self._device = device
         self._tile = tile
         self._exact = exact
@@ -84,42 +82,23 @@ class Engine:
         self._denoise = 0.0
         self._code_stride = 1 if exact else code_stride
         # Read once: tiles of a run must not change with what other programs do.
-        self._memory = available_memory(device)
+        self._memory = available_memory(self._networks.device)
         self._largest_tile = sys.maxsize
 
     @property
     def estimator(self) -> MANet:
         """The estimator; WeightsError if the weights hold none."""
-        if self._model.estimator is None:
-            raise WeightsError(
-                "these weights hold no estimator: give the blur with ",
-                *(
-                    Parameter("kernel"),
-                    " or ",
-                    Parameter("sigma"),
-                    ", or other weights with ",
-                    Parameter("model"),
-                ),
-            )
-        return self._model.estimator
+        return self._networks.estimator
 
     @property
     def restorer(self) -> Restorer:
         """The restorer; WeightsError if the weights hold none."""
-        if self._model.restorer is None:
-            raise WeightsError(
-                "these weights hold no restorer: give weights that do with ", Parameter("model")
-            )
-        return self._model.restorer
+        return self._networks.restorer
 
     @property
     def kernel_code(self) -> KernelCode:
         """The basis that the restorer was trained with; WeightsError if the weights hold no restorer."""
-        if self._model.kernel_code is None:
-            raise WeightsError(
-                "these weights hold no restorer: give weights that do with ", Parameter("model")
-            )
-        return self._model.kernel_code
+        return self._networks.kernel_code
 
     @property
     def has_dial(self) -> bool:
@@ -136,6 +115,7 @@ class Engine:
             raise WeightsError("these weights are one set: there is nothing between two to set")
         if denoise != self._denoise:
             self._dial.turn(denoise)
+            self._networks.turned()
             self._denoise = denoise
 
     def require(self, *, estimator: bool = False, restorer: bool = False) -> None:
@@ -143,14 +123,14 @@ class Engine:
         _ = (self.estimator if estimator else None, self.restorer if restorer else None)
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> AnyDevice:
         """Where it computes."""
         return self._device
 
     @property
     def kernel_size(self) -> int:
         """Side of the kernels in HR pixels."""
-        return self._model.config.kernel_size
+        return self._networks.kernel_size
 
     def restorer_tiles(self, layers: int = 1) -> tuple[int, int]:
         """Return the largest tile of the restorer (0 for no tiles) and its context per side, in LR pixels."""
@@ -185,7 +165,7 @@ class Engine:
 
     def constant_code(self, kernel: Tensor, width: int) -> ConstantCode:
         """Return the codes of an image ``width`` pixels wide that one kernel (k, k) blurred."""
-        return ConstantCode(self.kernel_code.of_kernel(kernel[None].to(self._device)).cpu(), width)
+        return ConstantCode(self.kernel_code.of_kernel(kernel[None].to(self._networks.device)).cpu(), width)
 
     def kernels(self, lr: LowResolution, start: int = 0, stop: int | None = None) -> Iterator[KernelTile]:
         """Estimate the kernels of rows [start, stop), by default all, and yield them tile by tile.
@@ -196,7 +176,7 @@ class Engine:
             OutOfMemoryError: the smallest tile does not fit.
             WeightsError: the weights hold no estimator.
         """
-        for tile, (kernels, code) in self._estimates(lr, start, stop, self._kernels):
+        for tile, (kernels, code) in self._estimates(lr, start, stop, self._networks.kernels):
             yield KernelTile(tile.rows.start, tile.columns.start, kernels, code)
 
     def codes(
@@ -223,28 +203,14 @@ class Engine:
                     on_kernels(found)
                 yield CodeTile(found.row, found.column, found.code)
             return
-        estimate = functools.partial(self._interpolated, kernels=on_kernels is not None)
+        estimate = functools.partial(
+            self._networks.codes, stride=self._code_stride, kernels=on_kernels is not None
+        )
         for tile, (code, *every) in self._estimates(lr, start, stop, estimate):
             row, column = tile.rows.start, tile.columns.start
             if on_kernels:
                 on_kernels(KernelTile(row, column, *every))
             yield CodeTile(row, column, code)
-
-    def _kernels(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the kernels (1, k*k, H, W) of an image that is padded, and their codes."""
-        return self._with_codes(self.estimator.kernels_of_padded(image))
-
-    def _with_codes(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        code = self._model.kernel_code
-        return kernels, (code(kernels) if code else kernels[:, :0]).cpu()
-
-    def _interpolated(self, image: Tensor, *, kernels: bool) -> tuple[Tensor, ...]:
-        """Return interpolated codes (1, L, H, W), and with ``kernels`` also what `_kernels` returns."""
-        estimator, stride = self.estimator, self._code_stride
-        features = estimator.features_of_padded(image)
-        some = self.kernel_code(estimator.kernels_of_features(features, stride))
-        codes = interpolated_codes(some, stride).cpu()
-        return (codes, *self._with_codes(estimator.kernels_of_features(features))) if kernels else (codes,)
 
     def _estimates(
         self, lr: LowResolution, start: int, stop: int | None, estimate: Callable[[Tensor], Tensors]
@@ -262,7 +228,7 @@ class Engine:
             image = lr.rows(rows.outer_start, min(rows.outer_stop, lr.height))[:1]
             right, below = max(columns.outer_stop - lr.width, 0), max(rows.outer_stop - lr.height, 0)
             image = F.pad(image[..., columns.outer], (0, right, 0, below), mode="replicate")
-            cores = (found[0, :, rows.inner(), columns.inner()] for found in estimate(self.send(image)))
+            cores = (found[0, :, rows.inner(), columns.inner()] for found in estimate(image))
             return tuple(core[:, : lr.height - rows.start, : lr.width - columns.start] for core in cores)
 
         size = self._tile_size(footprint.radius, layers=1)
@@ -281,8 +247,7 @@ class Engine:
             OutOfMemoryError: the smallest tile does not fit.
             WeightsError: the weights hold no restorer.
         """
-        restorer = self.restorer
-        footprint = restorer.footprint
+        footprint = self.restorer.footprint
         scale = footprint.scale
         halo = self._halo
         # Registered: an LR pixel more at the top and the left, of which the first output pixel is cut off.
@@ -300,7 +265,7 @@ class Engine:
             rows, columns = tile.rows, tile.columns
             image = padded(lr, tile)
             code = padded(codes, tile).expand(image.shape[0], -1, -1, -1)
-            output: Tensor = restorer(self.send(image), self.send(code))
+            output = self._networks.restore(image, code)
             return (output[..., rows.inner(scale), columns.inner(scale)].cpu(),)
 
         def forget(tile: Tile) -> None:
@@ -339,7 +304,7 @@ class Engine:
                 pending.popleft()
                 yield tile, result
                 continue
-            release_memory(self._device)
+            self._networks.release()
             longest = max(tile.rows.size, tile.columns.size)
             if self._tile == 0 or longest <= SMALLEST_TILE:
                 advice: tuple[object, ...] = ("close other programs",)
@@ -381,8 +346,4 @@ class Engine:
             return min(self._tile, self._largest_tile)
         outer = math.isqrt(self._memory // 2 // (_BYTES_PER_PIXEL * layers))
         size = max((outer - 2 * halo) // SMALLEST_TILE * SMALLEST_TILE, SMALLEST_TILE)
-        return min(_PREFERRED_TILE[self._device.type], size, self._largest_tile)
-
-    def send(self, tensor: Tensor) -> Tensor:
-        """Return a tensor (N, C, H, W) on the device, in the networks' order of numbers."""
-        return tensor.to(self._device).contiguous(memory_format=torch.channels_last)
+        return min(self._networks.preferred_tile, size, self._largest_tile)

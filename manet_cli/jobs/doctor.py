@@ -24,11 +24,14 @@ from manet_cli.file_identity import existing_folder, is_folder
 from manet_cli.images import FORMATS
 from manet_cli.inference import (
     PRECISIONS,
+    RUNTIMES,
+    AnyDevice,
     Engine,
     available_memory,
     choose_device,
     choose_precision,
     explain_auto,
+    tensors_of,
 )
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.jobs.speed import measure_speed
@@ -256,15 +259,15 @@ def _default_model(found: Examination) -> tuple[NewEngine, int | None]:
 def _engine(
     build: Callable[[], BlindModel],
     code_stride: int,
-    device: torch.device,
+    device: AnyDevice,
     precision: torch.dtype = torch.float32,
     tile: int | None = None,
 ) -> Engine:
     return Engine(build(), device, precision, tile=tile, code_stride=code_stride)
 
 
-def _devices(found: Examination) -> list[torch.device]:
-    devices = [torch.device("cpu")]
+def _devices(found: Examination) -> list[AnyDevice]:
+    devices: list[AnyDevice] = [torch.device("cpu")]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -276,15 +279,20 @@ def _devices(found: Examination) -> list[torch.device]:
     devices += [torch.device("cuda", index) for index in range(count)]
     if torch.backends.mps.is_available():
         devices.append(torch.device("mps"))
+    for runtime in RUNTIMES:
+        try:
+            devices += runtime.devices()
+        except DeviceError as error:
+            found.problems.append(str(error))
     return devices
 
 
 def _examined(
-    device: torch.device, new_engine: NewEngine, reference: Tensor | None
+    device: AnyDevice, new_engine: NewEngine, reference: Tensor | None
 ) -> tuple[Device, Tensor | None]:
     """Try all number formats on a device; also give the float32 result."""
     try:
-        free = available_memory(device)
+        free = available_memory(tensors_of(device))
         name, total = _description(device)
     except Exception as error:  # noqa: BLE001 - a broken driver can raise anything
         end_if_stopped()
@@ -298,12 +306,18 @@ def _examined(
     untiled = new_engine(torch.device("cpu"), tile=0)
     bytes_per_pixel = untiled.working_memory(1000, 1000, layers=1) / 1e6
     side = math.isqrt(int(free / 2 / bytes_per_pixel))
-    threads = torch.get_num_threads() if device.type == "cpu" else None
+    threads = torch.get_num_threads() if _is_cpu(device) else None
     return Device(str(device), name, threads, free, total, side, tuple(probes)), reference
 
 
-def _description(device: torch.device) -> tuple[str, int | None]:
+def _is_cpu(device: AnyDevice) -> bool:
+    return device.type == "cpu" if isinstance(device, torch.device) else device.is_cpu
+
+
+def _description(device: AnyDevice) -> tuple[str, int | None]:
     """Return the product's name and the bytes of its memory."""
+    if not isinstance(device, torch.device):
+        return device.product, None
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return properties.name, properties.total_memory
@@ -347,10 +361,25 @@ def _look_at_auto(found: Examination, new_engine: NewEngine, scale: int | None) 
     if scale is not None and chosen.photo_seconds is not None:
         middle = sum(chosen.photo_seconds) / 2
         found.estimates.append(Estimate(DEFAULT_FAMILY, scale, middle, chosen.photo_seconds))
+        for other, seconds in _faster(found, precision, middle).items():
+            found.auto["reason"] = (
+                f"{found.auto['reason']}; --device {other} took {seconds / middle:.2f} of its time"
+            )
+
+
+def _faster(found: Examination, precision: str, seconds: float) -> dict[str, float]:
+    """Return the devices that took less than these seconds in a number format, and how many."""
+    times = {
+        device.device: sum(probe.photo_seconds) / 2
+        for device in found.devices
+        for probe in device.probes
+        if probe.precision == precision and probe.photo_seconds is not None
+    }
+    return {name: time for name, time in times.items() if time < seconds}
 
 
 def _probed(
-    new_engine: NewEngine, device: torch.device, precision: str, reference: Tensor | None
+    new_engine: NewEngine, device: AnyDevice, precision: str, reference: Tensor | None
 ) -> tuple[Probe, Tensor | None]:
     """Try a number format on a device.
 

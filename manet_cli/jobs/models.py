@@ -29,7 +29,7 @@ class ModelOptions:
     Attributes:
         model: family, entry or file of weights.
         scale: 2, 3 or 4; None for what the weights are for.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N, mps, or of a runtime.
         precision: auto, fp32, bf16 or fp16.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
         dial: load both sets of the default pair, so that the engine can be set between them.
@@ -60,7 +60,7 @@ class OpenModel:
         engine: runs it.
         scale: it is used at.
         sha256: digest of its weights, or of the pair's.
-        device: cpu, cuda or mps.
+        device: cpu, cuda or mps, or of a runtime.
         precision: number format that is really used: fp32, bf16 or fp16.
     """
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from manet_cli.degradations.gaussian import KERNEL_SIZE
 from manet_cli.errors import Parameter, UsageError, WeightsError
-from manet_cli.inference import choose_device, choose_precision
+from manet_cli.inference import choose_precision, choose_torch_device
 from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RestorerConfig, kind_of_config
 from manet_cli.training.batches import BatchMaker, Shard
 from manet_cli.training.checkpoints import Checkpoint, RunFolder, check_same_run
@@ -95,9 +95,11 @@ def train(
         ManetError: anything that is wrong with what was given, before the first step where that can be known;
             see `Trainer.run` for what can happen later.
     """
-    kind = choose_device(device).type
+    kind = choose_torch_device(device).type
     with join_world(kind) as world, explained(), ExitStack() as stack:
-        chosen = choose_device(f"cuda:{world.local_rank}" if kind == "cuda" and world.size > 1 else device)
+        chosen = choose_torch_device(
+            f"cuda:{world.local_rank}" if kind == "cuda" and world.size > 1 else device
+        )
         if kind == "cuda":
             torch.cuda.set_device(chosen)
         if recipe.batch_size % world.size:

@@ -17,6 +17,7 @@ from manet_cli.jobs import doctor, speed
 from manet_cli.weights import find_entry, load_weights
 from manet_cli.weights.manifest import Entry
 from tests.commands.conftest import Manet, Outcome
+from tests.toys.shadow import SHADOW
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,8 +27,9 @@ else:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Believe the speed of the smallest picture."""
+    """Believe the speed of the smallest picture, and try PyTorch's devices alone."""
     monkeypatch.setattr(speed, "_SECONDS", 0.0)
+    monkeypatch.setattr(doctor, "RUNTIMES", [])
 
 
 def probes(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -44,6 +46,7 @@ def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("https_proxy", "http://me:secret@proxy")
     monkeypatch.setenv("MANET_TILE", "64")
+    monkeypatch.setattr(doctor, "RUNTIMES", [SHADOW])
     outcome = manet("doctor", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")
     assert "secret" not in outcome.stdout
@@ -57,6 +60,10 @@ def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert tried["bf16"]["error"] is None
     assert 0 < tried["bf16"]["difference"] < 12, "another number format is another result"
     assert "GPUs" in tried["fp16"]["error"]
+    toy = found["devices"][1]
+    assert (toy["device"], toy["name"], toy["threads"]) == ("shadow", "Toy", torch.get_num_threads())
+    assert [probe["error"] for probe in toy["probes"]] == [None, *["a shadow computes in fp32"] * 2]
+    assert toy["probes"][0]["difference"] == 0
     chosen = torch.device(found["auto"]["device"])
     assert str(choose_precision(chosen)).removeprefix("torch.") in ("float32", "bfloat16", "float16")
     assert found["estimates"][0]["model"] == "default"
@@ -72,6 +79,18 @@ def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     lines = manet("doctor").lines
     assert any(line.split()[:3] == ["cpu", "fp32", "works"] for line in lines)
     assert any(line.startswith("a photo of 4000x3000 takes about ") for line in lines)
+
+
+def test_a_faster_device_is_named() -> None:
+    times = {"cpu": (2.0, 4.0), "slow": (3.0, 3.5), "fast": (1.0, 2.0)}
+    found = doctor.Examination(
+        devices=[
+            doctor.Device(name, name, 1, 1, None, 1, (doctor.Probe("bf16", photo_seconds=seconds),))
+            for name, seconds in times.items()
+        ]
+    )
+    assert doctor._faster(found, "bf16", 3.0) == {"fast": 1.5}
+    assert doctor._faster(found, "fp32", 3.0) == {}
 
 
 def test_an_input_of_the_size_told_fits(manet: Manet) -> None:

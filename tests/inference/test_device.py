@@ -5,7 +5,7 @@ import torch
 
 from manet_cli.errors import DeviceError, UsageError
 from manet_cli.inference import choose_device, choose_devices, choose_precision
-from manet_cli.inference.device import exact_convolutions
+from manet_cli.inference.torch_device import exact_convolutions
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 

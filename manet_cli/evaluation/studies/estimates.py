@@ -106,7 +106,7 @@ class Subject:
     Attributes:
         model: ready to run.
         scale: HR pixels per LR pixel.
-        device: cpu, cuda or mps.
+        device: cpu, cuda or mps, or of a runtime.
         precision: number format that is really used: fp32, bf16 or fp16.
         tile: as the user gave it.
     """

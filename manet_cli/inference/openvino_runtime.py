@@ -1,0 +1,360 @@
+"""OpenVINO, which runs the networks on processors and on Intel's GPUs and NPUs: a runtime.
+
+The modules of PyTorch are traced and compiled when they are first needed, with sizes left open. On a CPU
+the number formats are those of the traced modules, so that rounding happens where it does in PyTorch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import re
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from manet_cli.errors import DeviceError, OutOfMemoryError, Parameter, UsageError
+from manet_cli.inference.networks import Networks
+from manet_cli.inference.runtime import RuntimeDevice
+from manet_cli.inference.torch_device import PRECISIONS, choose_torch_precision
+from manet_cli.models import (
+    BlendedRestorer,
+    BlindModel,
+    Footprint,
+    KernelCode,
+    MANet,
+    Restorer,
+    interpolated_codes,
+)
+
+__all__ = ["OpenVinoDevice", "devices", "find_device"]
+
+_CPU = torch.device("cpu")
+_NAME = re.compile(r"(CPU|GPU|NPU)(\.\d+)?", re.ASCII)
+_PRECISIONS = {"CPU": ("fp32", "bf16"), "GPU": ("fp16", "fp32"), "NPU": ("fp16",)}
+_HINTS = {torch.float32: "f32", torch.float16: "f16"}
+_TRACED = (16, 24)  # sides of the picture that is traced; multiples of 8
+_UNWRITTEN = torch.finfo(torch.float32).min  # stands in a result until it is written
+
+
+@dataclass(frozen=True)
+class OpenVinoDevice(RuntimeDevice):
+    """A device of OpenVINO.
+
+    Attributes:
+        name: as OpenVINO calls it: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return "openvino" if self.is_cpu else f"openvino:{self.name}"
+
+    @property
+    def type(self) -> str:  # type: ignore[override]
+        """``openvino`` for the CPU, ``openvino:GPU`` or ``openvino:NPU``."""
+        return "openvino" if self.is_cpu else f"openvino:{self._kind}"
+
+    @property
+    def product(self) -> str:
+        """Name of the product."""
+        return str(_runtime().core.get_property(self.name, "FULL_DEVICE_NAME"))
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is the processor."""
+        return self._kind == "CPU"
+
+    @property
+    def takes_open_sizes(self) -> bool:
+        """Whether a graph can be compiled once for pictures of any size."""
+        return self._kind != "NPU"
+
+    @property
+    def _kind(self) -> str:
+        return self.name.partition(".")[0]
+
+    def choose_precision(self, name: str) -> torch.dtype:
+        """Return the number format that ``name`` stands for: on a CPU as in PyTorch.
+
+        Elsewhere ``auto`` is float16.
+
+        Raises:
+            UsageError: the device does not compute in it.
+        """
+        if self.is_cpu:
+            return choose_torch_precision(_CPU, name)
+        known = _PRECISIONS[self._kind]
+        if name not in ("auto", *known):
+            raise UsageError(Parameter("precision", name), f": on {self} give {' or '.join(known)}")
+        return PRECISIONS[known[0] if name == "auto" else name]
+
+    def networks(self, model: BlindModel, precision: torch.dtype) -> Networks:
+        """Put a model's networks there."""
+        return _CompiledNetworks(model, self, precision)
+
+
+def find_device(name: str | None) -> OpenVinoDevice:
+    """Return the device that is named; None for the CPU. Errors as in `Runtime`."""
+    device = OpenVinoDevice("CPU" if name is None else name)
+    if not _NAME.fullmatch(device.name):
+        raise UsageError(
+            Parameter("device", f"openvino:{name}"), ": expected openvino, openvino:GPU or openvino:NPU"
+        )
+    if importlib.util.find_spec("openvino") is None:
+        raise DeviceError(
+            Parameter("device", str(device)), " takes an extra: pip install 'manet-cli[openvino]'"
+        )
+    found = devices()
+    if device not in found and OpenVinoDevice(f"{device.name}.0") not in found:
+        names = ", ".join(other.name for other in found) or "no device"
+        raise DeviceError(
+            Parameter("device", str(device)),
+            f": OpenVINO finds {names} on this machine; give ",
+            *(Parameter("device", str(found[0]) if found else "cpu"), " or leave it out"),
+        )
+    return device
+
+
+def devices() -> list[OpenVinoDevice]:
+    """Return all devices that are here. Errors as in `Runtime`."""
+    if importlib.util.find_spec("openvino") is None:
+        return []
+    try:
+        names: list[str] = _runtime().core.available_devices
+    except (ImportError, OSError, RuntimeError) as error:
+        raise DeviceError(f"OpenVINO is installed but does not start ({_reason(error)})") from error
+    return [OpenVinoDevice(name) for name in names if _NAME.fullmatch(name)]
+
+
+def _reason(error: BaseException) -> str:
+    """Return the lines of an error that OpenVINO puts first: places in its code, and the reason."""
+    return " ".join((str(error).strip() or type(error).__name__).splitlines()[:3]).rstrip(".")
+
+
+class _Runtime:
+    """OpenVINO itself, one for the process.
+
+    Attributes:
+        api: the package.
+        core: compiles graphs.
+        broken: the run that ran out of memory. OpenVINO leaves such a run early, says nothing, and crashes if
+            it is used or taken down afterwards. So neither is done.
+    """
+
+    def __init__(self) -> None:
+        # Without the package that reports its use over the network.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        self.api = importlib.import_module("openvino")
+        self.core = self.api.Core()
+        self.broken: Any = None
+
+
+@functools.cache
+def _runtime() -> _Runtime:
+    return _Runtime()
+
+
+class _Kernels(nn.Module):
+    """The kernels and codes of every pixel of an image that is padded; no codes without a basis."""
+
+    def __init__(self, estimator: MANet, code: KernelCode | None) -> None:
+        super().__init__()
+        self.estimator = estimator
+        self.kernel_code = code
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return kernels (1, k*k, H, W) and perhaps codes (1, L, H, W)."""
+        kernels = self.estimator.kernels_of_padded(image)
+        return (kernels, self.kernel_code(kernels)) if self.kernel_code else (kernels,)
+
+
+class _Codes(nn.Module):
+    """The codes of every ``stride``-th pixel, interpolated between."""
+
+    def __init__(self, estimator: MANet, code: KernelCode, stride: int) -> None:
+        super().__init__()
+        self.estimator = estimator
+        self.kernel_code = code
+        self.stride = stride
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return codes (1, L, H, W)."""
+        features = self.estimator.features_of_padded(image)
+        some = self.kernel_code(self.estimator.kernels_of_features(features, self.stride))
+        return interpolated_codes(some, self.stride)
+
+
+class _Compiled:
+    """A module that is compiled for a device when it is first run.
+
+    Args:
+        module: takes tensors and returns one or a tuple of them.
+        takes: channels of each tensor that goes in.
+        gives: channels of each tensor that comes out.
+        scale: how much larger that is along a side.
+        device: where it is run.
+        precision: of the module on a CPU, where it holds; what other devices are to compute in.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        takes: tuple[int, ...],
+        gives: tuple[int, ...],
+        scale: int,
+        device: OpenVinoDevice,
+        precision: torch.dtype,
+    ) -> None:
+        self._module = module.eval()
+        self._takes = takes
+        self._gives = gives
+        self._scale = scale
+        self._device = device
+        self._precision = precision
+        self._graph: Any = None
+        self._requests: dict[tuple[torch.Size, ...], Any] = {}
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run it on tensors (B, C, H, W) in float32.
+
+        Raises:
+            OutOfMemoryError: memory ran out, now or before.
+            DeviceError: it cannot be compiled for the device.
+        """
+        if _runtime().broken is not None:
+            raise self._shortage(*tensors[0].shape[2:])
+        request = self._request(tuple(tensor.shape for tensor in tensors))
+        batch, _, height, width = tensors[0].shape
+        sides = height * self._scale, width * self._scale
+        results = tuple(torch.full((batch, channels, *sides), _UNWRITTEN) for channels in self._gives)
+        for index, result in enumerate(results):
+            request.set_output_tensor(index, _runtime().api.Tensor(result.numpy(), shared_memory=True))
+        request.infer(
+            [tensor.contiguous().numpy() for tensor in tensors], share_inputs=True, share_outputs=True
+        )
+        if any(float(result.min()) == _UNWRITTEN for result in results):
+            _runtime().broken = request
+            raise self._shortage(height, width)
+        return results
+
+    def _shortage(self, height: int, width: int) -> OutOfMemoryError:
+        return OutOfMemoryError(
+            f"OpenVINO ran out of memory on {self._device} in a tile of {width}x{height} pixels, and cannot "
+            "go on after that: start again with a smaller ",
+            *(Parameter("tile"), ", or with ", Parameter("device", "cpu")),
+        )
+
+    def _request(self, shapes: tuple[torch.Size, ...]) -> Any:  # noqa: ANN401
+        # An NPU runs graphs of known sizes only.
+        key = () if self._device.takes_open_sizes else shapes
+        if key not in self._requests:
+            try:
+                self._graph = self._graph or self._traced()
+                graph = self._graph
+                if key:
+                    graph = graph.clone()
+                    graph.reshape(dict(enumerate(map(list, key))))
+                compiled = _runtime().core.compile_model(graph, self._device.name, self._settings())
+                self._requests[key] = compiled.create_infer_request()
+            except RuntimeError as error:
+                raise DeviceError(
+                    f"OpenVINO cannot run the networks on {self._device} ({_reason(error)}): choose another ",
+                    Parameter("device"),
+                ) from error
+        return self._requests[key]
+
+    def _traced(self) -> Any:  # noqa: ANN401
+        example = tuple(torch.zeros(1, channels, *_TRACED) for channels in self._takes)
+        with torch.inference_mode(), warnings.catch_warnings():
+            # PyTorch's tracer is deprecated, but its successor needs more help to leave sizes open.
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(self._module, example, check_trace=False)  # type: ignore[no-untyped-call]
+            return _runtime().api.convert_model(traced, example_input=example, share_weights=False)
+
+    def _settings(self) -> dict[str, object]:
+        settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
+        if self._device.is_cpu:
+            # The module's own formats hold; threads as PyTorch counts them, from OMP_NUM_THREADS.
+            threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
+            return {**settings, **threads, "INFERENCE_PRECISION_HINT": "f32"}
+        return {**settings, "INFERENCE_PRECISION_HINT": _HINTS[self._precision]}
+
+
+class _CompiledRestorer(Restorer):
+    """A restorer that OpenVINO runs."""
+
+    def __init__(self, restorer: Restorer, device: OpenVinoDevice, precision: torch.dtype) -> None:
+        super().__init__()
+        self.config = restorer.config
+        self._footprint = restorer.footprint
+        config = restorer.config
+        self.run = _Compiled(restorer, (3, config.code_length), (3,), config.scale, device, precision)
+
+    @property
+    def footprint(self) -> Footprint:
+        """That of the restorer."""
+        return self._footprint
+
+    def set_precision(self, precision: torch.dtype) -> None:
+        """Refuse: the formats were settled when it was made."""
+        raise TypeError("a compiled restorer keeps its number format")
+
+    def forward(self, lr: Tensor, code: Tensor) -> Tensor:
+        """Super-resolve as `Restorer.forward`."""
+        return self.run(lr, code)[0]
+
+
+class _CompiledNetworks(Networks):
+    """As OpenVINO runs them."""
+
+    def __init__(self, model: BlindModel, device: OpenVinoDevice, precision: torch.dtype) -> None:
+        # Other devices round by OpenVINO's rules, from a graph in float32.
+        super().__init__(model, _CPU, precision if device.is_cpu else torch.float32)
+        self._on = device, precision
+        self._estimators: dict[int, _Compiled] = {}
+        restorer = model.restorer
+        if isinstance(restorer, BlendedRestorer):  # averages whatever its two parts give
+            restorer.first = _CompiledRestorer(restorer.first, device, precision)
+            restorer.second = _CompiledRestorer(restorer.second, device, precision)
+        elif restorer is not None:
+            model.restorer = _CompiledRestorer(restorer, device, precision)
+
+    def kernels(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the kernels and the codes of every pixel; see `Networks`."""
+        kernels, *codes = self._estimator(0)(image)
+        return kernels, codes[0] if codes else kernels[:, :0]
+
+    def codes(self, image: Tensor, stride: int, *, kernels: bool) -> tuple[Tensor, ...]:
+        """Return interpolated codes; see `Networks`."""
+        codes = self._estimator(stride)(image)[0]
+        return (codes, *self.kernels(image)) if kernels else (codes,)
+
+    def restore(self, image: Tensor, code: Tensor) -> Tensor:
+        """Super-resolve; see `Networks`."""
+        result: Tensor = self.restorer(image, code)
+        return result
+
+    def turned(self) -> None:
+        """Compile the estimator again when it is next needed."""
+        self._estimators.clear()
+
+    def _estimator(self, stride: int) -> _Compiled:
+        """Return what estimates codes at a stride; 0 for kernels."""
+        if stride not in self._estimators:
+            estimator, code = self.estimator, self._model.kernel_code
+            length = (code.basis.shape[1],) if code else ()
+            if stride:
+                module: nn.Module = _Codes(estimator, self.kernel_code, stride)
+                self._estimators[stride] = _Compiled(module, (3,), length, 1, *self._on)
+            else:
+                module = _Kernels(estimator, code)
+                self._estimators[stride] = _Compiled(
+                    module, (3,), (self.kernel_size**2, *length), 1, *self._on
+                )
+        return self._estimators[stride]
