@@ -42,7 +42,7 @@ def _section(name: str, command: Any) -> str:  # noqa: ANN401
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     groups: dict[str, list[str]] = {}
     for parameter in command.get_params(context):
-        if "--help" not in parameter.opts:
+        if "--help" not in parameter.opts and not getattr(parameter, "hidden", False):
             groups.setdefault(_group(parameter), []).append(_row(parameter, context))
     tables = "".join(
         f"\n| {group} | value | |\n|---|---|---|\n" + "".join(rows) for group, rows in groups.items()

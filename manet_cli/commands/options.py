@@ -165,8 +165,8 @@ Devices: TypeAlias = Annotated[
         "--device",
         metavar="NAME",
         envvar="MANET_DEVICE",
-        help="auto, cpu, mps, cuda (all GPUs), certain GPUs (cuda:0 or cuda:0,1), or openvino (an extra; also "
-        "openvino:GPU, openvino:NPU).",
+        help="auto, cpu, mps, cuda (all GPUs), certain GPUs (cuda:0 or cuda:0,1), or openvino (an extra; "
+        "also openvino:GPU, openvino:NPU).",
         rich_help_panel=SPEED,
     ),
 ]

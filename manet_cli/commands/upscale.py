@@ -98,7 +98,7 @@ def upscale(
         typer.Option(
             "--sigma",
             metavar="SX[,SY[,THETA]]",
-            help="Use this blur: standard deviations in output pixels, angle in degrees.",
+            help="Use this blur: standard deviations in result pixels, angle in degrees.",
             rich_help_panel=BLUR,
         ),
     ] = None,
