@@ -30,6 +30,7 @@ from manet_cli.stopping import end_at_second, end_if_stopped, listen, stopped_by
 
 __all__ = ["app", "main", "run"]
 
+_ENDED: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _STDOUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
@@ -62,9 +63,19 @@ def _manet(
 
 
 def _end_at_once(code: int) -> None:
-    """End the process without unwinding, its temporary files removed."""
+    """End the process without unwinding: remove its temporary files, say so, and show the cursor again."""
     remove_held()
+    with suppress(OSError):
+        shown = b"\r\x1b[K\x1b[?25h" if os.isatty(2) else b""
+        os.write(2, shown + f"manet: {_ENDED[code - 128]}\n".encode())
     os._exit(code)
+
+
+def _say_that_it_stops() -> None:
+    """Answer a signal on a terminal at once; C code may keep the main thread for seconds."""
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, b"\r\x1b[Kmanet: stopping; press Ctrl-C again to end at once\n")
 
 
 def main() -> None:
@@ -79,7 +90,7 @@ def main() -> None:
             from manet_cli.console import print_error
 
             with suppress(OSError):  # who reads this may be gone
-                print_error("interrupted" if number == signal.SIGINT else "terminated")
+                print_error(_ENDED[number])
 
 
 def _ignore_signals() -> None:
@@ -120,7 +131,7 @@ def run() -> None:
     A second signal ends it at once, but not under torchrun, which repeats the user's signals by itself.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        end_at_second(_end_at_once)
+        end_at_second(_end_at_once, _say_that_it_stops)
     try:
         main()
     finally:

@@ -191,11 +191,12 @@ _COMPUTED = 0.99
 
 @dataclass
 class _Running:
-    """A picture at work: its name, its work, and the share of that which is done."""
+    """A picture at work; `computing`: the networks have begun with it."""
 
     name: str
     work: float
     share: float = 0.0
+    computing: bool = False
 
 
 class BatchProgress:
@@ -233,7 +234,7 @@ class BatchProgress:
 
         def advance(share: float) -> None:
             with self._lock:
-                running.share = share
+                running.share, running.computing = share, True
             self._show(self)
 
         with self._lock:
@@ -262,15 +263,17 @@ class BatchProgress:
     def description(self) -> str:
         """The picture at work and which one it is, such as ``12/400 name``; empty if there is none.
 
-        It is the first that is not computed yet; else the first that is written.
+        It is the one that is computed; else one that is read or written.
         """
         with self._lock:
             at_work = [each for each in self._running if each.work > 0]
-            place = next((place for place, each in enumerate(at_work) if each.share < 1), 0)
             if not at_work:
                 return ""
-            name, number = at_work[place].name, self._ended + place + 1
-            words = f"{name}, finishing" if at_work[place].share >= 1 else name
+            computed = [each for each in at_work if each.computing and each.share < 1]
+            shown = next(iter(computed), next((each for each in at_work if each.share < 1), at_work[0]))
+            # Those that are written come before it.
+            number = self._ended + sum(each.share >= 1 for each in at_work if each is not shown) + 1
+            words = f"{shown.name}, finishing" if shown.share >= 1 else shown.name
         return f"{number}/{self.pictures} {words}" if self.pictures > 1 else words
 
     @property
@@ -347,23 +350,36 @@ class Reporter:
     ) -> Iterator[tuple[Callable[[float], None], Callable[[StepReport], None]]]:
         """Show how a training run goes: a bar on a terminal, a line a minute elsewhere.
 
-        The block is given what is told the share of the photos decoded, and what is told every report.
+        Yields two callbacks: decoding progress and step reports.
         """
         live = self._console.is_terminal and not self._quiet
         last = time.monotonic()
+        first: tuple[float, float] | None = None
         with self._bar(disable=not live) as bars:
             task = bars.add_task("decoding photos", total=1.0)
 
             def report(now: StepReport) -> None:
-                nonlocal last
+                nonlocal last, first
+                moment = time.monotonic()
+                if first is None:
+                    first = moment, now.share
+                    bars.reset(task)  # the pace of decoding says nothing about that of training
                 loss = "" if now.loss is None else f", loss {now.loss:.5g}"
                 text = f"step {now.step}/{iterations}{loss}, {now.rate:.3g} it/s"
                 bars.update(task, completed=now.share, description=text)
-                if not live and time.monotonic() - last > _LINE_SECONDS:
-                    last = time.monotonic()
-                    self.message(f"{text}, {100 * now.share:.1f} % of the run")
+                if not live and moment - last > _LINE_SECONDS:
+                    last = moment
+                    left = ""
+                    if now.share > first[1]:
+                        seconds = (moment - first[0]) * (1 - now.share) / (now.share - first[1])
+                        left = f", about {duration(seconds)} left"
+                    self.message(f"{text}, {100 * now.share:.1f} % of the run{left}")
 
-            yield lambda share: bars.update(task, completed=share), report
+            def decoding(share: float) -> None:
+                words = "decoding photos" if share < 1 else "preparing"
+                bars.update(task, completed=share, description=words)
+
+            yield decoding, report
 
     @contextmanager
     def progress(self, description: str) -> Iterator[Callable[[float], None]]:

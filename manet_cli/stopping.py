@@ -29,20 +29,27 @@ def stopped_by() -> int | None:
     return _came
 
 
-def end_at_second(end: Callable[[int], object]) -> None:
-    """From now on a second signal ends the process, whoever handles the first; to be called once.
+def end_at_second(end: Callable[[int], object], at_first: Callable[[], object]) -> None:
+    """From now on a second signal ends the process, whoever handles the first. Call this once.
+
+    Both callbacks run in another thread: the main one may be in C code that takes long or never returns.
 
     Args:
-        end: ends the process with an exit code. It is called in a thread of its own: the main one may be in
-            C code that takes long or never returns.
+        end: ends the process with an exit code.
+        at_first: is called when the first signal comes.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_count, args=(reader, writer, end), daemon=True).start()
+    threading.Thread(target=_count, args=(reader, writer, end, at_first), daemon=True).start()
 
 
-def _count(reader: socket.socket, writer: socket.socket, end: Callable[[int], object]) -> None:
+def _count(
+    reader: socket.socket,
+    writer: socket.socket,
+    end: Callable[[int], object],
+    at_first: Callable[[], object],
+) -> None:
     """Wait for two signals; `writer`, which is kept open here, is sent the number of each as it comes."""
     first: float | None = None
     while numbers := reader.recv(64):
@@ -52,6 +59,7 @@ def _count(reader: socket.socket, writer: socket.socket, end: Callable[[int], ob
             now = time.monotonic()
             if first is None:
                 first = now
+                at_first()
             elif now - first > _SAME:
                 end(128 + number)
     writer.close()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out", "check_stdout", "report_left_out", "report_preview", "report_results"]
 
+_LONG = 10.0  # seconds after which the time of a single picture is told
+
 
 def check_stdout(destination: Destination, *, as_json: bool, preview: bool = False) -> None:
     """Check that a picture may go to standard output: nothing else goes there, and it is no terminal.
@@ -68,8 +70,10 @@ def carry_out(
     finally:  # after Ctrl-C too
         if stopped_by() is not None:
             reporter.message(tally.interrupted())
-        elif len(items) > 1:
-            reporter.message(f"{tally.line()}, in {duration(max(time.time() - started, 0.0))}")
+        else:
+            seconds = max(time.time() - started, 0.0)
+            if len(items) > 1 or seconds > _LONG:
+                reporter.message(f"{tally.line()}, in {duration(seconds)}")
     return tally.failed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -27,6 +28,17 @@ DEGRADATION, TRAINING = "Degradation", "Training"
 _ORDER = (FILES, QUALITY, BLUR, DEGRADATION, TRAINING, SPEED, SCRIPTS)
 
 
+_HINTS = {
+    ("upscale", "--variances"): "type --sigma with their square roots, the standard deviations",
+    ("upscale", "--out"): "type -o",
+    ("deblur", "--out"): "type -o",
+    ("deblur", "--scale"): "the result keeps its size; to enlarge type manet upscale",
+    ("degrade", "--sigma"): "type --variances with their squares",
+    ("evaluate", "--sigma"): "type --protocol SIG1,SIG2,THETA with their squares, the variances",
+}
+"""A command and an option that it lacks -> what to type instead."""
+
+
 class ManetCommand(TyperCommand):
     """A command whose help fits 80 columns.
 
@@ -36,6 +48,15 @@ class ManetCommand(TyperCommand):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer gives
         super().__init__(*arguments, **options)
         self.help = _unwrapped(self.help or "")
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own classes
+        """Read the options; say what to type in place of one that other commands have."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            _add_hint(error, ctx.info_name, given)
+            raise
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
         """Return the parameters in the order of their groups."""
@@ -57,6 +78,15 @@ class ManetGroup(TyperGroup):
         with _printable_complaints():
             return super().make_context(*arguments, **options)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - Typer's own classes
+        """Find the command; say what to type if a file is given in its place."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if ctx.parent is None and _is_file(args[0]) and hasattr(error, "message"):
+                error.message = f"{args[0]!r} is a file, not a command: type manet upscale {args[0]}"
+            raise
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own classes
         """Read the options of the command and run it."""
         with _printable_complaints():
@@ -65,6 +95,29 @@ class ManetGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
         """Return the parameters."""
         return _without_types(super().get_params(ctx))
+
+
+def _add_hint(error: Exception, command: str, given: list[str]) -> None:
+    """Add to a complaint about an option or an argument what to type instead."""
+    message = getattr(error, "message", None)
+    if not isinstance(message, str):
+        return
+    dashed = next((text for text in given if text.startswith("-") and _is_file(text)), None)
+    hint = _HINTS.get((command, str(getattr(error, "option_name", ""))))
+    if command == "compare" and message.startswith("Got unexpected extra"):
+        hint = "for another enlargement of the photo type --with FILE"
+    if dashed is not None:
+        hint = f"for the file of that name type ./{dashed}"
+    if hint:
+        error.message = f"{message}: {hint}"  # type: ignore[attr-defined]
+        error.possibilities = None  # type: ignore[attr-defined]
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

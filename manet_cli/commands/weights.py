@@ -28,7 +28,8 @@ JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 def list_weights(as_json: JsonOutput = False) -> None:
     """List the known weights, and say which of them are here.
 
-    --model takes a name, or a family: the name without the scale. Quality is PSNR-Y of the published test on
+    --model takes a name, or a family: the name without the scale. 'default' is the pair of clean and camera,
+    between which --denoise sets the weights. Quality is PSNR-Y of the published test on
     Set5. 'manet weights show' has the rest.
     """
     from manet_cli.console import print_json, print_table
@@ -38,7 +39,7 @@ def list_weights(as_json: JsonOutput = False) -> None:
     if as_json:
         print_json(rows, indent=2)
         return
-    table = []
+    table = [["default", "", "", "shipped", "clean + camera"]]
     for row in rows:
         about = "" if row["path"] else "about "
         size = f"{about}{row['bytes'] / 1e6:.1f} MB" if isinstance(row["bytes"], int) else ""

@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 _SIZES = (Parameter("batch_size"), " or ", Parameter("patch_size"))
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_REPORT_SECONDS = 1.0  # between reports of steps that are not in the log
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class StepReport:
     Attributes:
         step: steps done.
         share: share of the run done, in [0, 1].
-        loss: mean since the last report; None before the first.
-        rate: steps per second since the last report.
+        loss: mean over the last line of the log; None before the first line.
+        rate: steps per second since that line.
     """
 
     step: int
@@ -126,6 +127,8 @@ class Trainer:
         self._begun, self._compared = begun, compared
         self._validating = self._saving = 0.0
         self._started = self._last_checkpoint = self._last_validation = time.monotonic()
+        self._last_report = self._started
+        self._last_loss: float | None = None
         self._signal: int | None = None
         self._window = LogWindow()
 
@@ -178,7 +181,7 @@ class Trainer:
 
     def _begin_sitting(self) -> None:
         now = time.monotonic()
-        self._last_checkpoint = self._last_validation = now
+        self._last_checkpoint = self._last_validation = self._last_report = now
         self._started = now if self._begun is None else self._begun
         if self.validation and self._compared and self.step == 0:
             self._validate()
@@ -217,9 +220,11 @@ class Trainer:
 
     def _after_step(self) -> None:
         recipe = self.recipe
+        now = time.monotonic()
         if self.step % recipe.report.log_every == 0:
             self._log_step()
-        now = time.monotonic()
+        elif self.world.is_first and now - self._last_report > _REPORT_SECONDS:
+            self._report(None, self._window.steps / self._window.seconds)
         # Only the first process looks at the clock for these, and only it writes.
         if not self.world.is_first:
             return
@@ -243,10 +248,13 @@ class Trainer:
                 "data_share": self._window.waited / seconds,
             }
             self.folder.log(line)
-            self.report(
-                StepReport(self.step, self.progress(self.step), means["loss"], self._window.steps / seconds)
-            )
+            self._report(means["loss"], self._window.steps / seconds)
         self._window = LogWindow()
+
+    def _report(self, loss: float | None, rate: float) -> None:
+        self._last_report = time.monotonic()
+        self._last_loss = self._last_loss if loss is None else loss
+        self.report(StepReport(self.step, self.progress(self.step), self._last_loss, rate))
 
     def _check_health(self, means: dict[str, float]) -> None:
         guard = self.recipe.guard

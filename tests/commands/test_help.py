@@ -7,9 +7,11 @@ import io
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +111,26 @@ def test_a_gpu_that_is_not_there(manet: Manet) -> None:
     outcome = manet("upscale", "photo.png", "--device", "cuda:99")
     assert outcome.code == 4
     assert "CUDA devices that PyTorch can use; give --device c" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["upscale", "--variances", "9,1,45", "photo.png"], "--sigma"),
+        (["upscale", "--out", "x.png", "photo.png"], "type -o"),
+        (["deblur", "-s", "2", "photo.png"], "-s"),
+        (["degrade", "--sigma", "3", "photo.png"], "--variances"),
+        (["compare", "photo.png", "other.png"], "--with FILE"),
+        (["kernels", "photo.png", "-o", "k.png"], "--picture FILE.png"),
+        (["photo.png"], "manet upscale photo.png"),
+        (["upscale", "-dash.png"], "./-dash.png"),
+    ],
+)
+def test_a_near_miss_says_what_to_type(
+    manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str
+) -> None:
+    shutil.copy(photo, photo.with_name("-dash.png"))
+    monkeypatch.chdir(photo.parent)
+    outcome = manet(*words)
+    assert outcome.code == 2
+    assert hint in " ".join(outcome.stderr.translate(dict.fromkeys(map(ord, _FRAME))).split())

@@ -239,8 +239,11 @@ cli.run()
 """
     before = os.listdir(photo.parent)
     command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, cwd=photo.parent, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=photo.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == b"ready\n"
         time.sleep(0.5)
         process.send_signal(number)
@@ -251,6 +254,8 @@ cli.run()
         process.send_signal(number)
         try:
             assert process.wait(120) == 128 + number
+            words = "interrupted" if number == signal.SIGINT else "terminated"
+            assert process.stderr.read().decode() == f"manet: {words}\n"
         finally:
             process.kill()
     assert os.listdir(photo.parent) == before

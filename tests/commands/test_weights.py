@@ -17,7 +17,7 @@ def test_list(manet: Manet) -> None:
     names = [entry.name for entry in load_manifest()]
     outcome = manet("weights", "list")
     assert outcome.code == 0
-    assert [line.split()[0] for line in outcome.lines if line[:1].strip()][1:] == names
+    assert [line.split()[0] for line in outcome.lines if line[:1].strip()][1:] == ["default", *names]
     entries = json.loads(manet("weights", "list", "--json").stdout)
     assert [entry["name"] for entry in entries] == names
     assert Path(entries[0]["path"]).stat().st_size == entries[0]["bytes"]

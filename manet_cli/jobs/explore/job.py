@@ -86,11 +86,11 @@ class ExploreJob:
         """Say which part is shown where nobody named one; None else."""
         if not self.chosen:
             return None
-        left, top, width, height = part = self._crop()
+        left, top, width, height = self._crop()
         return Message(
             f"the page shows {width}x{height} pixels from ({left}, {top}) of {self.name}, where its blur "
             f"shows best, and all {self.size[0]}x{self.size[1]} reduced; name another part by ",
-            Parameter("crop", ",".join(map(str, part))),
+            Parameter("crop", "X,Y,W,H"),
         )
 
     def run(self, model: OpenModel, progress: Progress) -> dict[str, object]:

@@ -286,7 +286,8 @@ def _array_path(request: KernelsRequest, scale: int) -> Path:
     target = Path(request.output)
     if target.suffix.lower() not in (".npy", ".npz"):
         raise UsageError(
-            Parameter("output", target), ": arrays are written as .npy, or as .npz with where they come from"
+            *(Parameter("output", target), ": arrays are written as .npy, or as .npz with their origin; "),
+            *("for a picture give ", Parameter("picture", "FILE.png")),
         )
     if request.content == "codes" and target.suffix.lower() == ".npy":
         raise UsageError(
