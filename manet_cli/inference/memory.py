@@ -40,7 +40,8 @@ def available_memory(device: torch.device) -> int:
         return max(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory(), 0)
     if sys.platform == "win32":
         return _windows_memory()
-    return min(_host_memory(Path("/proc/meminfo")), _container_memory(Path("/sys/fs/cgroup")))
+    host, container = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    return min(_host_memory(host), _container_memory(container), _address_space(Path("/proc/self/statm")))
 
 
 def _host_memory(meminfo: Path) -> int:
@@ -62,6 +63,20 @@ def _container_memory(cgroup: Path) -> int:
         return sys.maxsize if limit == "max" else max(int(limit) - used, 0)
     except (OSError, ValueError):
         return sys.maxsize
+
+
+def _address_space(statm: Path) -> int:
+    """Return the bytes that this process may still map, as `ulimit -v` and batch systems set it."""
+    import resource  # not on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    try:
+        used = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return limit
+    return max(limit - used, 0)
 
 
 def _windows_memory() -> int:

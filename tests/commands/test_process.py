@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands.conftest import texture
+from tests.commands.conftest import Manet, texture
 
 MANET = [sys.executable, "-m", "manet_cli"]
 
@@ -259,3 +260,27 @@ cli.run()
         finally:
             process.kill()
     assert os.listdir(photo.parent) == before
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_system_without_room_for_threads(
+    tmp_path: Path, manet: Manet, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """As many as can be had do the work; none is a sentence."""
+    Image.fromarray(texture(8, 8)).save(tmp_path / "a.png")
+    Image.fromarray(texture(8, 8)).save(tmp_path / "b.png")
+    start, left = threading.Thread.start, [room]
+
+    def start_if_any_is_left(thread: threading.Thread) -> None:
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_if_any_is_left)
+    outcome = manet("upscale", tmp_path, "-o", tmp_path / "out", "--json")
+    if room:
+        assert [line["status"] for line in outcome.json] == ["done", "done"]
+    else:
+        assert outcome.code == 1
+        assert outcome.stderr.endswith("manet: there is no memory for a thread: close other programs.\n")

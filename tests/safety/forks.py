@@ -2,7 +2,8 @@
 
 Each line of standard input is a JSON object: `arguments`, the files `stdout` and `stderr`, and where wanted
 `signal` and `delay` (what to send, how many seconds after the start), `file_limit` (bytes; the most that a
-file may have) and `user` (numeric). Each line of standard output is the return code, negative for a signal.
+file may have), `memory` (bytes that the process may map beyond
+what it has) and `user` (numeric). Each line of standard output is the return code, negative for a signal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np  # noqa: F401 - imported once for all
@@ -32,6 +34,9 @@ def become_manet(request: dict[str, Any]) -> None:
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
     if "file_limit" in request:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], request["file_limit"]))
+    if "memory" in request:
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + request["memory"],) * 2)
     if "user" in request:
         os.setgroups([])
         os.setgid(request["user"])

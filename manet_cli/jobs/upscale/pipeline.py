@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 
 from manet_cli.atomic import remove_leftovers
+from manet_cli.errors import OutOfMemoryError
 from manet_cli.inference import Engine, available_memory
 from manet_cli.jobs.upscale.devices import Devices
 from manet_cli.jobs.upscale.files import PictureMaker, Restore
@@ -159,9 +160,23 @@ class Pipeline:
         self._working = len(self._threads)
 
     def __enter__(self) -> Pipeline:
-        """Start."""
+        """Start as many threads as the system lets us have.
+
+        Raises:
+            OutOfMemoryError: that is none.
+        """
+        started = list[threading.Thread]()
         for thread in self._threads:
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                break
+            started.append(thread)
+        if self._threads and not started:
+            raise OutOfMemoryError("there is no memory for a thread: close other programs")
+        with self._changed:
+            self._working -= len(self._threads) - len(started)
+        self._threads = started
         return self
 
     def __exit__(self, *error: object) -> None:
