@@ -31,6 +31,9 @@ _PART_BYTES = 64  # that a part has on average, beyond these
 _MOST_HEAD = 64 << 20  # bytes before the pixels of a JPEG
 _MOST_JUNK = 1 << 16  # bytes between two segments of a JPEG
 _MOST_COPIED = 256 << 20  # bytes that are copied while the parts of one block are joined
+_MOST_PPM_HEAD = 1 << 16
+_MOST_COMMENTS = 1_000
+_AT_ONCE = 1 << 20
 _MOST_PREFIXES = 4
 _MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, also for those that are not there
 _SHARED = 1 << 20  # bytes that values may have in common
@@ -38,6 +41,7 @@ _MOST_BLOCKS = 256  # beginnings of EXIF in a file whose boxes are not followed
 
 _EXIF_PREFIX = re.compile(rb"(?:Exif\0\0)*")
 _TIFF_START = re.compile(rb"II\*\0|MM\0\*")
+_PLACES = frozenset((0x0111, 0x0144))  # of the strips or tiles, each of which Pillow decodes on its own
 _POINTERS = frozenset((0x014A, 0x8769, 0x8825, 0xA005))  # SubIFDs, Exif, GPS, interoperability
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _VALUE_BYTES |= {16: 8, 17: 8, 18: 8}
@@ -76,6 +80,7 @@ def check_metadata(file: BinaryIO, kind: str | None, name: str) -> None:
         "JPEG": _charge_jpeg,
         "PNG": _charge_png,
         "GIF": _charge_gif,
+        "PPM": _charge_ppm,
         "TIFF": _charge_directories,
         "AVIF": _charge_boxes,
         "HEIC": _charge_boxes,
@@ -102,8 +107,8 @@ class _Parts:
         self._left = _MOST_PARTS + size // _PART_BYTES
         self._what = what
 
-    def take(self) -> None:
-        self._left -= 1
+    def take(self, number: int = 1) -> None:
+        self._left -= number
         if self._left < 0:
             raise _OverBudgetError(f"too many {self._what}")
 
@@ -141,6 +146,21 @@ def _charge_gif(file: BinaryIO) -> None:
             copied += joined if kind == b"!" else 0
             if copied > _MOST_COPIED:
                 raise _OverBudgetError("comments in too many blocks")
+
+
+def _charge_ppm(file: BinaryIO) -> None:
+    """Charge the comments, from which Pillow frees a block of text one by one."""
+    head, comments = file.read(_MOST_PPM_HEAD), 0
+    fields = 3 if head[1:2] in b"14" else 4
+    if len(re.sub(rb"#[^\r\n]*", b" ", head).split()) < fields and file.read(1):
+        raise _OverBudgetError("too long a head")
+    if head[1:2] not in b"123":
+        return
+    file.seek(0)
+    while block := file.read(_AT_ONCE):
+        comments += block.count(b"#")
+        if comments > _MOST_COMMENTS:
+            raise _OverBudgetError("too many comments")
 
 
 def _charge_jpeg(file: BinaryIO) -> None:
@@ -244,7 +264,7 @@ def _charge_directories(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     big = 43 in start[2:4]
     (first,) = struct.unpack_from(order + ("Q" if big else "L"), start, 8 if big else 4)
-    parts, left = _Parts(0, "tags"), size + _SHARED
+    parts, stored, left = _Parts(0, "tags"), _Parts(size, "strips or tiles"), size + _SHARED
     waiting, seen = [first], set[int]()
     while waiting:
         offset = waiting.pop()
@@ -253,6 +273,8 @@ def _charge_directories(file: BinaryIO) -> None:
         seen.add(offset)
         for tag, length, value in _entries(file, order, offset, big=big):
             parts.take()
+            if tag in _PLACES:
+                stored.take(length // 4)
             left -= min(length, max(size - value, 0))
             if left < 0:
                 raise _OverBudgetError("tags whose values lie over one another")

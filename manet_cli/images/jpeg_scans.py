@@ -21,7 +21,7 @@ from manet_cli.errors import InputError
 from manet_cli.images import jpeg_strict
 from manet_cli.stopping import end_if_stopped
 
-__all__ = ["check_jpeg"]
+__all__ = ["check_jpeg", "check_scans"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ _ZEROS = bytes(64)
 """So many zeros are no blocks of a picture, unless its tables give flat blocks the code 0."""
 _UNUSED = 8
 """Bytes at the end of the last scan that a whole picture cannot do without."""
+
+_MOST_SCANS = 32  # of any picture; encoders write about ten
+_MOST_SCANNED = 1_000_000_000  # pixels in all scans of one with more
 
 _DAMAGED = "{} is damaged: {}; copy or export it again"
 _ENDS_EARLY = "the data of its pixels end before the picture does"
@@ -66,6 +69,18 @@ class _Structure:
     first_symbols: dict[int, int] = field(default_factory=dict)
     lowest_bit: dict[tuple[int, int], int] = field(default_factory=dict)
     is_known: bool = True
+
+
+def check_scans(data: bytes, pixels: int, name: str) -> None:
+    """Raise InputError for a JPEG file that has its decoder go over many pixels again and again.
+
+    `data`: the file. `pixels`: of its picture. `name`: what messages call it.
+    """
+    scans = len(_structure(data).scans)
+    if scans > max(_MOST_SCANS, _MOST_SCANNED // pixels):
+        raise InputError(
+            f"{name} has {scans} scans, more than any picture of its size needs: export it again"
+        )
 
 
 def check_jpeg(data: bytes, decoded: Image.Image, name: str) -> None:

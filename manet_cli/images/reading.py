@@ -96,6 +96,8 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         _checked_header(image, file, name)
         if image.format == "PNG" and not headers.png_is_sound(file):
             raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
+        if image.format in ("JPEG", "MPO"):
+            jpeg_scans.check_scans(headers.content_of(file), image.width * image.height, name)
         decode = _deep_arrays if _is_deep(image, file) else _arrays
         pixels, alpha = decode(image, file, name)
         if alpha is not None and isinstance(file, _GuessedAlpha):

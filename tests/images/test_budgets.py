@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from manet_cli.errors import InputError, OutOfMemoryError
-from manet_cli.images import exif, read_content, read_header, read_photo, tiff_pictures, xmp
+from manet_cli.images import exif, jpeg_scans, read_content, read_header, read_photo, tiff_pictures, xmp
 from tests.guard import guarded
 from tests.images.conftest import encode, pixels, png_chunk
 
@@ -116,6 +116,15 @@ def tiled(side: int) -> bytes:
     return bytes(data)
 
 
+def in_strips(count: int, tag: int) -> bytes:
+    """A TIFF with so many strips or tiles, all over one another."""
+    data = bytearray(tiff(directories(1, 26)))
+    (first,) = struct.unpack_from(">L", data, 4)
+    at = first + 2 + 12 * 5
+    struct.pack_into(">HHLL", data, at, tag, 4, count, len(data))
+    return bytes(data) + bytes(4 * count)
+
+
 OVERLAP = "tags whose values lie over one another"
 ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
     ("tiff-be", lambda: tiff(directories(20_000, 600_000)), OVERLAP),
@@ -129,6 +138,10 @@ ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
     ("jpeg-prefix", lambda: segments(b"Exif\0\0" * 9_000), "EXIF that begins too often"),
     ("png-chunks", lambda: PNG[:33] + png_chunk(b"teSt", b"") * 40_000 + PNG[33:], "too many chunks"),
     ("gif-comment", lambda: gif_comment(9_000), "comments in too many blocks"),
+    ("tiff-strips", lambda: in_strips(20_000, 273), "too many strips or tiles"),
+    ("tiff-tiles", lambda: in_strips(20_000, 324), "too many strips or tiles"),
+    ("ppm-head", lambda: b"P6\n#" + b"c" * 100_000 + b"\n8 8 255\n" + bytes(192), "too long a head"),
+    ("ppm-comments", lambda: b"P1\n8 8\n" + b"#\n" * 20_000 + b"1" * 64, "too many comments"),
     ("jp2-boxes", lambda: with_boxes(box(b"free", b"") * 20_000), "too many boxes"),
     ("jp2-header", lambda: with_boxes(b"", box(b"free", b"") * 20_000), "too many boxes"),
     ("jp2-nested", lambda: with_boxes(b"", box(b"res ", box(b"free", b"") * 20_000)), "too many boxes"),
@@ -220,6 +233,19 @@ def test_offsets_behind_the_end(tmp_path: Path, offset: int) -> None:
         for read in (read_header, read_photo):
             with pytest.raises(InputError, match=r"^x is a damaged, cut off or unsupported TIFF"):
                 read(source, "x")
+
+
+def test_scans_without_end() -> None:
+    """Each scan of a progressive JPEG goes over all pixels; a hundred bytes of one are enough."""
+    large = Image.new("L", (6000, 6000))
+    data = encode(large, "JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    again = data[:start] + data[start:-2] * 50 + b"\xff\xd9"
+    with pytest.raises(
+        InputError, match=r"^x has \d\d scans, more than any picture of its size needs: export"
+    ):
+        read_photo(again, "x")
+    jpeg_scans.check_scans(again, 64 * 64, "x")
 
 
 @pytest.mark.parametrize("length", [3, 1 << 40, (1 << 63) + 5])
