@@ -21,11 +21,14 @@ from manet_cli.jobs.blur.array_file import UnreadableArrayError, open_arrays
 from manet_cli.models import KernelDecoder
 from manet_cli.weights import file_sha256
 
-__all__ = ["KernelField", "interpolated_kernels", "kernel_field", "read_kernel_map"]
+__all__ = ["LARGEST_SHARE", "KernelField", "interpolated_kernels", "kernel_field", "read_kernel_map"]
 
 _log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
+
+LARGEST_SHARE = 10.0
+"""The most that a value of a kernel, whose values sum to 1, may be; sharpening ones reach 2 or 3."""
 
 _CONTENTS = ("kernels", "codes", "params")
 _BESIDE = ("basis", "offset", "scale", "stride", "height", "width")
@@ -228,6 +231,10 @@ class _KernelRows:
                 self._name,
                 ": a blur kernel's values sum to 1, those at "
                 f"[{rows.start + row}, {columns.start + column}] sum to {float(sums[row, column]):.4g}",
+            )
+        if (largest := float(values.abs().max())) > LARGEST_SHARE:
+            raise UsageError(
+                self._name, f": a blur kernel's values are shares of 1, these reach {largest:.4g}"
             )
         return values.sum(dim=(0, 1))
 

@@ -27,6 +27,7 @@ from manet_cli.inference.streams import Codes
 from manet_cli.jobs.blur.adjustment import AdjustedKernels, Adjustment, strengthened_kernel
 from manet_cli.jobs.blur.array_file import UnreadableArrayError, open_array
 from manet_cli.jobs.blur.map_file import (
+    LARGEST_SHARE,
     KernelField,
     interpolated_kernels,
     kernel_field,
@@ -109,6 +110,8 @@ def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _K
     total = float(values.sum())
     if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
         raise UsageError(name, f": a blur kernel's values sum to 1, these sum to {total:.4g}")
+    if (largest := float(np.abs(values).max())) > LARGEST_SHARE:
+        raise UsageError(name, f": a blur kernel's values are shares of 1, these reach {largest:.4g}")
     kernel = torch.from_numpy((values / total).astype(np.float32))
     return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
 

@@ -123,6 +123,17 @@ def test_kernels_of_matlab_are_told_how_to_become_ours(start: bytes, loaded: str
         )
 
 
+def test_values_that_cancel_each_other(tmp_path: Path) -> None:
+    """They sum to 1, but become infinities in the networks' numbers."""
+    path = tmp_path / "k.npy"
+    kernel = np.zeros((21, 21))
+    kernel[0, 0], kernel[0, 1], kernel[5, 5] = 1e308, -1e308, 1
+    for read, array in zip(READERS, (kernel[None, None], kernel), strict=True):
+        np.save(path, array)
+        with pytest.raises(UsageError, match=r"values are shares of 1, these reach 1e\+308"):
+            read(path)
+
+
 MANY = np.zeros(50_000_000, np.uint8)
 BOMBS = {
     "three maps": {"kernels": MANY, "codes": MANY, "params": MANY},
