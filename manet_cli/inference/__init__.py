@@ -1,6 +1,13 @@
 """Running the networks on images of any size: tiles, devices, number formats, memory."""
 
-from manet_cli.inference.device import choose_device, choose_devices, choose_precision
+from manet_cli.inference.device import (
+    all_devices,
+    choose_device,
+    choose_devices,
+    choose_precision,
+    describe_device,
+    is_cpu,
+)
 from manet_cli.inference.engine import SMALLEST_TILE, Engine
 from manet_cli.inference.memory import available_memory, memory_reported
 from manet_cli.inference.runtime import AnyDevice, tensors_of
@@ -17,12 +24,15 @@ __all__ = [
     "KernelTile",
     "LowResolution",
     "RestoredTile",
+    "all_devices",
     "available_memory",
     "choose_device",
     "choose_devices",
     "choose_precision",
     "choose_torch_device",
+    "describe_device",
     "explain_auto",
+    "is_cpu",
     "memory_reported",
     "tensors_of",
 ]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import sys
+import warnings
+from pathlib import Path
+
 import torch
 
-from manet_cli.errors import Parameter, UsageError
+from manet_cli.errors import DeviceError, Parameter, UsageError
 from manet_cli.inference.runtime import AnyDevice
 from manet_cli.inference.runtimes import RUNTIMES
 from manet_cli.inference.torch_device import (
@@ -14,7 +20,7 @@ from manet_cli.inference.torch_device import (
     choose_torch_precision,
 )
 
-__all__ = ["choose_device", "choose_devices", "choose_precision"]
+__all__ = ["all_devices", "choose_device", "choose_devices", "choose_precision", "describe_device", "is_cpu"]
 
 
 def choose_device(name: str = "auto") -> AnyDevice:
@@ -68,3 +74,50 @@ def choose_precision(device: AnyDevice, name: str = "auto") -> torch.dtype:
     if isinstance(device, torch.device):
         return choose_torch_precision(device, name)
     return device.choose_precision(name)
+
+
+def all_devices() -> tuple[list[AnyDevice], list[str]]:
+    """Return every device of this machine, the CPU first, and a sentence for each that should be there."""
+    devices: list[AnyDevice] = [torch.device("cpu")]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    problems = [f"PyTorch about CUDA: {str(warning.message).splitlines()[0]}" for warning in caught]
+    if not count and torch.version.cuda is None and Path("/proc/driver/nvidia/version").exists():
+        problems.append(
+            "there is an NVIDIA driver, but this PyTorch was built without CUDA: install one that has it"
+        )
+    devices += [torch.device("cuda", index) for index in range(count)]
+    if torch.backends.mps.is_available():
+        devices.append(torch.device("mps"))
+    for runtime in RUNTIMES:
+        try:
+            devices += runtime.devices()
+        except DeviceError as error:
+            problems.append(str(error))
+    return devices, problems
+
+
+def is_cpu(device: AnyDevice) -> bool:
+    """Whether networks are run on the processor."""
+    return device.type == "cpu" if isinstance(device, torch.device) else device.is_cpu
+
+
+def describe_device(device: AnyDevice) -> tuple[str, int | None]:
+    """Return the product's name and the bytes of its memory; None where they are not known."""
+    if not isinstance(device, torch.device):
+        return device.product, None
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return properties.name, properties.total_memory
+    if device.type == "mps":
+        return "Apple GPU", torch.mps.recommended_max_memory()
+    total = None
+    if sys.platform != "win32":
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return name, total

@@ -8,11 +8,8 @@ import math
 import os
 import platform
 import re
-import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,13 +21,15 @@ from manet_cli.file_identity import existing_folder, is_folder
 from manet_cli.images import FORMATS
 from manet_cli.inference import (
     PRECISIONS,
-    RUNTIMES,
     AnyDevice,
     Engine,
+    all_devices,
     available_memory,
     choose_device,
     choose_precision,
+    describe_device,
     explain_auto,
+    is_cpu,
     tensors_of,
 )
 from manet_cli.inference.estimated_codes import EstimatedCodes
@@ -171,7 +170,8 @@ def examine(progress: Callable[[float], None] = lambda share: None) -> Examinati
     _look_at_software(found)
     _look_at_weights(found)
     new_engine, scale = _default_model(found)
-    devices = _devices(found)
+    devices, problems = all_devices()
+    found.problems += problems
     reference: Tensor | None = None
     for number, device in enumerate(devices):
         progress(number / (len(devices) + 1))
@@ -266,34 +266,13 @@ def _engine(
     return Engine(build(), device, precision, tile=tile, code_stride=code_stride)
 
 
-def _devices(found: Examination) -> list[AnyDevice]:
-    devices: list[AnyDevice] = [torch.device("cpu")]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    found.problems += [f"PyTorch about CUDA: {str(warning.message).splitlines()[0]}" for warning in caught]
-    if not count and torch.version.cuda is None and Path("/proc/driver/nvidia/version").exists():
-        found.problems.append(
-            "there is an NVIDIA driver, but this PyTorch was built without CUDA: install one that has it"
-        )
-    devices += [torch.device("cuda", index) for index in range(count)]
-    if torch.backends.mps.is_available():
-        devices.append(torch.device("mps"))
-    for runtime in RUNTIMES:
-        try:
-            devices += runtime.devices()
-        except DeviceError as error:
-            found.problems.append(str(error))
-    return devices
-
-
 def _examined(
     device: AnyDevice, new_engine: NewEngine, reference: Tensor | None
 ) -> tuple[Device, Tensor | None]:
     """Try all number formats on a device; also give the float32 result."""
     try:
         free = available_memory(tensors_of(device))
-        name, total = _description(device)
+        name, total = describe_device(device)
     except Exception as error:  # noqa: BLE001 - a broken driver can raise anything
         end_if_stopped()
         name, free, total = f"unknown ({type(error).__name__})", 0, None
@@ -306,32 +285,8 @@ def _examined(
     untiled = new_engine(torch.device("cpu"), tile=0)
     bytes_per_pixel = untiled.working_memory(1000, 1000, layers=1) / 1e6
     side = math.isqrt(int(free / 2 / bytes_per_pixel))
-    threads = torch.get_num_threads() if _is_cpu(device) else None
+    threads = torch.get_num_threads() if is_cpu(device) else None
     return Device(str(device), name, threads, free, total, side, tuple(probes)), reference
-
-
-def _is_cpu(device: AnyDevice) -> bool:
-    return device.type == "cpu" if isinstance(device, torch.device) else device.is_cpu
-
-
-def _description(device: AnyDevice) -> tuple[str, int | None]:
-    """Return the product's name and the bytes of its memory."""
-    if not isinstance(device, torch.device):
-        return device.product, None
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        return properties.name, properties.total_memory
-    if device.type == "mps":
-        return "Apple GPU", torch.mps.recommended_max_memory()
-    total = None
-    if sys.platform != "win32":
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return name, total
 
 
 def _look_at_auto(found: Examination, new_engine: NewEngine, scale: int | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from manet_cli.inference import Engine, choose_precision
+from manet_cli.inference import Engine, all_devices, choose_precision
 from manet_cli.jobs import doctor, speed
 from manet_cli.weights import find_entry, load_weights
 from manet_cli.weights.manifest import Entry
@@ -29,7 +29,7 @@ else:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe the speed of the smallest picture, and try PyTorch's devices alone."""
     monkeypatch.setattr(speed, "_SECONDS", 0.0)
-    monkeypatch.setattr(doctor, "RUNTIMES", [])
+    monkeypatch.setattr("manet_cli.inference.device.RUNTIMES", [])
 
 
 def probes(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -46,7 +46,7 @@ def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("https_proxy", "http://me:secret@proxy")
     monkeypatch.setenv("MANET_TILE", "64")
-    monkeypatch.setattr(doctor, "RUNTIMES", [SHADOW])
+    monkeypatch.setattr("manet_cli.inference.device.RUNTIMES", [SHADOW])
     outcome = manet("doctor", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")
     assert "secret" not in outcome.stdout
@@ -159,9 +159,9 @@ def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
         return False
 
     monkeypatch.setattr(torch.cuda, "is_available", unavailable)
-    found = doctor.Examination()
-    assert doctor._devices(found)[0] == torch.device("cpu")
-    assert found.problems == ["PyTorch about CUDA: The NVIDIA driver on your system is too old"]
+    devices, problems = all_devices()
+    assert devices[0] == torch.device("cpu")
+    assert problems == ["PyTorch about CUDA: The NVIDIA driver on your system is too old"]
 
 
 def test_a_broken_gpu(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:

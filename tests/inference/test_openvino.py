@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from manet_cli.errors import DeviceError, OutOfMemoryError, UsageError
-from manet_cli.inference import Engine, choose_device, choose_precision, openvino_runtime
+from manet_cli.inference import Engine, all_devices, choose_device, choose_precision, openvino_runtime
 from manet_cli.inference.dial import Dial
 from manet_cli.inference.openvino_runtime import OpenVinoDevice
 from manet_cli.weights import Weights, load_pair, load_weights
@@ -214,3 +214,14 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(DeviceError, match=r"takes an extra: pip install 'manet-cli\[openvino\]'"):
         choose_device("openvino")
     assert openvino_runtime.devices() == []
+
+
+def test_a_broken_installation_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> object:
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(openvino_runtime, "_runtime", broken)
+    with pytest.raises(DeviceError, match=r"does not start \(libtbb"):
+        choose_device("openvino")
+    assert "OpenVINO is installed but does not start" in all_devices()[1][-1]
