@@ -1,7 +1,7 @@
 """Blind super-resolution of photos with a blur kernel for every pixel (MANet and RRDB-SFT).
 
-In Python: ``from manet_cli import open_model``; see docs/python.md. It is imported when it is asked for, so
-that importing the package takes no time.
+In Python: ``from manet_cli import open_model``; see docs/python.md. That import is lazy, so importing the
+package is fast.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Python interface: a model that takes NumPy arrays and Pillow images. See docs/python.md.
 
-It gives the pixels that the command line gives, and raises what that says, as a `ManetError`.
+It returns the same pixels as the command line, and raises the same messages as a `ManetError`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def open_model(
     tile: int | None = None,
     exact: bool = False,
 ) -> Model:
-    """Load a model, ready to run. The options are those of ``manet upscale``, with the same defaults.
+    """Load a model. Options and defaults are the same as in ``manet upscale``.
 
     Args:
         model: a family of weights, or a ``.safetensors`` or ``.pth`` file.
-        scale: 2, 3 or 4; None for 4, or what a file is for.
+        scale: 2, 3 or 4; None for 4, or for a file the scale it was trained for.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, fp32, bf16 or fp16.
-        tile: largest side of a tile in input pixels, from 16 on; 0 for no tiles, None to choose by memory.
+        tile: largest side of a tile in input pixels, at least 16; 0 for no tiles, None to choose by memory.
         exact: give tiles the full context that they depend on, and compute the blur at every pixel.
 
     Raises:
@@ -71,13 +71,13 @@ def open_model(
 
 
 class Model:
-    """A model that is ready to run; made by `open_model`.
+    """A loaded model; `open_model` returns it.
 
     Attributes:
         scale: output pixels per input pixel along a side.
         kernel_size: side of the kernels in output pixels.
         device: cpu, cuda or mps.
-        precision: number format that is really used: fp32, bf16 or fp16.
+        precision: number format in use: fp32, bf16 or fp16.
         weights_sha256: digest of the weight file.
     """
 
@@ -101,14 +101,14 @@ class Model:
             stride: take every ``stride``-th pixel of every ``stride``-th row.
 
         Returns:
-            (ceil(H / stride), ceil(W / stride), k, k), each kernel summing to 1: values on a grid of output
-            pixels, in the published placement.
+            (ceil(H / stride), ceil(W / stride), k, k), each kernel summing to 1, on a grid of output pixels
+            in the published placement.
 
         Raises:
-            InputError: this is no picture, see `upscale`.
+            InputError: not a picture, see `upscale`.
             UsageError: the stride is below 1.
             WeightsError: the weights hold no estimator.
-            OutOfMemoryError: the array does not fit in the memory that is free.
+            OutOfMemoryError: the array does not fit in the free memory.
         """
         if stride < 1:
             raise UsageError(f"stride={stride}: expected 1 or more")
@@ -147,17 +147,17 @@ class Model:
             image: an array (H, W) or (H, W, 1) grey, (H, W, 3) RGB, or (H, W, 4) RGB and straight alpha, in
                 uint8, uint16 or floats in [0, 1] (no alpha); or a Pillow image: grey, RGB or
                 palette, with or without transparency, or 16-bit grey.
-            registration: ``input``: the result lies over the input; ``protocol``: with the published offset
+            registration: ``input``: the result lies over the input; ``protocol``: it has the published offset
                 of (s - 1) pixels.
-            kernel: the blur (k, k), instead of estimating it.
-            sigma: likewise, as a Gaussian: a standard deviation in output pixels; or two, and an angle in
+            kernel: blur kernel (k, k) to use instead of the estimate.
+            sigma: Gaussian blur to use instead: a standard deviation in output pixels, or two and an angle in
                 degrees.
-            kernel_map: likewise, for every pixel or every n-th: an array as `kernels` gives it, or a file of
-                ``manet kernels``.
-            strength: what the blur's covariance is multiplied by; below 1 for a gentler result.
-            smooth: radius in input pixels of a median over the blur's neighbourhood; 0 for none.
-            flat_sigma: the blur where the picture is flat, as in ``sigma``.
-            denoise: where the weights ``default`` stand between ``clean`` (0) and ``camera`` (1); by default
+            kernel_map: kernels to use instead, for every pixel or every n-th: an array from `kernels`, or a
+                file of ``manet kernels``.
+            strength: factor on the blur's covariance; below 1 for a gentler result.
+            smooth: radius in input pixels of a median filter on the blur; 0 for none.
+            flat_sigma: blur of flat areas, as in ``sigma``.
+            denoise: mix of the weights ``default``, from ``clean`` (0) to ``camera`` (1); by default
                 ``auto``: measured on the picture (floats: as 8 bits).
 
         Returns:
@@ -166,9 +166,9 @@ class Model:
             LA, RGB, RGBA or I;16.
 
         Raises:
-            InputError: this is no picture, or the kernels are those of another one.
+            InputError: not a picture, or the kernels are of another picture.
             UsageError: options that do not go together or have no meaning.
-            WeightsError: the weights lack a network that is needed.
+            WeightsError: the weights lack a network.
             OutOfMemoryError: the smallest tile does not fit.
         """
         if registration not in ("input", "protocol"):
@@ -228,7 +228,7 @@ class _FloatRows:
         if pixels.shape[2] == 4:
             raise InputError("the array holds floats with alpha: give uint8, or leave the alpha out")
         low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= 0 and high <= 1):  # not-a-number is neither
+        if not (low >= 0 and high <= 1):  # also true for NaN
             raise InputError(f"the array holds floats from {low:g} to {high:g}: give numbers in [0, 1]")
         self.height, self.width, self.channels = pixels.shape
         self._pixels = pixels

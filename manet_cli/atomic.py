@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole."""
+"""Atomic writing: a file gets its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from manet_cli.file_identity import is_folder, stored_name, stored_path
 
 try:
     import fcntl
-except ImportError:  # Windows: there a file that is open cannot be removed, which serves as the lock
+except ImportError:  # Windows: an open file cannot be removed, which serves as the lock
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
@@ -37,32 +37,32 @@ _log = logging.getLogger(__name__)
 
 _PREFIX, _SUFFIX = ".", ".manet-tmp"
 _LONGEST_NAME = 255  # bytes, on the usual file systems
-_LONGEST_PATH = 4000  # bytes, of 4095 on Linux: temporary files beside it have longer names
+_LONGEST_PATH = 4000  # bytes; Linux allows 4095, and temporary files have longer names
 _ATTEMPTS = 100
-_WAIT = 0.1  # seconds between two looks at a lock
+_WAIT = 0.1  # seconds between two attempts to lock
 _HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = (*_FULL_ERRORS, errno.EFBIG, errno.EIO, errno.EROFS)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # some network and user-space file systems
 
-# Temporary files and locks of this process, for an end without unwinding.
+# Temporary files and locks of this process, to remove if it ends without unwinding.
 _held: set[Path] = set()
 
 
 @contextmanager
 def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, ...] = ()) -> Iterator[Path]:
-    """Give the path of an empty temporary file beside `final`, and rename it to `final` when the block ends.
+    """Yield the path of an empty temporary file beside `final`; rename it to `final` when the block ends.
 
-    The block writes to that path; it must not rename or remove it. When it ends, the content is flushed to
-    the disk and an existing `final` is replaced in one step. If it is left by any exception, the temporary
-    file is removed and `final` is as it was. The temporary file is `.NAME.manet-tmp` (NAME shortened where it
-    would grow too long), locked while it is in use, with the permissions that the umask gives a new file.
-    A link stays a link: the file that it leads to is replaced.
+    The block writes to that path; it must not rename or remove it. At its end the content is flushed to the
+    disk, and an existing `final` is replaced in one step. After any exception the temporary file is removed
+    and `final` is unchanged. The temporary file is `.NAME.manet-tmp` (a long NAME is shortened). It is locked
+    while in use and has the umask's permissions. If `final` is a link, its target is replaced.
 
-    Raises OutputError if another process, or another thread, is writing the same file, also in another case
-    where the disk ignores case; if it cannot be made; if it is a device or the like; and if the disk fails or
-    is full while the block writes. `name` and `advice` are for that sentence, see `not_written`; by default
-    the name is that of `final`.
+    `name` and `advice` go into the message, see `not_written`; by default the name is `final.name`.
+
+    Raises OutputError if another process or thread is writing the same file (also under a name in another
+    case where the disk ignores case), if the file cannot be made, if `final` is no regular file, and if the
+    disk fails or is full while the block writes.
     """
     shown = final.name if name is None else name
     check_name(final)
@@ -79,7 +79,7 @@ def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, .
         try:
             yield temporary
         except OSError as error:
-            # Any other error may come from what the block reads.
+            # Other errors may come from reading.
             if error.errno in _DISK_ERRORS:
                 raise not_written(shown, error, *advice) from error
             raise
@@ -108,7 +108,7 @@ def atomic_path(final: Path, *, name: str | None = None, advice: tuple[object, .
 def disk_reported(name: str, *advice: object) -> Iterator[None]:
     """Turn an OSError of the block into the OutputError of `not_written`.
 
-    For a block that only writes: in any other, the error may come from what it reads.
+    Only for a block that reads nothing: an error from reading would be reported as one from writing.
     """
     try:
         yield
@@ -119,8 +119,8 @@ def disk_reported(name: str, *advice: object) -> Iterator[None]:
 def not_written(name: str, error: OSError, *advice: object) -> OutputError:
     """Return the error for an output that cannot be written.
 
-    `name`: what the message calls the output. `advice`: parts of a message that say what to do; by default to
-    choose another place, and to free space if the disk is full.
+    `name`: the output in the message. `advice`: parts of a message that say what to do; by default choose
+    another place, and free space if the disk is full.
     """
     reason = error.strerror or "the system gave no reason"
     room = "free some space, or " if error.errno in _FULL_ERRORS else ""
@@ -130,10 +130,10 @@ def not_written(name: str, error: OSError, *advice: object) -> OutputError:
 
 @contextmanager
 def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `path`, whose folder exists, while the block runs; wait for whoever else holds it.
+    """Hold the lock file `path`, in an existing folder, while the block runs.
 
-    The file is there only while it is held. Raises OSError if it cannot be made; OutputError if another
-    process holds it and is not to be waited for.
+    The file exists only while it is held. `wait`: wait while another process holds it. Raises OSError if the
+    file cannot be made; OutputError if another process holds it and `wait` is False.
     """
     path = _in_stored_folder(path)
     claim = _claimed(path)
@@ -161,21 +161,21 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def is_temporary(path: Path) -> bool:
-    """Tell by its name whether `path` is a temporary file of ours."""
+    """Whether `path` has the name of one of our temporary files."""
     return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
 
 
 def remove_held() -> None:
-    """Remove the temporary files and locks of this process, which is about to end without unwinding."""
+    """Remove the temporary files and locks of this process, before it ends without unwinding."""
     for path in tuple(_held):
         with suppress(OSError):
             path.unlink()
 
 
 def remove_leftovers(folder: Path) -> list[Path]:
-    """Remove the temporary files in `folder` (not below it) that no live process holds; give their paths.
+    """Remove the temporary files in `folder` (not below it) that no live process holds; return their paths.
 
-    What cannot be looked at or removed is left alone; no exception.
+    Files that cannot be read or removed stay. Raises nothing.
     """
     removed = []
     try:
@@ -192,9 +192,9 @@ def remove_leftovers(folder: Path) -> list[Path]:
 
 
 def prepare_folder(path: Path) -> None:
-    """Make the folder `path` with the folders above it, where missing.
+    """Make the folder `path` and its missing parents.
 
-    Raises OutputError if a file is in the way, or files cannot be made in it.
+    Raises OutputError if a file is in the way, or if the folder is not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def prepare_folder(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise OutputError unless `path`, which exists, is a folder in which files can be made."""
+    """Raise OutputError unless the existing `path` is a writable folder."""
     if not is_folder(path):
         raise OutputError(f"{path} cannot be a folder, a file is in the way: choose another folder")
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
@@ -219,7 +219,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_name(path: Path) -> None:
-    """Raise OutputError if a path, the name of a file or of a folder above it is longer than disks take."""
+    """Raise OutputError if a path, or one of the names in it, is too long for the usual disks."""
     for name in path.parts:
         if len(os.fsencode(name)) > _LONGEST_NAME:
             raise OutputError(
@@ -232,7 +232,7 @@ def check_name(path: Path) -> None:
 
 
 def _followed(final: Path, shown: str) -> Path:
-    """Return the file that a path means, where a link leads; in its folder as that is stored."""
+    """Resolve a link, and spell the folder as the disk stores it."""
     if final.is_symlink():
         final = Path(os.path.realpath(final))
     final = _in_stored_folder(final)
@@ -245,7 +245,7 @@ def _followed(final: Path, shown: str) -> Path:
 
 
 def _in_stored_folder(path: Path) -> Path:
-    """Return a path whose folder is spelled as the disk has it, since a lock is on one spelling."""
+    """Spell the folder of a path as the disk stores it: a lock holds for one spelling only."""
     folder = stored_path(path.parent)
     return path if folder == Path(os.path.realpath(path.parent)) else folder / path.name
 
@@ -261,9 +261,9 @@ def _temporary_name(name: str) -> str:
 
 
 def _claimed(path: Path) -> tuple[int, Path] | None:
-    """Create `path` or take over a dead process's, empty and locked; None if a live one holds it.
+    """Create `path`, or take it over from a dead process, empty and locked; None if a live process holds it.
 
-    Returns the open file and its path, which is in another case where a disk that ignores case has it so.
+    Returns the open file and its path, in the stored case where the disk ignores case.
     """
     for _ in range(_ATTEMPTS):
         if fcntl is None:
@@ -285,15 +285,15 @@ def _claimed(path: Path) -> tuple[int, Path] | None:
                 if status.st_nlink <= 1:
                     os.ftruncate(descriptor, 0)
                     return descriptor, path
-                path.unlink()  # the file has another name, under which it stays as it is
+                path.unlink()  # a hard link: the file stays under its other name
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
         if not locked:
             return None
-        # Its last owner renamed or removed the file before it was locked here: the lock is on nothing. Or the
-        # file is known in another case, and a lock on this one would lock nobody out. Again.
+        # Retry: the last owner renamed or removed the file before we locked it, so the lock is void; or the
+        # disk stores the name in another case, and other processes lock that name.
         path = stored
     return None
 
@@ -314,9 +314,9 @@ def _remove_if_free(path: Path) -> bool:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take the lock of an open file, without waiting; False if it is held elsewhere.
+    """Lock an open file without waiting; False if another process or thread holds the lock.
 
-    Where the file system has no locks, only the same run's threads and luck keep two writers apart.
+    True on a file system without locks: there two processes may write the same file.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -330,7 +330,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Tell whether the open file is still the one that `path` names."""
+    """Whether `path` still names the open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

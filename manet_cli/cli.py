@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how a run ends."""
+"""The command line: the commands, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _say_that_it_stops() -> None:
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code; say so where a signal ended it."""
+    """Run the command line and exit with its code; after a signal print "interrupted" or "terminated"."""
     listen()
     try:
         _main()
@@ -100,8 +100,8 @@ def _ignore_signals() -> None:
 
 def _main() -> None:
     try:
-        app(prog_name="manet")  # however it was called: shell completion goes by this name
-    except KeyboardInterrupt:  # before or after the command, where Typer does not see it
+        app(prog_name="manet")  # always this name: shell completion depends on it
+    except KeyboardInterrupt:  # before or after the command, outside Typer
         sys.exit(128 + signal.SIGINT)
     except SystemExit:
         end_if_stopped()
@@ -126,9 +126,9 @@ def _main() -> None:
 
 
 def run() -> None:
-    """Be the process: `main`, whose exit code no signal changes once everything is done.
+    """Run `main`, then ignore signals so that the exit code stands.
 
-    A second signal ends it at once, but not under torchrun, which repeats the user's signals by itself.
+    A second signal ends the process at once. Not under torchrun, which repeats the user's signals.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         end_at_second(_end_at_once, _say_that_it_stops)

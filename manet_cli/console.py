@@ -1,7 +1,7 @@
 """The only module that prints. Results go to stdout, everything else to stderr.
 
-Names, records and servers may hold characters that steer a terminal or forge a line. All text for people
-passes `printable`; lines of results do so on a terminal alone, since scripts take them byte for byte.
+File names, records and answers of servers may hold characters that steer a terminal or forge a line. Text for
+people passes `printable`. Result lines pass it on a terminal only: scripts need the exact bytes.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ __all__ = [
 ]
 
 _OPTIONS = {"output": "-o", "recursive": "-r", "scale": "-s", "validation": "--val"}
-"""Options whose name is not that of their parameter, or that are known by their short name."""
+"""Options named unlike their parameter, or known by their short name."""
 
 
-# Control characters, marks that change the direction of text, halves of surrogates, ends of lines.
+# Control characters, format characters (such as text direction), lone surrogates, line separators.
 _STEERING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-_JOINERS = "\u200c\u200d"  # of Persian, of Indian scripts and of emoji
+_JOINERS = "\u200c\u200d"  # used in Persian, Indian scripts and emoji
 
 
 def _stderr() -> Console:
@@ -55,7 +55,7 @@ def _stderr() -> Console:
 
 
 def printable(text: str) -> str:
-    r"""Return text that moves no cursor and stays on one line: what steers a terminal becomes ``\x1b``."""
+    r"""Escape the characters that steer a terminal or break the line, such as ``\x1b``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_shown, text))
@@ -65,25 +65,25 @@ def _shown(character: str) -> str:
     if character in _JOINERS or unicodedata.category(character) not in _STEERING:
         return character
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not in the system's encoding
+    if 0xDC80 <= code <= 0xDCFF:  # a byte outside the system's encoding (surrogateescape)
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def to_text(message: ManetError | Message | str) -> str:
-    """Return a message as the command line shows it: parameters by their options."""
+    """Return a message for the command line: parameters become options."""
     return message if isinstance(message, str) else message.spelled(_option)
 
 
 def _json_text(value: object) -> str:
-    """Return a message in a result as text."""
+    """Encode a message as text for JSON."""
     if isinstance(value, ManetError | Message):
         return to_text(value)
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
 def _option(parameter: Parameter) -> str:
-    """Return what a user types for a parameter."""
+    """Return the option for a parameter, with its value."""
     option = _OPTIONS.get(parameter.name, "--" + parameter.name.replace("_", "-"))
     value = parameter.value
     if value is None or value is True:
@@ -99,7 +99,7 @@ def print_error(error: ManetError | str) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print a result on stdout, a line each: off a terminal byte for byte, on one as `printable`."""
+    """Print result lines on stdout: byte for byte, or on a terminal as `printable`."""
     if sys.stdout is not None:
         _write(map(printable, lines) if sys.stdout.isatty() else lines)
 
@@ -108,19 +108,19 @@ def print_json(value: object, *, indent: int | None = None, allow_nan: bool = Tr
     """Print a value on stdout as JSON, in ASCII; messages become text.
 
     Args:
-        value: what JSON knows, and messages.
+        value: JSON types and messages.
         indent: spaces; None for one line.
-        allow_nan: print what is not a finite number, which JSON does not know, as JavaScript does.
+        allow_nan: print NaN and infinities as JavaScript does; JSON has none.
 
     Raises:
-        ValueError: a number is not finite, and may not be.
+        ValueError: a number is not finite and ``allow_nan`` is False.
     """
     text = json.dumps(value, default=_json_text, indent=indent, allow_nan=allow_nan)
-    _write([text.replace("\x7f", "\\u007f")])  # the only control character that JSON lets through
+    _write([text.replace("\x7f", "\\u007f")])  # the only control character that JSON does not escape
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table on stdout, each row a line."""
+    """Print a table on stdout, one line per row."""
     if sys.stdout is None:
         return
     table = Table(box=None, pad_edge=False)
@@ -128,7 +128,7 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*map(printable, row))
-    # Off a terminal a row is a line, however long.
+    # Outside a terminal rows never wrap.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as printed:
@@ -137,7 +137,7 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def _write(lines: Iterable[str]) -> None:
-    """Write lines to stdout. Once its reader is gone they go nowhere: the work itself goes on."""
+    """Write lines to stdout. Drop them once the reader is gone: the work goes on."""
     if sys.stdout is None:
         return
     try:
@@ -152,12 +152,12 @@ def _write(lines: Iterable[str]) -> None:
 def _encoded(line: str) -> bytes:
     try:
         return os.fsencode(line)
-    except UnicodeEncodeError:  # no name of a file
+    except UnicodeEncodeError:  # not a file name
         return printable(line).encode(errors="backslashreplace")
 
 
 class _LineHandler(logging.Handler):
-    """Prints what is logged, a line each."""
+    """Prints each log record as a line."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class _LineHandler(logging.Handler):
 
 
 def _spell_log(record: logging.LogRecord) -> bool:
-    """Show what is logged as `to_text` gives it."""
+    """Turn messages and errors of a log record into `to_text`; keep every record."""
     if isinstance(record.msg, Message):
         record.msg = to_text(record.msg)
     if isinstance(record.args, tuple):
@@ -186,7 +186,7 @@ def _spell_log(record: logging.LogRecord) -> bool:
 _LINE_SECONDS = 60.0
 
 _COMPUTED = 0.99
-"""Share of a picture's work that is done when it is computed; the rest is writing it."""
+"""Share of a picture's work done once it is computed; the rest is writing."""
 
 
 @dataclass
@@ -200,12 +200,12 @@ class _Running:
 
 
 class BatchProgress:
-    """How far a run over pictures is, and when it will end. Several pictures may be at work at once.
+    """Progress of a run over pictures, several at once, and its time left.
 
     Args:
-        works: the work of each picture, in any unit; 0 for those with nothing to do.
-        show: is called with this object whenever there is something new.
-        clock: seconds from any moment on.
+        works: work of each picture, in any unit; 0 for a picture to skip.
+        show: called with this object at every change.
+        clock: returns seconds from an arbitrary start.
     """
 
     def __init__(
@@ -226,9 +226,9 @@ class BatchProgress:
 
     @contextmanager
     def picture(self, name: str, work: float) -> Iterator[Callable[[float], None]]:
-        """Follow one picture; the block is given a function of the share of it that is done.
+        """Follow one picture; yield a callback for the share done, in [0, 1].
 
-        Where the block is left by an exception, the picture does not count as done.
+        After an exception the picture does not count as done.
         """
         running = _Running(name, work)
 
@@ -254,14 +254,14 @@ class BatchProgress:
 
     @property
     def share(self) -> float:
-        """The share of all work that is done, in [0, 1]; 1 only once every picture is written."""
+        """Share of all work done, in [0, 1]; 1 only when every picture is written."""
         with self._lock:
             done = self._done + sum(min(each.share, _COMPUTED) * each.work for each in self._running)
         return min(done / self._total, 1.0) if self._total else 1.0
 
     @property
     def description(self) -> str:
-        """The picture at work and which one it is, such as ``12/400 name``; empty if there is none.
+        """The picture in progress and its number, such as ``12/400 name``; empty if there is none.
 
         It is the one that is computed; else one that is read or written.
         """
@@ -278,7 +278,7 @@ class BatchProgress:
 
     @property
     def finishing(self) -> bool:
-        """Whether all pictures at work are computed and only written."""
+        """Whether every picture in progress is computed and only needs writing."""
         with self._lock:
             at_work = [each for each in self._running if each.work > 0]
         return bool(at_work) and all(each.share >= 1 for each in at_work)
@@ -289,19 +289,19 @@ class BatchProgress:
         return self._clock() - self._started
 
     def remaining(self) -> float | None:
-        """Give about how many seconds are left, by the pace so far; None before anything was done."""
+        """Estimate the seconds left from the pace so far; None before the first progress."""
         share = self.share
         return self.elapsed * (1 - share) / share if share else None
 
     def line(self) -> str:
-        """Say how far the run is: ``12 of 400 pictures, 3%, about 2 h 10 min left``."""
+        """Return the progress as text: ``12 of 400 pictures, 3%, about 2 h 10 min left``."""
         remaining = self.remaining()
         left = "" if remaining is None else f", about {duration(remaining)} left"
         return f"{self._ended} of {self.pictures} pictures, {self.share:.0%}{left}"
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """The time left, empty while a file is written: nobody knows how long that takes."""
+    """The time left; empty while a file is written, which takes an unknown time."""
 
     def render(self, task: Task) -> Text:
         """Return the time left of a task."""
@@ -309,11 +309,11 @@ class _TimeLeft(TimeRemainingColumn):
 
 
 class Reporter:
-    """Tells a user and a script how a run goes.
+    """Prints progress, results and errors of a run.
 
     Args:
-        as_json: one JSON object per result on stdout instead of a path.
-        quiet: nothing on stderr but errors.
+        as_json: print one JSON object per result on stdout instead of a path.
+        quiet: print only errors on stderr.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
@@ -327,12 +327,12 @@ class Reporter:
         logging.basicConfig(level=level, handlers=[handler], format="%(message)s", force=True)
 
     def message(self, text: Message | str) -> None:
-        """Tell something on stderr, unless quiet."""
+        """Print a message on stderr, unless quiet."""
         if not self._quiet:
             self._console.print(printable(to_text(text)), markup=False)
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
-        """Report one input: ``fields`` as JSON, or ``lines`` (the written paths) if there are any."""
+        """Print the result of one input: ``fields`` as JSON, or else ``lines`` (the written paths)."""
         with self._bar_away():
             if self._as_json:
                 print_json(dict(fields))
@@ -340,7 +340,7 @@ class Reporter:
                 print_lines(lines)
 
     def failure(self, error: ManetError) -> None:
-        """Report what is wrong with one input on stderr."""
+        """Print the error of one input on stderr."""
         with self._bar_away():
             print_error(error)
 
@@ -348,7 +348,7 @@ class Reporter:
     def training(
         self, iterations: int
     ) -> Iterator[tuple[Callable[[float], None], Callable[[StepReport], None]]]:
-        """Show how a training run goes: a bar on a terminal, a line a minute elsewhere.
+        """Show the progress of training: a bar on a terminal, else a line every minute.
 
         Yields two callbacks: decoding progress and step reports.
         """
@@ -383,16 +383,16 @@ class Reporter:
 
     @contextmanager
     def progress(self, description: str) -> Iterator[Callable[[float], None]]:
-        """Show a bar while the block runs, on a terminal; the block is given a function of the share done."""
+        """Show a bar on a terminal while the block runs; yield a callback for the share done, in [0, 1]."""
         with self._shown([1.0], lambda batch: None) as batch, batch.picture(description, 1.0) as advance:
             yield advance
 
     @contextmanager
     def batch(self, works: Sequence[float]) -> Iterator[BatchProgress]:
-        """Show how far a run is while the block runs: a bar on a terminal, else a line every minute.
+        """Show the progress of a run while the block runs: a bar on a terminal, else a line every minute.
 
         Args:
-            works: the work of each picture, in any unit; 0 for those with nothing to do.
+            works: work of each picture, in any unit; 0 for a picture to skip.
         """
         told = 0.0
 
@@ -422,7 +422,7 @@ class Reporter:
                 bars.update(
                     task,
                     completed=batch.share,
-                    description=printable(batch.description) or None,  # between pictures the last one stays
+                    description=printable(batch.description) or None,  # between pictures keep the last one
                     idle=batch.finishing,
                 )
                 tell(batch)
@@ -444,7 +444,7 @@ class Reporter:
 
     @contextmanager
     def _bar_away(self) -> Iterator[None]:
-        """Take a running bar off the terminal while the block prints."""
+        """Hide a running bar while the block prints."""
         if self._bars is None:
             yield
             return

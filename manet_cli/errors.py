@@ -1,18 +1,17 @@
-"""Every error that a user can cause, each with the exit code it ends in.
+"""Every error that a user can cause, with its exit code.
 
     ManetError                1
     ├── InputError            1   an input cannot be used: missing, unreadable, unsupported, too large
     ├── OutputError           1   an output cannot be written: exists, collides, no room, format limit
     ├── OutOfMemoryError      1   even the smallest tile does not fit
-    ├── NotStartedError       1   an input left alone because another one failed (--fail-fast)
+    ├── NotStartedError       1   an input skipped because another one failed (--fail-fast)
     ├── TrainingError         1   a training run cannot go on
     ├── UsageError            2   options that do not go together or have no meaning
     ├── WeightsError          3   weights missing, damaged, of another shape or scale
-    └── DeviceError           4   the device asked for does not exist or cannot run the model
+    └── DeviceError           4   the device does not exist or cannot run the model
 
-A message is one or two sentences: what was given, what was expected, what to do. It is made of parts: text,
-and a `Parameter` where it names one. A Python user reads ``precision='fp32'``; the command line shows its
-option instead:
+A message is one or two sentences: what was given, what was expected, what to do. Its parts are text and
+`Parameter` objects. A Python user reads ``precision='fp32'``; the command line shows the option instead:
 
     raise UsageError(Parameter("precision", name), ": expected auto, fp32, bf16 or fp16")
 """
@@ -44,7 +43,7 @@ class Parameter:
 
     Attributes:
         name: as in Python.
-        value: that was given or is to be given; None to name the parameter alone.
+        value: the value given, or to give; None to name only the parameter.
     """
 
     name: str
@@ -57,14 +56,14 @@ class Parameter:
 
 
 Spelling = Callable[[Parameter], str]
-"""Returns the words for a parameter where a message is shown."""
+"""Spells a parameter, for Python or for the command line."""
 
 
 class Message:
     """Text that may name parameters.
 
     Args:
-        parts: text and `Parameter` objects, in their order.
+        parts: text and `Parameter` objects, in order.
     """
 
     def __init__(self, *parts: object) -> None:
@@ -75,12 +74,12 @@ class Message:
         return self.spelled(str)
 
     def spelled(self, spelling: Spelling) -> str:
-        """Return the text with the words of ``spelling`` for each parameter."""
+        """Return the text, each parameter spelled by ``spelling``."""
         return "".join(spelling(part) if isinstance(part, Parameter) else str(part) for part in self.parts)
 
     @staticmethod
     def listed(parameters: Iterable[Parameter], between: str) -> tuple[object, ...]:
-        """Return the parts for several parameters, with text between them."""
+        """Return the parts for several parameters, with the text ``between`` them."""
         parts: list[object] = []
         for parameter in parameters:
             parts += [between, parameter] if parts else [parameter]
@@ -91,7 +90,7 @@ class ManetError(Exception):
     """Base of all errors that are reported as a sentence instead of a traceback.
 
     Args:
-        parts: of the message, as in `Message`.
+        parts: the message, as in `Message`.
     """
 
     exit_code = 1
@@ -104,7 +103,7 @@ class ManetError(Exception):
         return self.spelled(str)
 
     def spelled(self, spelling: Spelling) -> str:
-        """Return the message with the words of ``spelling`` for each parameter, and a full stop."""
+        """Return the message with a full stop, each parameter spelled by ``spelling``."""
         return Message(*self.args).spelled(spelling).rstrip(".") + "."
 
 
@@ -117,11 +116,11 @@ class OutputError(ManetError):
 
 
 class OutOfMemoryError(ManetError):
-    """The device has not enough memory for the smallest tile."""
+    """The device lacks memory for the smallest tile."""
 
 
 class NotStartedError(ManetError):
-    """An input was not worked on, because another one failed."""
+    """An input was skipped because another one failed."""
 
 
 class TrainingError(ManetError):
@@ -129,13 +128,13 @@ class TrainingError(ManetError):
 
 
 class UsageError(ManetError):
-    """The command line asks for something that has no meaning."""
+    """Options do not go together or have no meaning."""
 
     exit_code = 2
 
 
 class WeightsError(ManetError):
-    """Weights are missing or cannot be trusted or used."""
+    """Weights are missing, damaged or unusable."""
 
     exit_code = 3
 

@@ -1,7 +1,7 @@
-"""One identity of a file: whether two paths, which need not exist, are one file.
+"""Decide whether two paths, existing or not, are the same file.
 
-Links of both kinds count, and so does a disk that ignores case. Inode numbers alone do not tell: such disks
-(exFAT by FUSE, network shares) may give two of them to one file.
+Symbolic links, hard links and disks that ignore case all count. Inode numbers are not enough: a disk that
+ignores case (exFAT by FUSE, network shares) may give one file two of them.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _IGNORING = frozenset(
         *("hfs", "hfsplus", "apfs", "vboxsf", "drvfs", "fuse.ciopfs"),
     )
 )
-"""Linux' names of file systems on which names usually have no case; `fuseblk` is NTFS or exFAT by FUSE."""
+"""Linux names of file systems that usually ignore case; `fuseblk` is NTFS or exFAT by FUSE."""
 
 
 class FileLedger(Generic[Owner]):
-    """Files, each with an owner, found again by whatever path.
+    """Files with an owner each, found by any of their paths.
 
     Args:
-        links: whether hard links to one file are one file here.
-        names: whether a link and the file that it leads to are two here: each is a name in a folder.
+        links: whether hard links to a file count as that file.
+        names: whether a symbolic link and its target count as two files.
     """
 
     def __init__(self, *, links: bool = True, names: bool = False) -> None:
@@ -52,7 +52,7 @@ class FileLedger(Generic[Owner]):
         self._by_inode: dict[tuple[int, int], Owner] = {}
 
     def add(self, path: Path, owner: Owner) -> None:
-        """Enter a file; whoever entered it first stays its owner."""
+        """Add a file; its first owner stays."""
         key = self._key(path)
         if key not in self._by_path:
             self._by_path[key] = path, owner
@@ -62,7 +62,7 @@ class FileLedger(Generic[Owner]):
             self._by_inode.setdefault(inode, owner)
 
     def find(self, path: Path) -> Owner | None:
-        """Return the owner of a file; None for a file that is not entered."""
+        """Return the owner of a file; None if it was not added."""
         key = self._key(path)
         if key in self._by_path:
             return self._by_path[key][1]
@@ -73,7 +73,7 @@ class FileLedger(Generic[Owner]):
         return None if alike is None else alike[1]
 
     def alike(self, path: Path) -> tuple[Path, Owner] | None:
-        """Return the file, and its owner, that only case tells from this one, where disks ignore case."""
+        """Return the file, with its owner, whose path differs only in case on a disk that ignores case."""
         key = self._key(path)
         for other in self._by_folded.get(_folded(key), ()):
             if other != key and _only_case_differs(key, other):
@@ -82,7 +82,7 @@ class FileLedger(Generic[Owner]):
 
 
 def ledger_of(paths: Iterable[Path]) -> FileLedger[Path]:
-    """Return a ledger in which each file owns itself."""
+    """Return a ledger of files, each its own owner."""
     ledger = FileLedger[Path]()
     for path in paths:
         ledger.add(path, path)
@@ -90,31 +90,30 @@ def ledger_of(paths: Iterable[Path]) -> FileLedger[Path]:
 
 
 def same_file(path: Path, other: Path) -> bool:
-    """Whether two paths are one file."""
+    """Whether two paths are the same file."""
     return ledger_of([other]).find(path) is not None
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a regular file; False too for a name that is too long to ask for."""
+    """Whether a regular file exists; False also if its name is too long for the system."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises an error for such a name
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; False too for a name that is too long to ask for."""
+    """Whether a folder exists; False also if its name is too long for the system."""
     return os.path.isdir(path)  # noqa: PTH112 - likewise
 
 
 def existing_folder(path: Path) -> Path:
-    """Return the nearest of ``path`` and the folders above it that exists; it may turn out to be a file."""
-    exists = os.path.exists  # Path.exists raises an error for a name that is too long to ask for
+    """Return ``path`` if it exists, else the nearest existing path above it; it may be a file."""
+    exists = os.path.exists  # Path.exists raises an error for a name that is too long
     return next((parent for parent in (path, *path.parents) if exists(parent)), Path())
 
 
 def stored_path(path: Path) -> Path:
-    """Return the real path of a file in the spelling that the disk has stored.
+    """Return the real path of a file, spelled as the disk stores it.
 
-    Where case counts that is the real path; elsewhere names may be stored in another case. A name that does
-    not exist yet stays as it is.
+    Only disks that ignore case may store another spelling. A name that does not exist yet stays unchanged.
     """
     first, *names = Path(os.path.realpath(path)).parts
     found = Path(first)
@@ -124,7 +123,7 @@ def stored_path(path: Path) -> Path:
 
 
 def stored_name(folder: Path, name: str) -> str:
-    """Return how a folder spells a name; one that is not in it stays as it is."""
+    """Return a name as the folder stores it; a name that is not in the folder stays unchanged."""
     swapped = _swapped(name)
     if swapped == name or not os.path.lexists(folder / swapped):
         return name
@@ -138,10 +137,10 @@ def stored_name(folder: Path, name: str) -> str:
 
 
 def ignores_case(folder: Path) -> bool:
-    """Whether names that differ only in case are one file in ``folder``, which need not exist yet.
+    """Whether ``folder``, existing or not, ignores case in file names.
 
-    Nothing is written: names that are there are looked up with their case swapped. Where there is none with
-    letters on the same device, it is as that kind of file system has it usually.
+    Writes nothing: looks up existing names with their case swapped. If no name on the device has letters,
+    assumes the usual rule of its file system.
     """
     there = Path(os.path.realpath(existing_folder(folder)))
     device = there.stat().st_dev
@@ -155,7 +154,7 @@ def ignores_case(folder: Path) -> bool:
             # A mount point's own name belongs to the file system above it.
             if swapped.name == path.name or path.parent.stat().st_dev != device:
                 continue
-            # Two entries of the folder are two files, on whatever disk.
+            # Two entries of a folder are two files on every disk.
             return os.path.lexists(swapped) and swapped.name not in os.listdir(path.parent)
         except OSError:
             continue
@@ -163,7 +162,7 @@ def ignores_case(folder: Path) -> bool:
 
 
 def _file_system(device: int) -> str | None:
-    """Return what Linux calls the file system of a device; None where that is not known."""
+    """Return the Linux name of a device's file system; None if unknown."""
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -177,7 +176,7 @@ def _file_system(device: int) -> str | None:
 
 
 def _swapped(name: str) -> str:
-    """Return a name with the case of its ASCII letters swapped; of others disks differ."""
+    """Swap the case of ASCII letters; disks differ in their rules for other letters."""
     return "".join(letter.swapcase() if letter.isascii() else letter for letter in name)
 
 
@@ -186,7 +185,7 @@ def _real(path: Path) -> str:
 
 
 def _entry(path: Path) -> str:
-    """Return the real path of the folder that a name is in, with that name."""
+    """Return the real path of the folder, with the name unresolved."""
     return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))  # noqa: PTH118
 
 
@@ -198,7 +197,7 @@ def _folded(path: str) -> str:
 def _only_case_differs(path: str, other: str) -> bool:
     """Whether two real paths, equal when `_folded`, differ only in names whose folders ignore case.
 
-    Folders of one path may lie on several disks, so each is asked for the name that it holds.
+    Each folder is tested: one path may cross several disks.
     """
     folder = Path()
     for name, other_name in zip(Path(path).parts, Path(other).parts, strict=True):
@@ -209,9 +208,9 @@ def _only_case_differs(path: str, other: str) -> bool:
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from all others on most disks; None if there is none."""
+    """Return the device and inode numbers of a file; None if there are none."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - a name may be too long to ask for
+        status = os.stat(path)  # noqa: PTH116 - Path.stat raises an error for a name that is too long
     except (OSError, ValueError):
         return None
     return (status.st_dev, status.st_ino) if status.st_ino else None

@@ -1,4 +1,4 @@
-"""Files that are read: regular ones alone, and no more of one than it may cost."""
+"""Bounded reading of regular files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import BinaryIO
 __all__ = ["open_regular", "read_regular", "read_stream"]
 
 _BLOCK = 1 << 20
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # Windows has no such files in its folders
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs in folders
 
 
 def open_regular(path: Path, most: int | None = None) -> BinaryIO:
-    """Open a file for reading; never wait for whoever writes to a FIFO, never read a device.
+    """Open a regular file for reading; never wait for a FIFO or read a device.
 
     Args:
-        path: of the file.
-        most: bytes that it may have, holes of a sparse file included; None for any number.
+        path: the file.
+        most: largest size in bytes, holes of a sparse file included; None for no limit.
 
     Raises:
-        OSError: it cannot be opened, is not a regular file or is too large; `strerror` says which.
+        OSError: the file cannot be opened, is not regular or is too large; `strerror` says which.
     """
     file = open(path, "rb", opener=_opened)  # noqa: SIM115 - Path.open takes no opener
     try:
@@ -36,20 +36,20 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """Return the content of a file.
+    """Return the content of a regular file of at most ``most`` bytes.
 
     Raises:
-        OSError: as `open_regular`.
+        OSError: as in `open_regular`.
     """
     with open_regular(path, most) as file:
         return read_stream(file, most)
 
 
 def read_stream(stream: BinaryIO, most: int) -> bytes:
-    """Return all that a stream has.
+    """Return the content of a stream.
 
     Raises:
-        OSError: it cannot be read, or has more than `most` bytes; `strerror` says which.
+        OSError: the stream cannot be read, or has more than `most` bytes; `strerror` says which.
     """
     blocks, size = [], 0
     while block := stream.read(_BLOCK):

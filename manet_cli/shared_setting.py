@@ -1,4 +1,4 @@
-"""Settings of the whole process that several threads need at once."""
+"""Process-wide settings that several threads change at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["SharedSetting"]
 
 
 class SharedSetting:
-    """A context manager whose block has the setting, in any number of threads at once.
+    """A context manager that changes a setting for its block, in any number of threads.
 
-    The first thread in changes the setting, the last one out restores it. If each thread did both, two that
-    overlap would leave it changed.
+    The first thread in changes the setting; the last one out restores it. If every thread did both,
+    overlapping threads could leave the setting changed.
 
     Args:
         change: returns a context manager that changes the setting and restores it.
@@ -26,7 +26,7 @@ class SharedSetting:
         self._changed = ExitStack()
 
     def __enter__(self) -> None:
-        """Change the setting, unless another block has."""
+        """Change the setting, unless another block changed it."""
         with self._lock:
             if self._inside == 0:
                 self._changed.enter_context(self._change())

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run, whatever the code that they interrupt makes of them; a second one at once."""
+"""End a run on Ctrl-C and SIGTERM, even if the interrupted code hides them; at once on a second signal."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from types import FrameType
 
 __all__ = ["end_at_second", "end_if_stopped", "listen", "stopped_by"]
 
-_SAME = 0.1  # seconds: a shell and a launcher that both pass on one Ctrl-C
+_SAME = 0.1  # seconds; within it two signals count as one Ctrl-C, sent by a shell and by a launcher
 
 _came: int | None = None
 _when = 0.0
 
 
 def listen() -> None:
-    """From now on both signals unwind the stack, so that temporary files are removed, and are remembered."""
+    """Make both signals unwind the stack, so that temporary files are removed, and record the signal."""
     signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background jobs
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored in a shell's background jobs
         signal.signal(signal.SIGINT, _stop)
 
 
 def stopped_by() -> int | None:
-    """Return the number of the signal that came, SIGINT or SIGTERM; None if none did."""
+    """Return the number of the signal received, SIGINT or SIGTERM; None without one."""
     return _came
 
 
@@ -66,10 +66,10 @@ def _count(
 
 
 def end_if_stopped() -> None:
-    """End the process as the signal that came wants it; to be called where an error is not raised on.
+    """End the process if a signal came. Call it wherever an error is handled and not raised again.
 
-    C code that is interrupted may make an error of its own of that, which then is no finding about a picture.
-    Signals interrupt the main thread alone, so in another one an error is what it says, and nothing is done.
+    Interrupted C code may raise an unrelated error; it says nothing about the picture. Does nothing in other
+    threads: signals interrupt only the main thread.
 
     Raises:
         SystemExit: a signal came.
