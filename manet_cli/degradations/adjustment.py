@@ -1,4 +1,4 @@
-"""Blur changed by hand: made gentler or stronger, and smoothed over its neighbourhood."""
+"""Manual changes of a blur: strength, and a median filter."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = [
     "weighted_median",
 ]
 
-_SAMPLES = 4  # positions to each side that a median is taken over, at most
+_SAMPLES = 4  # most samples of a median to each side
 
 
 def strengthen(shapes: KernelShapes, strength: float, scale: int) -> KernelShapes:
-    """Multiply the covariance of blurs by ``strength``, but move none out of the published range.
+    """Multiply the covariance of blurs by ``strength``, within the published range.
 
-    The variances along both axes are limited to 0.175 s and 2.5 s (HR pixels squared): beyond, no restorer
-    was trained. A blur that lies outside already goes no further.
+    The variances along both axes are limited to 0.175 s and 2.5 s (HR pixels squared): no restorer is trained
+    beyond. A blur that is already outside moves no further out.
     """
     limits = KernelRange.for_scale(scale)
 
@@ -47,7 +47,7 @@ def gaussians_of(shapes: KernelShapes, scale: int, kernel_size: int) -> Tensor:
 def logarithms(shapes: KernelShapes) -> Tensor:
     """Return the entries xx, xy, yy (3, ...) of the matrix logarithms of blurs' covariances.
 
-    Medians of them are logarithms of covariances again, which those of sizes and angles are not.
+    A median of logarithms is the logarithm of a covariance. Medians of sizes and angles describe no blur.
     """
     angle = torch.deg2rad(shapes.theta)
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -62,7 +62,7 @@ def logarithms(shapes: KernelShapes) -> Tensor:
 
 
 def shapes_of_logarithms(logarithms: Tensor) -> KernelShapes:
-    """Return the shapes of blurs by the logarithms (3, ...) of their covariances, see `logarithms`."""
+    """Return the shapes of blurs from the logarithms (3, ...) of their covariances, see `logarithms`."""
     xx, xy, yy = logarithms.unbind()
     half, spread = (xx + yy) / 2, torch.hypot((xx - yy) / 2, xy)
     theta = torch.rad2deg(torch.atan2(2 * xy, xx - yy)) / 2
@@ -70,15 +70,15 @@ def shapes_of_logarithms(logarithms: Tensor) -> KernelShapes:
 
 
 def median_offsets(radius: int) -> list[int]:
-    """Return the distances to the rows, and columns, that a median is taken over: 9 at most."""
+    """Return the offsets of the rows, and of the columns, in a median: at most 9."""
     return sorted({round(step * radius / _SAMPLES) for step in range(-_SAMPLES, _SAMPLES + 1)})
 
 
 def weighted_median(values: Tensor, weights: Tensor, radius: int) -> Tensor:
     """Return the weighted median of each plane around every inner pixel.
 
-    The smallest value such that those up to it have half of the weight. Of the pixels within the radius, at
-    most 9x9 that are spread evenly count, so that a large radius takes no longer.
+    It is the smallest value whose cumulative weight reaches half of the total. At most 9x9 evenly spread
+    pixels within the radius count, so a large radius takes no longer.
 
     Args:
         values: (N, H + 2 radius, W + 2 radius).

@@ -1,8 +1,8 @@
-"""Blur and subsample: with one kernel per image, one per block, or one per LR pixel.
+"""Blur and subsample with one kernel per image, per block or per LR pixel.
 
-The same convention throughout: the image is padded by k // 2 with its edge values and correlated with the
-kernel (no flip), channel by channel; subsampling keeps rows and columns 0, s, 2s, ... . So LR pixel (i, j) is
-the sum of kernel times the k x k window of the padded image whose top-left corner is (s i, s j).
+Convention: pad the image by k // 2 with its edge values, correlate each channel with the kernel (no flip),
+keep rows and columns 0, s, 2s, ... . So LR pixel (i, j) is the sum of kernel times the k x k window of the
+padded image whose top-left corner is (s i, s j).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def apply_blur_and_subsample(
     """Blur each image with its kernel and keep every `scale`-th row and column, in one strided convolution.
 
     hr: (B, C, H, W) in [0, 1]. kernels: (B, k, k), one for each image, or (k, k) / (1, k, k) for all; k odd.
-    border: `replicate` pads with the edge values and returns (B, C, ceil(H / s), ceil(W / s)); `valid` pads
-    nothing, for patches cut with a margin of k // 2 on every side, and returns the size that the inner H - k
-    + 1 rows give. The result has the dtype and device of `hr`, also under autocast. Raises `UsageError` on
-    shapes that don't fit.
+    border: `replicate` pads with the edge values and returns (B, C, ceil(H / s), ceil(W / s)). `valid` does
+    not pad: it is for patches with a margin of k // 2 on every side, and subsamples the inner H - k + 1 rows
+    and W - k + 1 columns. The result has the dtype and device of `hr`, also under autocast. Raises
+    `UsageError` on shapes that don't fit.
     """
     check_image(hr)
     weights = _kernels_per_image(kernels, hr)
@@ -63,9 +63,8 @@ def apply_block_blur(image: Tensor, block_kernels: Tensor, block_size: int, *, s
     """Blur with one kernel per square block of the image, and keep every `scale`-th row and column.
 
     image: (B, C, H, W) in [0, 1]. block_kernels: (ceil(H / block_size), ceil(W / block_size), k, k); the
-    kernel of pixel (y, x) is that of block (y // block_size, x // block_size), and it reads across the
-    block's borders into its neighbours. Returns (B, C, ceil(H / s), ceil(W / s)). Raises `UsageError` on
-    shapes that don't fit.
+    block of pixel (y, x) is (y // block_size, x // block_size), and its kernel reads across the block's
+    borders. Returns (B, C, ceil(H / s), ceil(W / s)). Raises `UsageError` on shapes that don't fit.
     """
     check_image(image)
     batch, channels, height, width = image.shape
@@ -97,13 +96,13 @@ def apply_kernel_map(
     kernel_size: int = KERNEL_SIZE,
     max_bytes: int = 64 * 2**20,
 ) -> Tensor:
-    """Blur an image at its LR positions alone, every LR pixel with a kernel of its own.
+    """Blur an image only at its LR positions, with one kernel per LR pixel.
 
     hr: (B, C, H, W) in [0, 1], H and W multiples of the scale. kernel_map: one (kernel_size, kernel_size)
     kernel for each LR pixel, as a tensor (H / s, W / s, k, k) or in row bands (see `kernel_bands`), on any
-    device and in any floating-point dtype. max_bytes: bound on the work space; so many rows at a time as fit,
-    one at least.
-    Returns (B, C, H / s, W / s). Raises `UsageError` where the map does not belong to an image of that size.
+    device and in any floating-point dtype. max_bytes: bound on the work space, which sets the number of rows
+    per step (at least one).
+    Returns (B, C, H / s, W / s). Raises `UsageError` if the map does not fit the image.
     """
     check_image(hr)
     check_kernel_size(kernel_size)
@@ -130,11 +129,11 @@ def apply_kernel_map(
 
 
 def apply_kernels(window: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """Blur and subsample where there is a kernel, without padding.
+    """Blur and subsample with one kernel per output pixel, without padding.
 
-    window: (..., s (h - 1) + k, s (w - 1) + k), what the kernels see; up to s - 1 more rows and columns are
-    not looked at. kernels: (h, w, k, k), or with as many dimensions before as the window, on its device.
-    Returns (..., h, w). Takes a work space of as many times k * k numbers as the result has.
+    window: (..., s (h - 1) + k, s (w - 1) + k), the pixels under the kernels; up to s - 1 more rows and
+    columns are ignored. kernels: (h, w, k, k), or with the leading dimensions of the window, on its device.
+    Returns (..., h, w). The work space holds k * k numbers for each number of the result.
     """
     size = kernels.shape[-1]
     windows = window.unfold(-2, size, scale).unfold(-2, size, scale)
@@ -174,9 +173,9 @@ def _pad(image: Tensor, kernel_size: int) -> Tensor:
 def _correlate(padded: Tensor, weights: Tensor, stride: int) -> Tensor:
     """Correlate (B, C, H, W) without padding with one kernel (B, k, k) per image.
 
-    Every channel of every image is a group of its own: CUDA then runs its direct depthwise kernel, in full
-    float32 where a dense or channels-last convolution would be rounded to TF32 (one grey image alone still
-    is, if TF32 is on). Autocast is kept out for the same reason.
+    Every channel of every image is a separate group. So CUDA runs its direct depthwise kernel in full
+    float32; a dense or channels-last convolution would be rounded to TF32 (a single grey image still is, if
+    TF32 is on). Autocast is off for the same reason.
     """
     batch, channels, height, width = padded.shape
     groups = batch * channels

@@ -1,8 +1,8 @@
-"""Gaussian blur kernels in the published placement, one or many at once, and their training distribution.
+"""Gaussian blur kernels in the published placement, and their training distribution.
 
 A kernel of side l for scale s is sampled on a grid of side l' = l - s + 1 around the point (l' - 1) / 2 and
-put in the top-left corner of the l x l array; the rest is zero. With the blur centred on pixel l // 2 this
-shift is what MANet's published weights and figures assume (Liang et al., ICCV 2021).
+put in the top-left corner of the l x l array; the rest is zero. The blur itself is centred on pixel l // 2.
+MANet's published weights and figures assume this shift (Liang et al., ICCV 2021).
 
 Coordinates: x is the column, y the row (downwards); theta turns from x towards y, in radians.
 """
@@ -36,7 +36,7 @@ _RELATIVE_CUTOFF = torch.finfo(torch.float64).eps
 """Values below this share of a kernel's largest one are set to zero."""
 
 _CHUNK = 4096
-"""Kernels made at a time: bounds the float64 work space to about 30 MB, whatever the number asked for."""
+"""Kernels made at a time: bounds the float64 work space to about 30 MB."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class GaussianParameters:
 
 @dataclass(frozen=True)
 class KernelRange:
-    """Variances that random kernels are drawn between, in HR pixels squared: 0 < low <= high."""
+    """Range of the variances of random kernels, in HR pixels squared: 0 < low <= high."""
 
     low: float
     high: float
@@ -114,8 +114,7 @@ def anisotropic_kernels(
     sig1, sig2: variances in HR pixels squared; theta: radians; numbers or tensors that broadcast to a shape
     S.
     Returns shape S + (k, k), every kernel summing to 1, computed in float64 and returned as `dtype` on the
-    device of the tensors given. Raises `UsageError` for a variance that is not above 0 or a number that is
-    not finite.
+    device of the given tensors. Raises `UsageError` unless all numbers are finite and variances above 0.
     """
     check_kernel_size(kernel_size)
     check_scale(scale)
@@ -130,8 +129,7 @@ def anisotropic_kernels(
     if not bool(torch.isfinite(angle).all()):
         raise UsageError("A kernel's angle is not a finite number; expected radians.")
     cos, sin = torch.cos(angle), torch.sin(angle)
-    # The inverse covariance R diag(1/sig1, 1/sig2) R^T, so that no difference of near-equal numbers is
-    # divided by.
+    # The inverse covariance R diag(1/sig1, 1/sig2) R^T: this form never divides by a small difference.
     xx = cos * cos / s1 + sin * sin / s2
     xy = cos * sin * (1 / s1 - 1 / s2)
     yy = sin * sin / s1 + cos * cos / s2
@@ -147,7 +145,7 @@ def isotropic_kernels(
     kernel_size: int = KERNEL_SIZE,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Make round Gaussian kernels from sigma, here a standard deviation in HR pixels; otherwise as above."""
+    """Make round Gaussian kernels from a standard deviation in HR pixels; see `anisotropic_kernels`."""
     deviation = torch.as_tensor(sigma, dtype=torch.float64)
     if not bool((torch.isfinite(deviation) & (deviation > 0)).all()):
         raise UsageError("A kernel's standard deviation is not a finite number above 0 (HR pixels).")
@@ -156,7 +154,7 @@ def isotropic_kernels(
 
 
 def sample_parameters(n: int, kernel_range: KernelRange, generator: torch.Generator) -> Tensor:
-    """Draw the shapes of n kernels by the training distribution.
+    """Draw the shapes of n kernels from the training distribution.
 
     sig1 ~ U(low, high), sig2 ~ U(low, sig1), theta ~ U(0, pi). Returns (n, 3) float64 with the columns sig1,
     sig2 (variances) and theta (radians), on the generator's device.
@@ -181,9 +179,9 @@ def sample_kernels(
 ) -> tuple[Tensor, Tensor]:
     """Draw n training kernels for a scale.
 
-    kernel_range: the variances to draw between, the published ones of the scale by default.
-    device: where the kernels go, the generator's device by default. A CPU generator gives the same kernels
-    whatever the device they end on.
+    kernel_range: range of the variances, by default the published range of the scale.
+    device: of the kernels, by default the generator's device. A CPU generator draws the same kernels for
+    every device.
     Returns the kernels (n, k, k) as `dtype` and their parameters (n, 3) as in `sample_parameters`
     (generator's device).
     """
@@ -195,7 +193,7 @@ def sample_kernels(
 
 
 def placed_side(kernel_size: int, scale: int) -> int:
-    """Return l' = l - s + 1: the rows and columns of a kernel that hold values; the others are empty."""
+    """Return l' = l - s + 1, the number of rows and columns of a kernel that are used; the rest are zero."""
     return kernel_size - scale + 1
 
 
@@ -210,7 +208,7 @@ def _check_variances(sig1: Tensor, sig2: Tensor) -> None:
 
 
 def _kernels_from_precision(precision: Tensor, scale: int, kernel_size: int, dtype: torch.dtype) -> Tensor:
-    """Evaluate and place kernels given the rows xx, xy, yy (N, 3) of their inverse covariances."""
+    """Evaluate and place kernels from the entries xx, xy, yy (N, 3) of their inverse covariances."""
     side = placed_side(kernel_size, scale)
     positions = torch.arange(side, dtype=torch.float64, device=precision.device) - (side - 1) / 2
     y, x = torch.meshgrid(positions, positions, indexing="ij")
@@ -218,8 +216,7 @@ def _kernels_from_precision(precision: Tensor, scale: int, kernel_size: int, dty
     kernels = torch.zeros(len(precision), kernel_size, kernel_size, dtype=dtype, device=precision.device)
     for start in range(0, len(precision), _CHUNK):
         exponents = -0.5 * (precision[start : start + _CHUNK] @ quadratic)
-        # The largest value becomes 1 before normalising, so even a very narrow kernel does not underflow to
-        # nothing.
+        # Make the largest value 1 before normalising, so that very narrow kernels do not underflow.
         values = (exponents - exponents.amax(dim=1, keepdim=True)).exp_()
         values.masked_fill_(values < _RELATIVE_CUTOFF, 0)
         values /= values.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""A round trip through an 8-bit JPEG file in memory, once or twice."""
+"""Encoding as 8-bit JPEG and decoding, once or twice."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["Jpeg", "JpegRecipe", "apply_jpeg", "check_jpeg_quality", "parse_jpeg
 
 SUBSAMPLINGS = ("4:2:0", "4:4:4")
 _LARGEST_SIDE = 65500
-"""The longest side that the JPEG library accepts, in pixels."""
+"""Longest side of the JPEG library, in pixels."""
 _BLOCK = 16
-"""Side of the blocks of 4:2:0 in pixels: a grid's place is told within one."""
+"""Side of a 4:2:0 block in pixels; the range of a grid's offsets."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Jpeg(DegradationStep):
     Attributes:
         quality: 1 to 100 on the scale of libjpeg.
         subsampling: of the chroma, 4:2:0 or 4:4:4.
-        grid: row and column, 0 to 15, where the first whole block begins: (0, 0) for a whole file, something
-            else for a part that was cut from one.
+        grid: row and column, 0 to 15, of the first whole block: (0, 0) for a whole file, any other for a
+            crop.
         first: quality of an earlier compression; None for none.
         first_grid: its grid.
     """
@@ -57,7 +57,7 @@ class Jpeg(DegradationStep):
 
     @property
     def text(self) -> str:
-        """The settings as the option takes them, such as ``75,4:4:4,grid=3:5,first=60:2:7``."""
+        """The settings in the syntax of the option, such as ``75,4:4:4,grid=3:5,first=60:2:7``."""
         parts = [f"{self.quality}"]
         parts += [self.subsampling] if self.subsampling != SUBSAMPLINGS[0] else []
         parts += [f"grid={self.grid[0]}:{self.grid[1]}"] if any(self.grid) else []
@@ -66,7 +66,7 @@ class Jpeg(DegradationStep):
         return ",".join(parts)
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode and decode; draws nothing. See `DegradationStep.apply`."""
+        """Encode and decode; not random. See `DegradationStep.apply`."""
         if self.first is not None:
             image = _on_grid(image, self.first, self.subsampling, self.first_grid)
         return _on_grid(image, self.quality, self.subsampling, self.grid)
@@ -74,7 +74,7 @@ class Jpeg(DegradationStep):
 
 @dataclass(frozen=True)
 class JpegRecipe(StepRecipe):
-    """JPEG in training; qualities are uniform in their ranges, grids anywhere.
+    """JPEG in training; qualities and grids are uniform in their ranges.
 
     Attributes:
         share: share of the patches, 0 to 1.
@@ -116,10 +116,10 @@ class JpegRecipe(StepRecipe):
 
 
 def parse_jpeg(text: str) -> Jpeg:
-    """Return the compression that ``QUALITY[,4:4:4][,grid=ROW:COLUMN][,first=QUALITY:ROW:COLUMN]`` names.
+    """Parse ``QUALITY[,4:4:4][,grid=ROW:COLUMN][,first=QUALITY:ROW:COLUMN]``.
 
     Raises:
-        UsageError: the text is something else, or a number is out of its range.
+        UsageError: the text has another form, or a number is out of its range.
     """
     plain, named = parse_fields(text)
     try:
@@ -141,7 +141,7 @@ def parse_jpeg(text: str) -> Jpeg:
 
 
 def check_jpeg_quality(quality: int) -> None:
-    """Refuse a quality that is no whole number from 1 to 100."""
+    """Raise UsageError unless the quality is a whole number from 1 to 100."""
     if not isinstance(quality, int) or isinstance(quality, bool) or not 1 <= quality <= 100:
         raise UsageError(f"The JPEG quality is {quality!r}; expected a whole number from 1 to 100.")
 
@@ -149,11 +149,11 @@ def check_jpeg_quality(quality: int) -> None:
 def apply_jpeg(image: Tensor, quality: int | Sequence[int], *, subsampling: str = SUBSAMPLINGS[0]) -> Tensor:
     """Encode each image as a JPEG and decode it again.
 
-    image: (B, C, H, W) in [0, 1], C = 1 or 3; clamped and rounded to 8 bits first, as any file would hold it
-    (the public release truncates there, which darkens by half a level).
+    image: (B, C, H, W) in [0, 1], C = 1 or 3; clamped and rounded to 8 bits first (the public release
+    truncates here, which darkens by half a level).
     quality: 1 to 100 on the scale of libjpeg, one for all images or one for each.
     subsampling: of the chroma, 4:2:0 or 4:4:4.
-    Returns the same shape, dtype and device, on multiples of 1/255. The work is done on the CPU.
+    Returns the same shape, dtype and device, on multiples of 1/255. Runs on the CPU.
     """
     import torch
 
@@ -183,7 +183,7 @@ def apply_jpeg(image: Tensor, quality: int | Sequence[int], *, subsampling: str 
 
 
 def _on_grid(image: Tensor, quality: int, subsampling: str, grid: tuple[int, int]) -> Tensor:
-    """Compress as a part of a larger picture whose blocks begin at ``grid``; edge values lie outside."""
+    """Compress as a crop of a larger picture with blocks from ``grid`` on; outside, edge values repeat."""
     import torch.nn.functional as F
 
     top, left = (-place % _BLOCK for place in grid)
@@ -192,7 +192,7 @@ def _on_grid(image: Tensor, quality: int, subsampling: str, grid: tuple[int, int
 
 
 def _round_trip(levels: Tensor, quality: int, subsampling: str) -> Tensor:
-    """Code and decode one uint8 image (C, H, W)."""
+    """Encode and decode one uint8 image (C, H, W)."""
     import numpy as np
     import torch
     from PIL import Image

@@ -1,6 +1,6 @@
-"""Kernel maps read a few rows at a time, because a whole one seldom fits in memory.
+"""Kernel maps in bands of rows, because a whole map seldom fits in memory.
 
-A map holds one (k, k) kernel per LR pixel, 441 numbers where the image has 3. It may be given as
+A map holds one (k, k) kernel per LR pixel: 441 numbers where the image has 3. It is one of
 
 - a tensor (H, W, k, k);
 - a function of (start, stop) that returns the rows start..stop-1 as (stop - start, W, k, k);
@@ -30,10 +30,9 @@ def rows_in_memory(bytes_per_row: int, max_bytes: int) -> int:
 def iterate_kernel_bands(
     kernel_map: KernelMap, height: int, width: int, *, kernel_size: int, max_rows: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first row, band) over a map of height x width LR pixels, each band at most `max_rows` rows.
+    """Yield (first row, band) of a map of height x width LR pixels, with at most `max_rows` rows per band.
 
-    Raises `UsageError` as soon as a band has another width or kernel size, or the rows do not add up to
-    `height`.
+    Raises `UsageError` at a band of another width or kernel size, or if the rows do not add up to `height`.
     """
     expected = (width, kernel_size, kernel_size)
     row = 0

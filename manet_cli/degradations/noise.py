@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Noise", "NoiseRecipe", "apply_noise", "parse_noise", "sample_noise"]
 
 LARGEST_CORRELATION = 3.0
-_GREY_SHARE = 0.3  # amplitude that is left of the grey part where noise is mostly in colour
+_GREY_SHARE = 0.3  # amplitude of the grey part in noise that is mostly in colour
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Noise(DegradationStep):
 
     Attributes:
         level: standard deviation of each channel, of 255.
-        correlation: standard deviation in LR pixels of the Gaussian that the noise is smoothed with; 0 for
-            white noise.
-        colour: whether it is mostly in colour: the part that all channels share is nearly removed.
-        signal: whether it grows with the signal: by the square root of the brightness, with its level at half
+        correlation: standard deviation in LR pixels of the Gaussian that smooths the noise; 0 for white
+            noise.
+        colour: whether the noise is mostly in colour: the part shared by all channels is reduced.
+        signal: whether the noise grows with the square root of the brightness; ``level`` holds at half
             brightness.
     """
 
@@ -49,7 +49,7 @@ class Noise(DegradationStep):
 
     @property
     def text(self) -> str:
-        """The settings as the option takes them, such as ``10,correlation=0.7,colour,signal``."""
+        """The settings in the syntax of the option, such as ``10,correlation=0.7,colour,signal``."""
         parts = [f"{self.level:g}"]
         parts += [f"correlation={self.correlation:g}"] if self.correlation else []
         parts += ["colour"] if self.colour else []
@@ -61,7 +61,7 @@ class Noise(DegradationStep):
         noise = self._draw(image, generator)
         if self.colour:
             grey = noise.mean(dim=1, keepdim=True)
-            # A channel's variance is one third grey and two thirds colour, and stays what it was.
+            # One third of a channel's variance is grey, two thirds are colour; the sum stays the same.
             noise = _GREY_SHARE * grey + math.sqrt((3 - _GREY_SHARE**2) / 2) * (noise - grey)
         if self.signal:
             noise = noise * (2 * image.clamp(0, 1)).sqrt()
@@ -76,7 +76,7 @@ class Noise(DegradationStep):
         margin = 2 * smoothing_radius(self.correlation)
         shape = (*image.shape[:2], height + margin, width + margin)
         white = sample_noise(shape, self.level, generator, device=image.device, dtype=image.dtype)
-        # Smoothing along both axes leaves this share of the standard deviation.
+        # Share of the standard deviation left after smoothing along both axes.
         remaining = float((gaussian_weights(self.correlation) ** 2).sum())
         return smooth(white, self.correlation) / remaining
 
@@ -88,7 +88,7 @@ class NoiseRecipe(StepRecipe):
     Attributes:
         share: share of the patches, 0 to 1.
         highest: largest level, of 255.
-        exponent: more makes low levels more frequent.
+        exponent: a larger one makes low levels more frequent.
         correlated_share: share of the noise that is correlated.
         correlation_lowest: least correlation, LR pixels.
         correlation_highest: largest correlation, LR pixels.
@@ -122,10 +122,10 @@ class NoiseRecipe(StepRecipe):
 
 
 def parse_noise(text: str) -> Noise:
-    """Return the noise that ``LEVEL[,correlation=PIXELS][,colour][,signal]`` names.
+    """Parse ``LEVEL[,correlation=PIXELS][,colour][,signal]``.
 
     Raises:
-        UsageError: the text is something else, or a number is out of its range.
+        UsageError: the text has another form, or a number is out of its range.
     """
     plain, named = parse_fields(text)
     try:
@@ -148,12 +148,11 @@ def sample_noise(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Draw white noise for images of shape (B, C, H, W), independent in every value.
+    """Draw white noise for images of shape (B, C, H, W).
 
     level: the standard deviation in units of 1/255, from 0 to 255; a number, or one for each image (B,).
-    device: where the noise goes, the generator's device by default. A CPU generator gives the same noise
-    whatever the device it ends on. Returns a tensor of that shape, of standard deviation level / 255, float32
-    by default.
+    device: of the noise, by default the generator's device. A CPU generator draws the same noise for every
+    device. Returns a tensor of that shape with standard deviation level / 255, float32 by default.
     """
     import torch
 

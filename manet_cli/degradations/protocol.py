@@ -1,7 +1,7 @@
-"""The published degradation as one value: what is done to an HR image to make a test image of it.
+"""The published degradation, which turns an HR image into a test image.
 
-Order: crop to a multiple of the scale, blur, subsample, the steps of `registry` (noise, sharpening, JPEG), 8
-bits (Liang et al., ICCV 2021; sharpening is ours).
+Order: crop to a multiple of the scale, blur, subsample, the steps of `registry` (noise, sharpening, JPEG),
+round to 8 bits (Liang et al., ICCV 2021; sharpening is ours).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = ["Degradation", "DegradedImage", "crop_to_multiple", "published_grid"]
 
 @dataclass(frozen=True)
 class DegradedImage:
-    """An LR image with everything it was made from, all on the device of the HR image.
+    """An LR image, its HR image and its kernels, on the device of the HR image.
 
     lr: (B, C, H / s, W / s) in [0, 1] on multiples of 1/255, as it would be stored.
-    lr_clean: the same before noise, JPEG and rounding: what LR-PSNR compares with once it is rounded.
+    lr_clean: the LR image before noise, JPEG and rounding; rounded, it is the reference of LR-PSNR.
     hr: (B, C, H, W), the HR image cropped to multiples of s.
     kernels: the true kernels and their parameters.
     """
@@ -46,11 +46,11 @@ class DegradedImage:
 
 @dataclass(frozen=True)
 class Degradation:
-    """How an LR image is made from an HR image; `apply` does it.
+    """Settings that make an LR image from an HR image; `apply` does it.
 
     scale: whole factor. Exactly one of kernel (one Gaussian for the whole image) and mode (spatially variant
-    type 1-6). steps: what follows the blur (see `registry`), at most one of each kind. seed: for the kernels
-    of type 5 and the noise; the same seed gives the same result on every device.
+    type 1-6). steps: the steps after the blur (see `registry`), at most one of each kind. seed: for the
+    kernels of type 5 and the noise; the same seed gives the same result on every device.
     """
 
     scale: int
@@ -84,19 +84,18 @@ class Degradation:
 
     @property
     def step_texts(self) -> dict[str, str]:
-        """The settings of the steps, as their options take them, by the names of their kinds."""
+        """The settings of the steps in the syntax of their options, by step name."""
         return {step.name: step.text for step in self.steps}
 
     def apply(self, hr: Tensor) -> DegradedImage:
-        """Degrade HR images (B, C, H, W) in [0, 1], all in the same way, by a generator of their own.
+        """Degrade HR images (B, C, H, W) in [0, 1], all in the same way, with a new generator.
 
-        Half precision is computed in float32. Raises `InputError` where the image is smaller than the scale.
+        Half precision is computed in float32. Raises `InputError` if the image is smaller than the scale.
         """
         check_image(hr)
         image = hr if hr.dtype == torch.float64 else hr.float()
         cropped = crop_to_multiple(image, self.scale)
-        # On the CPU, so that a seed means the same kernels and the same noise whatever the device of the
-        # image.
+        # On the CPU, so that a seed gives the same kernels and noise on every device.
         generator = torch.Generator().manual_seed(self.seed)
         kernels = self._kernels(cropped, generator)
         if kernels.is_uniform:
@@ -114,7 +113,7 @@ class Degradation:
             made = spatially_variant_kernels(
                 self.mode, height, width, self.scale, generator=generator, dtype=hr.dtype
             )
-        else:  # excluded when the degradation was made
+        else:  # excluded by __post_init__
             raise UsageError("A degradation needs either one kernel or a spatially variant type 1-6.")
         return BlockKernels(
             made.kernels.to(hr.device), made.parameters, made.block_size, height, width, self.scale
@@ -122,9 +121,9 @@ class Degradation:
 
 
 def crop_to_multiple(image: Tensor, scale: int) -> Tensor:
-    """Cut images (B, C, H, W) at the bottom and right to multiples of the scale.
+    """Crop images (B, C, H, W) at the bottom and right to multiples of the scale.
 
-    Raises `InputError` where nothing would be left.
+    Raises `InputError` if nothing is left.
     """
     height, width = (side // scale * scale for side in image.shape[-2:])
     if height == 0 or width == 0:
@@ -135,11 +134,10 @@ def crop_to_multiple(image: Tensor, scale: int) -> Tensor:
 
 
 def published_grid(scale: int) -> tuple[GaussianParameters, ...]:
-    """Return the kernels of the published spatially invariant test, in order of sig1, sig2, theta (9 of
-    them).
+    """Return the 9 kernels of the published spatially invariant test, ordered by sig1, sig2, theta.
 
-    sig1 in {1, 1 + s, 1 + 2s} and sig2 <= sig1 in the same set (variances), theta 0 and, where they differ,
-    pi/4.
+    sig1 in {1, 1 + s, 1 + 2s} and sig2 <= sig1 in the same set (variances); theta 0, and also pi/4 if they
+    differ.
     """
     check_scale(scale)
     variances = (1.0, 1.0 + scale, 1.0 + 2.0 * scale)

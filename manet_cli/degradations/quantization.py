@@ -1,4 +1,4 @@
-"""Rounding to the 256 levels that an ordinary image file holds."""
+"""Rounding to the 256 levels of an 8-bit image."""
 
 from __future__ import annotations
 

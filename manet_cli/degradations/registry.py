@@ -45,11 +45,11 @@ DEGRADATIONS = [
 
 
 def degradation_named(name: str) -> DegradationKind | None:
-    """Return the entry of a name, None if there is none."""
+    """Return the entry with a name; None if there is none."""
     return next((kind for kind in DEGRADATIONS if kind.name == name), None)
 
 
 def camera_steps(source: random.Random) -> tuple[DegradationStep, ...]:
-    """Draw the steps of one image from the mixture `camera`; most images get one or two, some none."""
+    """Draw the steps of one image from the mixture `camera`: mostly one or two, sometimes none."""
     drawn = [kind.camera.sample(source) for kind in DEGRADATIONS]
     return tuple(step for step in drawn if step is not None)

@@ -1,4 +1,4 @@
-"""Sharpening as a camera's program does it: an unsharp mask, with the white and black rims that it leaves."""
+"""Sharpening as in cameras: an unsharp mask, with its white and black halos."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Sharpening(DegradationStep):
 
     Attributes:
         radius: standard deviation of its Gaussian in LR pixels.
-        amount: how much of the difference between the image and its smoothed self is added.
-        before_noise: whether the noise comes later, and is not sharpened.
+        amount: factor on the difference between the image and its smoothed copy, which is added.
+        before_noise: whether the noise comes later and so stays unsharpened.
     """
 
     radius: float
@@ -42,16 +42,16 @@ class Sharpening(DegradationStep):
 
     @property
     def order(self) -> float:  # type: ignore[override]
-        """After the noise, as cameras mostly do it, or before."""
+        """After the noise, as in most cameras, or before."""
         return 0.5 if self.before_noise else 2.0
 
     @property
     def text(self) -> str:
-        """The settings as the option takes them, such as ``0.8,0.5,before-noise``."""
+        """The settings in the syntax of the option, such as ``0.8,0.5,before-noise``."""
         return f"{self.radius:g},{self.amount:g}" + (",before-noise" if self.before_noise else "")
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """Sharpen; draws nothing. See `DegradationStep.apply`."""
+        """Sharpen; not random. See `DegradationStep.apply`."""
         return apply_sharpening(image, self.radius, self.amount)
 
 
@@ -87,10 +87,10 @@ class SharpeningRecipe(StepRecipe):
 
 
 def parse_sharpening(text: str) -> Sharpening:
-    """Return the sharpening that ``RADIUS,AMOUNT[,before-noise]`` names.
+    """Parse ``RADIUS,AMOUNT[,before-noise]``.
 
     Raises:
-        UsageError: the text is something else, or a number is out of its range.
+        UsageError: the text has another form, or a number is out of its range.
     """
     plain, named = parse_fields(text)
     try:
@@ -106,7 +106,7 @@ def parse_sharpening(text: str) -> Sharpening:
 
 
 def apply_sharpening(image: Tensor, radius: float, amount: float) -> Tensor:
-    """Add ``amount`` of the difference between images and their smoothed selves, and clamp to [0, 1].
+    """Add ``amount`` times the difference between images and their smoothed copies; clamp to [0, 1].
 
     Args:
         image: (B, C, h, w) in [0, 1]; its edge values are repeated outside.

@@ -12,7 +12,7 @@ __all__ = ["gaussian_weights", "smooth", "smoothing_radius"]
 
 
 def smoothing_radius(sigma: float) -> int:
-    """Return how many pixels to each side `smooth` reads: three standard deviations."""
+    """Return the pixels that `smooth` reads to each side: three standard deviations."""
     return math.ceil(3 * sigma)
 
 

@@ -1,7 +1,7 @@
 """Kernels over an image: the published spatially variant test types 1-6, and the one-kernel case.
 
-The cropped HR image is divided into 40 x 40 blocks, each with a Gaussian kernel of its own; the types differ
-in how the kernel changes from block to block (Liang et al., ICCV 2021, test protocol).
+The cropped HR image is divided into 40 x 40 blocks with one Gaussian kernel each; the types differ in how the
+kernel changes from block to block (Liang et al., ICCV 2021, test protocol).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BlockKernels:
 
     kernels: (nH, nW, k, k), each summing to 1. parameters: (nH, nW, 3) float64: sig1, sig2 (variances in HR
     pixels squared), theta (radians). height, width: of the HR image, multiples of scale. block_size: in HR
-    pixels; the larger side of the image where there is one kernel alone.
+    pixels; for a single kernel, the larger side of the image.
     """
 
     kernels: Tensor
@@ -56,7 +56,7 @@ class BlockKernels:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether one kernel serves the whole image."""
+        """Whether the whole image has one kernel."""
         return self.kernels.shape[:2] == (1, 1)
 
     @property
@@ -72,7 +72,8 @@ class BlockKernels:
     def lr_rows(self, start: int, stop: int) -> Tensor:
         """Return the kernels of LR rows start..stop-1, (stop - start, W / s, k, k).
 
-        An LR pixel's kernel is that of the HR pixel it samples, (s i, s j). Pass this method as a kernel map.
+        LR pixel (i, j) has the kernel of the HR pixel that it samples, (s i, s j). This method is a kernel
+        map.
         """
         return self._rows(start, stop, self.lr_height, self.lr_width, self.scale)
 
@@ -96,9 +97,9 @@ def block_parameters(
 ) -> Tensor:
     """Return the kernel shapes of a spatially variant type over an HR image of height x width pixels.
 
-    generator: needed for type 5 alone, which draws. Returns (ceil(height / 40), ceil(width / 40), 3) float64
-    on the CPU: sig1, sig2 (variances in HR pixels squared), theta (radians).
-    Raises `UsageError` for a type that is not one of 1-6 and for type 5 without a generator.
+    generator: only for type 5, which is random. Returns (ceil(height / 40), ceil(width / 40), 3) float64 on
+    the CPU: sig1, sig2 (variances in HR pixels squared), theta (radians).
+    Raises `UsageError` for a type other than 1-6 and for type 5 without a generator.
     """
     if mode not in MODES:
         raise UsageError(
@@ -139,7 +140,7 @@ def spatially_variant_kernels(
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> BlockKernels:
-    """Return the kernels of a spatially variant type over an HR image, on the CPU; arguments as above."""
+    """Return the kernels of a spatially variant type, on the CPU; arguments as in `block_parameters`."""
     parameters = block_parameters(mode, height, width, scale, generator=generator)
     kernels = anisotropic_kernels(*parameters.unbind(dim=-1), scale=scale, dtype=dtype)
     return BlockKernels(kernels, parameters, BLOCK_SIZE, height, width, scale)
@@ -148,7 +149,7 @@ def spatially_variant_kernels(
 def uniform_kernels(
     shape: GaussianParameters, height: int, width: int, scale: int, *, dtype: torch.dtype = torch.float32
 ) -> BlockKernels:
-    """Return one kernel for the whole of an HR image of height x width pixels, on the CPU."""
+    """Return one kernel for an HR image of height x width pixels, on the CPU."""
     kernel = shape.kernel(scale, dtype=dtype)
     parameters = torch.tensor([shape.sig1, shape.sig2, shape.theta], dtype=torch.float64)
     return BlockKernels(

@@ -1,7 +1,7 @@
-"""What the steps after the blur have in common.
+"""Base classes of the steps after the blur.
 
-Importing this module, or a step's, imports no torch: what computes imports it when it is used, so that the
-command line can list the steps in its help.
+This module and the modules of the steps import torch only when they compute, so that the help can list the
+steps without it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["DegradationKind", "DegradationStep", "StepRecipe", "apply_steps", "c
 
 
 class DegradationStep(ABC):
-    """One step with its settings; a subclass is a frozen dataclass."""
+    """A step with its settings; subclasses are frozen dataclasses."""
 
     name: ClassVar[str]
-    """Key of recipes, results and kernel files, and name of the option."""
+    """Key in recipes, results and kernel files, and name of the option."""
 
     order: float
     """Steps are applied in rising order: 1 is the sensor, 2 the camera's program, 3 the file."""
@@ -33,7 +33,7 @@ class DegradationStep(ABC):
     @property
     @abstractmethod
     def text(self) -> str:
-        """The settings as the step's option takes them."""
+        """The settings in the syntax of the step's option."""
 
     @abstractmethod
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
@@ -62,7 +62,7 @@ class StepRecipe(ABC):
         check_range("share", self.share, 0, 1)
 
     def sample(self, source: random.Random) -> DegradationStep | None:
-        """Draw the step of one patch; None where the patch goes without."""
+        """Draw the step of one patch; None for no step."""
         return self._sample(source) if source.random() < self.share else None
 
     @abstractmethod
@@ -75,12 +75,12 @@ class DegradationKind:
     """An entry of the list `DEGRADATIONS`.
 
     Attributes:
-        step: the class of its settings, which names it.
-        metavar: how the option's value is written.
-        help: what the option does, one sentence.
+        step: class of the step; its ``name`` is the name of the entry.
+        metavar: syntax of the option's value.
+        help: help of the option, one sentence.
         parse: makes a step from the option's value; raises `UsageError`.
-        recipe: the settings of training.
-        camera: these settings in the mixture `camera`.
+        recipe: class of the training settings.
+        camera: training settings of the mixture `camera`.
     """
 
     step: type[DegradationStep]
@@ -92,12 +92,12 @@ class DegradationKind:
 
     @property
     def name(self) -> str:
-        """Key of recipes, results and kernel files, and name of the option."""
+        """Key in recipes, results and kernel files, and name of the option."""
         return self.step.name
 
 
 def apply_steps(image: Tensor, steps: Sequence[DegradationStep], generator: torch.Generator) -> Tensor:
-    """Apply steps in their order; shapes as in `DegradationStep.apply`."""
+    """Apply steps by rising `DegradationStep.order`; shapes as in `DegradationStep.apply`."""
     for step in sorted(steps, key=lambda step: step.order):
         image = step.apply(image, generator)
     return image
@@ -111,10 +111,10 @@ def parse_fields(text: str) -> tuple[list[str], dict[str, str]]:
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside a range, and what is not a number.
+    """Check that a number lies in a range.
 
     Raises:
-        UsageError: not low <= value <= high.
+        UsageError: not low <= value <= high, or NaN.
     """
     if not low <= value <= high:
         raise UsageError(f"{name} = {value}, expected a number from {low:g} to {high:g}")

@@ -1,4 +1,4 @@
-"""How much of a picture there is to see a blur by, pixel by pixel."""
+"""Local texture: where blur can be measured."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from manet_cli.degradations.validation import check_image
 __all__ = ["FLAT_BELOW", "TEXTURE_MARGIN", "texture"]
 
 FLAT_BELOW = 2.0
-"""Texture below which an estimated kernel is not to be trusted (docs/kernels.md has the measurement)."""
+"""Texture below which an estimated kernel is unreliable (measured in docs/kernels.md)."""
 
 _RADIUS = 4
 TEXTURE_MARGIN = _RADIUS + 1
-"""Pixels to each side that the texture of a pixel depends on: rows read with this margin give the same."""
+"""Pixels to each side that affect the texture of a pixel: a crop with this margin gives the same values."""
 
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def texture(image: Tensor) -> Tensor:
-    """Return the root mean square of the luma's differences between neighbours, around every pixel.
+    """Return the root mean square of the luma differences between neighbours, around every pixel.
 
-    image: (B, 3, H, W) in [0, 1]. Returns (B, H, W) float32 in levels of 255, the mean over both directions
-    and 9x9 pixels, the edge values repeated outside. 0 where nothing changes, about 1.4 times the standard
-    deviation of noise, 10 and more at edges. Raises `UsageError` where it is no image.
+    image: (B, 3, H, W) in [0, 1]. Returns (B, H, W) float32 in levels of 255: the mean over both directions
+    and 9x9 pixels, with edge values repeated outside. It is 0 in constant areas, about 1.4 times the standard
+    deviation in noise, and 10 or more at edges. Raises `UsageError` for anything but an image.
     """
     check_image(image)
     luma = (image.float() * image.new_tensor(_LUMA, dtype=torch.float32)[:, None, None]).sum(dim=1) * 255
