@@ -1,4 +1,4 @@
-"""The networks, and nothing else: no files, no devices, no tiles."""
+"""The networks alone: no files, no devices, no tiles."""
 
 from manet_cli.models.blend import BlendedRestorer
 from manet_cli.models.blind import BlindConfig, BlindModel

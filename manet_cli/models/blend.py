@@ -1,4 +1,4 @@
-"""A mean of two restorers' results: between two sets of weights."""
+"""The mean of two restorers' results, between two sets of weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ __all__ = ["BlendedRestorer"]
 class BlendedRestorer(Restorer):
     """Runs one or both of two restorers of the same shape.
 
-    The results are averaged, not the weights: two restorers that were trained far apart have a mean that is
-    worse than both.
+    It averages results, not weights: averaged weights of two different trainings are worse than both.
 
     Args:
-        first: alone at ``amount`` 0.
-        second: alone at 1.
+        first: the only restorer at ``amount`` 0.
+        second: the only restorer at ``amount`` 1.
 
     Attributes:
-        amount: share of the second one's result, 0 to 1.
+        amount: share of the second result, 0 to 1.
     """
 
     def __init__(self, first: Restorer, second: Restorer) -> None:
@@ -34,16 +33,16 @@ class BlendedRestorer(Restorer):
 
     @property
     def footprint(self) -> Footprint:
-        """That of both."""
+        """Footprint, the same for both."""
         return self.first.footprint
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Set both."""
+        """Set the precision of both."""
         self.first.set_precision(precision)
         self.second.set_precision(precision)
 
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
-        """Super-resolve as `Restorer.forward`."""
+        """Super-resolve, see `Restorer.forward`."""
         result: Tensor = (self.second if self.amount == 1 else self.first)(lr, code)
         if 0 < self.amount < 1:
             result = torch.lerp(result, self.second(lr, code), self.amount)

@@ -1,4 +1,4 @@
-"""The two networks together: an image in, its kernels and a sharp image out."""
+"""Both networks together: from an image to its kernels and a sharp image."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["BlindConfig", "BlindModel"]
 
 @dataclass(frozen=True)
 class BlindConfig:
-    """Shapes of the parts that a set of weights holds; None for a part that it lacks.
+    """Shapes of the networks in a set of weights; None for a missing network.
 
     Attributes:
         estimator: shape of the kernel estimator.
-        restorer: shape of the restorer, which always comes with its kernel code basis.
+        restorer: shape of the restorer; its kernel code basis always comes with it.
     """
 
     estimator: MANetConfig | None
@@ -34,7 +34,7 @@ class BlindConfig:
 
 
 class BlindModel(nn.Module):
-    """Estimator, kernel code and restorer; any of them may be missing (a part of the published weights is).
+    """Estimator, kernel code and restorer; each may be missing, as in some of the published weights.
 
     lr (B, 3, H, W) in [0, 1] -> kernels (B, k*k, H, W), sr (B, 3, s*H, s*W).
     """
@@ -53,7 +53,7 @@ class BlindModel(nn.Module):
         )
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Compute in ``precision`` (float32, bfloat16 or float16) wherever that is harmless to the result."""
+        """Compute in ``precision`` (float32, bfloat16 or float16) where this does not harm the result."""
         for network in (self.estimator, self.restorer):
             if network is not None:
                 network.set_precision(precision)

@@ -1,7 +1,7 @@
 """Kernel codes: a blur kernel as a few coefficients of a linear basis.
 
-A restorer understands only the basis it was trained with (signs and rotations of principal components are
-arbitrary), so the basis is stored with the weights and never recomputed for them.
+A restorer needs the basis that it was trained with (signs and rotations of principal components are
+arbitrary), so the basis is stored with the weights and never recomputed.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ class KernelCode(nn.Module):
 
     def forward(self, kernel_map: Tensor) -> Tensor:
         """Return the codes of a kernel map (B, k*k, H, W) as (B, L, H, W) in float32."""
-        # A 1x1 convolution: the product with every pixel's code is never built.
+        # A 1x1 convolution builds no intermediate product.
         with torch.autocast(kernel_map.device.type, enabled=False):
             return nn.functional.conv2d(kernel_map.float(), self.basis.t()[:, :, None, None])
 
     def of_kernel(self, kernel: Tensor) -> Tensor:
-        """Return the code of one kernel per image, (B, k, k) -> (B, L, 1, 1), ready to be expanded."""
+        """Return the code of one kernel per image, (B, k, k) -> (B, L, 1, 1)."""
         return (kernel.flatten(1).float() @ self.basis)[:, :, None, None]
 
 
 def interpolated_codes(codes: Tensor, stride: int) -> Tensor:
-    """Interpolate codes bilinearly between the pixels that they are of.
+    """Interpolate codes bilinearly to every pixel.
 
     Args:
-        codes: (B, L, h, w), of every ``stride``-th pixel of every ``stride``-th row, from the first on.
-        stride: pixels from one to the next.
+        codes: (B, L, h, w), codes of every ``stride``-th pixel of every ``stride``-th row, from the first on.
+        stride: distance of these pixels.
 
     Returns:
-        (B, L, stride * h, stride * w). Beyond the last row and column these are repeated. Each value depends
-        on the nearest codes alone, so that a part of an image has the codes of the whole.
+        (B, L, stride * h, stride * w). The last row and column are repeated beyond the grid. Each value
+        depends only on the nearest codes, so a crop of an image has the same codes as the whole.
     """
     if stride == 1:
         return codes
@@ -58,11 +58,11 @@ def interpolated_codes(codes: Tensor, stride: int) -> Tensor:
 class KernelDecoder:
     """Rebuilds kernels from their codes, in float64 on the CPU.
 
-    A code holds only what the basis spans. The rest is much the same for all kernels of a picture, so one
-    offset gives it back.
+    A code holds only the part of a kernel in the span of the basis. The rest is nearly the same for all
+    kernels of a picture, so one offset restores it.
 
     Attributes:
-        inverse: (L, k*k), the pseudo-inverse of the basis; of orthonormal columns their transpose.
+        inverse: (L, k*k), the pseudo-inverse of the basis (for orthonormal columns, the transpose).
         offset: (k*k,), added to every kernel.
     """
 
@@ -71,20 +71,20 @@ class KernelDecoder:
 
     @classmethod
     def with_offset(cls, basis: Tensor, offset: Tensor) -> KernelDecoder:
-        """Return the decoder of a basis (k*k, L) whose offset (k*k,) is known."""
+        """Return the decoder of a basis (k*k, L) with a known offset (k*k,)."""
         return cls(torch.linalg.pinv(_exact(basis)), _exact(offset))
 
     @classmethod
     def around_mean(cls, basis: Tensor, mean: Tensor) -> KernelDecoder:
-        """Return the decoder of a basis (k*k, L) that rebuilds the mean kernel (k*k,) exactly."""
+        """Return the decoder of a basis (k*k, L) that decodes the mean kernel (k*k,) exactly."""
         basis, mean = _exact(basis), _exact(mean)
         inverse = torch.linalg.pinv(basis)
         return cls(inverse, mean - mean @ basis @ inverse)
 
     def __call__(self, codes: Tensor) -> Tensor:
-        """Return kernels (..., k*k) of codes (..., L) in float64; some values may be below 0."""
+        """Decode codes (..., L) to kernels (..., k*k) in float64; some values may be below 0."""
         return codes @ self.inverse + self.offset
 
 
 def _exact(tensor: Tensor) -> Tensor:
-    return tensor.cpu().double()  # in this order: not every device knows float64
+    return tensor.cpu().double()  # in this order: some devices lack float64

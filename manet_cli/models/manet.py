@@ -26,7 +26,7 @@ class MANetConfig:
         kernel_size: side of the estimated kernels in HR pixels.
         channels: feature channels at full and at half LR resolution.
         split: number of channel groups in a mutual affine convolution.
-        reduction: by how much its 1x1 bottleneck is narrower than the channels that feed it.
+        reduction: input channels per channel of its 1x1 bottleneck.
     """
 
     kernel_size: int = 21
@@ -36,7 +36,7 @@ class MANetConfig:
 
 
 class MutualAffineConv(nn.Module):
-    """Convolves channel groups, each first scaled and shifted by what the other groups say.
+    """Convolves channel groups; the other groups scale and shift each group first.
 
     (B, C, H, W) -> (B, C, H, W); every group has C / split channels.
     """
@@ -84,11 +84,11 @@ class MutualAffineBlock(nn.Module):
 class MANet(nn.Module):
     """The kernel estimator: LR image (B, 3, H, W) in [0, 1] -> kernels (B, k*k, H, W).
 
-    Each pixel's k*k values (row-major, published placement) are positive and sum to 1. The map stays at LR
-    size: the paper's HR-size map is this one, each value repeated scale x scale times, and is never needed.
+    Each pixel's k*k values (row-major, published placement) are positive and sum to 1. The map has LR size;
+    the paper's HR-size map repeats each kernel scale x scale times and is not needed.
     """
 
-    #: Sides of the network's input are padded to multiples of this; tiles must start and end on them.
+    #: Sides of the input are padded to multiples of this; tiles must start and end on multiples of it.
     size_multiple = 8
 
     def __init__(self, config: MANetConfig | None = None) -> None:
@@ -109,11 +109,11 @@ class MANet(nn.Module):
 
     @property
     def footprint(self) -> Footprint:
-        """What a tiler must know. A pixel's kernel depends on 11 LR pixels to each side at most."""
+        """Facts for tiling. A pixel's kernel depends on at most 11 LR pixels to each side."""
         return Footprint(scale=1, size_multiple=self.size_multiple, radius=11, practical_radius=11)
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Compute in ``precision``, all but the softmax, in which half precision loses the kernels' tails."""
+        """Compute in ``precision``, except the softmax: half precision would lose the kernels' tails."""
         self.to(precision)
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -128,17 +128,17 @@ class MANet(nn.Module):
         return F.pad(lr, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
     def kernels_of_padded(self, lr: Tensor) -> Tensor:
-        """Estimate the kernels of an image whose sides are multiples of 8 already, without padding."""
+        """Estimate the kernels of an image whose sides are multiples of 8, without padding."""
         return self.kernels_of_features(self.features_of_padded(lr))
 
     def logits_of_padded(self, lr: Tensor) -> Tensor:
-        """Return what the softmax over the last dimension makes the kernels of: (B, H, W, k*k) in float32."""
+        """Return the logits (B, H, W, k*k) in float32; softmax over the last dimension gives the kernels."""
         return self._logits(self.features_of_padded(lr), 1)
 
     def features_of_padded(self, lr: Tensor) -> Tensor:
-        """Return what the last convolution makes the kernels of: (B, C, H, W).
+        """Return the features (B, C, H, W), the input of the last convolution.
 
-        Under autocast the first convolution stays in float32: half precision would round the image itself.
+        Under autocast the first convolution stays in float32: half precision would round the image.
         """
         with torch.autocast(lr.device.type, enabled=False):
             shallow = self.head(lr.to(self.head.weight.dtype))
@@ -151,7 +151,7 @@ class MANet(nn.Module):
         """Return the kernels of every ``stride``-th pixel: (B, k*k, H / stride, W / stride) in float32.
 
         Args:
-            features: of `features_of_padded`.
+            features: from `features_of_padded`.
             stride: a divisor of H and W.
         """
         return torch.softmax(self._logits(features, stride), dim=-1).permute(0, 3, 1, 2)
@@ -159,5 +159,5 @@ class MANet(nn.Module):
     def _logits(self, features: Tensor, stride: int) -> Tensor:
         tail = self.tail
         some = F.conv2d(features, tail.weight, tail.bias, stride, padding=1) if stride > 1 else tail(features)
-        # Along the last dimension, no copy in channels-last memory, softmax is three times as fast.
+        # Softmax over the last dimension is three times as fast, and channels-last memory needs no copy.
         return some.permute(0, 2, 3, 1).float()

@@ -1,4 +1,4 @@
-"""In which number format a network computes."""
+"""The number format of a network's computation."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["autocast_dtype"]
 
 
 def autocast_dtype(device: torch.device, otherwise: torch.dtype) -> torch.dtype:
-    """Return the number format that autocast computes in on ``device``; ``otherwise`` where it is off."""
+    """Return the number format of autocast on ``device``; ``otherwise`` if autocast is off."""
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else otherwise

@@ -1,4 +1,4 @@
-"""What all restorers have in common, and what the list `RESTORERS` knows of each."""
+"""The base class of restorers, and the entries of the list `RESTORERS`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Restorer", "RestorerConfig", "RestorerKind"]
 
 @dataclass(frozen=True)
 class RestorerConfig:
-    """Shape of a restorer; an architecture adds fields of its own.
+    """Shape of a restorer; an architecture adds its fields.
 
     Attributes:
         scale: HR pixels per LR pixel along a side.
@@ -31,11 +31,11 @@ class RestorerConfig:
 class Restorer(nn.Module, ABC):
     """LR image (B, 3, H, W) and kernel codes (B, L, H, W) -> SR image (B, 3, s*H, s*W).
 
-    Images are RGB in [0, 1]; the output is not clamped. It is painted (s - 1) HR pixels up and to the left of
-    where plain upscaling puts the same content, because the published kernels are placed so.
+    Images are RGB in [0, 1]; the output is not clamped. Its content lies (s - 1) HR pixels further up and
+    left than after plain upscaling, because of the published kernel placement.
 
     Attributes:
-        config: its shape.
+        config: shape of the network.
     """
 
     config: RestorerConfig
@@ -43,11 +43,11 @@ class Restorer(nn.Module, ABC):
     @property
     @abstractmethod
     def footprint(self) -> Footprint:
-        """What a tiler must know."""
+        """Facts for tiling."""
 
     @abstractmethod
     def set_precision(self, precision: torch.dtype) -> None:
-        """Compute in ``precision`` wherever that is harmless to the image."""
+        """Compute in ``precision`` where this does not harm the image."""
 
     @abstractmethod
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
@@ -61,14 +61,14 @@ class RestorerKind:
     Attributes:
         id: name in recipes and in ``manet weights show``.
         config: class of its shape; the defaults are the full size.
-        build: makes the network of a shape.
-        signature: a tensor that every network of this kind has and no other kind has.
-        config_of: finds the shape in a state dict of the network and the code length. Raises KeyError for a
-            tensor that is missing, IndexError or ZeroDivisionError for an impossible shape, and
-            `WeightsError` for a size that is not supported.
-        published: yields the layers of the largest network by our name and the published one; empty for an
-            architecture that was never published.
-        initialize: prepares a new network for training, in place.
+        build: makes a network from its shape.
+        signature: name of a tensor that every network of this kind has and no other kind has.
+        config_of: infers the shape from a state dict and the code length. Raises KeyError for a missing
+            tensor, IndexError or ZeroDivisionError for an impossible shape, and `WeightsError` for an
+            unsupported size.
+        published: yields our name and the published name of each layer of the largest network; empty for an
+            unpublished architecture.
+        initialize: initialises a new network for training, in place.
     """
 
     id: str

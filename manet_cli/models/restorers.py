@@ -1,7 +1,7 @@
 """The list of restorers.
 
 To add one: write its module (see `rrdb_sft`) and add its entry here. Loading, tiling, training and `doctor`
-ask the entry.
+read the entry.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESTORERS = [
 
 
 def restorer_kind(name: str) -> RestorerKind | None:
-    """Return the entry of an id, None if there is none."""
+    """Return the entry with an id; None if there is none."""
     return next((kind for kind in RESTORERS if kind.id == name), None)
 
 
@@ -38,11 +38,11 @@ def kind_of_config(config: RestorerConfig) -> RestorerKind:
 
 
 def kind_of_names(names: Iterable[str]) -> RestorerKind:
-    """Return the entry that a network's tensor names belong to; the first one if none recognises them."""
+    """Return the entry that matches a network's tensor names; the first entry if none matches."""
     known = set(names)
     return next((kind for kind in RESTORERS if kind.signature in known), RESTORERS[0])
 
 
 def build_restorer(config: RestorerConfig) -> Restorer:
-    """Return a network of a shape."""
+    """Build a network from its shape."""
     return kind_of_config(config).build(config)

@@ -1,4 +1,4 @@
-"""RRDB-SFT: super-resolution of an image whose blur kernels are known.
+"""RRDB-SFT: super-resolution of an image with known blur kernels.
 
 Source: the MANet paper's supplement, section 2 (blocks of ESRGAN, arXiv 1809.00219, steered by spatial
 feature transforms, arXiv 1804.02815), in the setting of the published weights.
@@ -101,7 +101,7 @@ class SteeredBlock(nn.Module):
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
         """Return features + 0.2 * (the dense blocks of the transformed features).
 
-        ``features`` may have a finer number format than ``code``, which is the one computed in.
+        Computes in the number format of ``code``; ``features`` may have a finer one.
         """
         inner = self.transform(features.to(code.dtype), code)
         for dense in self.dense:
@@ -110,7 +110,7 @@ class SteeredBlock(nn.Module):
 
 
 class RRDBSFT(Restorer):
-    """The published restorer; see `Restorer` for what goes in and comes out."""
+    """The published restorer; see `Restorer` for input and output."""
 
     config: RRDBSFTConfig
 
@@ -124,16 +124,16 @@ class RRDBSFT(Restorer):
 
     @property
     def footprint(self) -> Footprint:
-        """What a tiler must know: per block 15 dense and 2 transform convolutions, and 3 around them."""
+        """Facts for tiling: 15 dense and 2 transform convolutions per block, and 3 around the blocks."""
         blocks = self.config.blocks
         return Footprint(
             scale=self.config.scale, size_multiple=1, radius=17 * blocks + 3, practical_radius=3 * blocks + 1
         )
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Compute the blocks in ``precision``; the stream between them and both ends stay in float32.
+        """Compute the blocks in ``precision``; the residual stream, the head and the tail stay in float32.
 
-        Rounding the stream or the output to bfloat16 would show in the image (a level or two of 255).
+        Rounding the stream or the output to bfloat16 changes the image by a level or two of 255.
         """
         self.blocks.to(precision)
         self.trunk.to(precision)
@@ -141,7 +141,7 @@ class RRDBSFT(Restorer):
     def forward(self, lr: Tensor, code: Tensor) -> Tensor:
         """Super-resolve ``lr`` (float32) with the codes of its pixels' kernels; the result is float32.
 
-        Under autocast the stream between the blocks and both ends stay in float32 too.
+        The residual stream, the head and the tail stay in float32 under autocast too.
         """
         code = code.to(autocast_dtype(lr.device, self.trunk.weight.dtype))
         with torch.autocast(lr.device.type, enabled=False):
@@ -155,7 +155,7 @@ class RRDBSFT(Restorer):
 
 
 def rrdb_sft_config(tensors: Mapping[str, Tensor], code_length: int) -> RRDBSFTConfig:
-    """Find the shape of a network in its tensors; errors as in `RestorerKind`."""
+    """Infer the shape of a network from its tensors; errors as in `RestorerKind`."""
     blocks = 0
     while f"blocks.{blocks}.transform.scale.weight" in tensors:
         blocks += 1
@@ -193,7 +193,7 @@ def published_layers() -> Iterator[tuple[str, str]]:
 
 
 def initialize(restorer: RRDBSFT) -> None:
-    """Begin the dense blocks as the published code does: Kaiming normal times 0.1, biases zero."""
+    """Initialise the dense blocks as the published code does: Kaiming normal times 0.1, zero biases."""
     for block in restorer.modules():
         if isinstance(block, DenseBlock):
             for conv in block.convs:

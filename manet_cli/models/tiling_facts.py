@@ -1,4 +1,4 @@
-"""What a network tells the code that cuts images into tiles for it."""
+"""Facts about a network for tiling."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ class Footprint:
     Attributes:
         scale: output pixels per input pixel along a side.
         size_multiple: tiles (context included) must start and end on multiples of this many input pixels.
-        radius: input pixels to each side that can influence an output pixel. With that much context a tile
-            gives what the whole image gives.
-        practical_radius: input pixels to each side whose influence shows in 8 bits on trained weights,
+        radius: input pixels to each side that can affect an output pixel. With this context tiling is exact.
+        practical_radius: input pixels to each side whose effect is visible in 8 bits with trained weights,
             measured by ``benchmarks/seams.py``.
     """
 
