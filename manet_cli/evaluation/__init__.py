@@ -1,1 +1,1 @@
-"""How good a result is: metrics, test protocols and studies."""
+"""Quality of results: metrics, test protocols and studies."""

@@ -1,4 +1,4 @@
-"""How good estimated kernels are, accumulated tile by tile: no map of a whole image is ever held."""
+"""Metrics of estimated kernels, accumulated tile by tile without a map of the whole image."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from manet_cli.inference import KernelTile
 __all__ = ["DECIBEL_CAP", "KernelComparison"]
 
 DECIBEL_CAP = LR_PSNR_CAP
-"""Every figure in dB is at most this, each pixel's kernel PSNR too, so that none is infinite."""
+"""Upper limit of every figure in dB, and of each pixel's kernel PSNR, so that none is infinite."""
 
 _MAX_BYTES = 32 * 2**20
-"""Bound on the kernels that are looked at together, in float32."""
+"""Bound on the kernels compared together, in float32."""
 
 
 class KernelComparison:
-    """Takes the tiles of an image's estimated kernels and gives the three figures about them.
+    """Accumulates tiles of estimated kernels and computes their three figures.
 
     Args:
-        degraded: the LR image that the kernels were estimated on, with the HR image (1, 3, H, W) and the true
-            kernels.
+        degraded: the LR image under estimation, with its HR image (1, 3, H, W) and true kernels.
     """
 
     def __init__(self, degraded: DegradedImage) -> None:
@@ -39,9 +38,9 @@ class KernelComparison:
         self._pixels = 0
 
     def add(self, tile: KernelTile) -> None:
-        """Take a tile of estimated kernels; every LR pixel comes in one tile."""
+        """Add a tile of estimated kernels; every LR pixel belongs to one tile."""
         channels, rows, columns = tile.kernels.shape
-        # The true kernels of a row are looked up over the whole width, the HR windows over the tile's.
+        # A row needs the true kernels of the whole width and the HR windows of the tile's width.
         bytes_per_row = 4 * channels * max(self._true.lr_width, 3 * columns)
         step = max(1, _MAX_BYTES // bytes_per_row)
         for start in range(0, rows, step):
@@ -52,7 +51,7 @@ class KernelComparison:
 
     @property
     def per_pixel(self) -> float:
-        """Mean over the LR pixels of each pixel's kernel PSNR, dB."""
+        """Mean kernel PSNR over the LR pixels, dB."""
         return self._decibels / self._pixels
 
     @property
@@ -65,8 +64,8 @@ class KernelComparison:
     def lr_psnr(self) -> float | None:
         """PSNR-Y of the HR image degraded by the estimated kernels against the LR image, dB.
 
-        Both before noise and JPEG, rounded to 8 bits, within a border of the scale; None where no pixel is
-        left within it.
+        Both before noise and JPEG, rounded to 8 bits, without a border of `scale` pixels; None if no pixel is
+        left.
         """
         border = self._true.scale
         if min(self._lr_clean.shape[-2:]) <= 2 * border:
@@ -74,7 +73,7 @@ class KernelComparison:
         return min(psnr_y(self._redone, self._lr_clean, border=border), DECIBEL_CAP)
 
     def _compare(self, kernels: Tensor, row: int, column: int) -> None:
-        """Compare kernels (h, w, k, k) from LR pixel (row, column) on with the true ones."""
+        """Compare kernels (h, w, k, k), the first at LR pixel (row, column), with the true kernels."""
         height, width = kernels.shape[:2]
         true = self._true.lr_rows(row, row + height)[:, column : column + width].to(kernels.device)
         self._decibels += float(kernel_psnr(kernels, true).clamp(max=DECIBEL_CAP).sum())
@@ -83,7 +82,7 @@ class KernelComparison:
         self._pixels += height * width
 
     def _redo(self, kernels: Tensor, row: int, column: int) -> None:
-        """Degrade the HR image by kernels (h, w, k, k), at their LR pixels alone."""
+        """Degrade the HR image by kernels (h, w, k, k), only at their LR pixels."""
         height, width = kernels.shape[:2]
         scale = self._true.scale
         window = self._padded[

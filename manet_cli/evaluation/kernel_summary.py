@@ -1,4 +1,4 @@
-"""The blur of a picture in a few figures, gathered piece by piece from its kernels' shapes."""
+"""Summary of a picture's blur, accumulated from the shapes of its kernels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from manet_cli.degradations.kernel_shape import KernelShapes
 __all__ = ["DIRECTIONS", "EDGE", "KernelSummary", "Spread", "size_range"]
 
 EDGE = 0.05
-"""An estimate is at the edge of the trained range if an axis is within 5 % of a limit, or beyond it."""
+"""An estimate is at the edge of the trained range if an axis is within 5 % of a limit or beyond."""
 
 DIRECTIONS = 36
 """Bins of the angles in [0, 180) degrees."""
 
-# Histograms are of logarithms, so that their steps mean the same everywhere: 0.5 %, from 1/20 to 20.
+# Histograms of logarithms, so that every step is 0.5 %, from 1/20 to 20.
 _STEP, _REACH = 0.005, math.log(20)
 _BINS = 2 * math.ceil(_REACH / _STEP)
 
@@ -32,7 +32,7 @@ def size_range(scale: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Spread:
-    """How a figure is spread: its median, and the limits between which 80 % of the pixels lie."""
+    """Spread of a figure: its median and the limits of the middle 80 % of the pixels."""
 
     median: float
     p10: float
@@ -44,21 +44,21 @@ class Spread:
 
 
 class KernelSummary:
-    """Figures of a picture's kernels; memory does not grow with the picture, nor results depend on its tiles.
+    """Figures of a picture's kernels. Memory does not grow with the picture; tiles do not change the result.
 
-    Blur, anisotropy, angle and the shares at the edge are of the pixels that can be trusted; where the
-    picture is flat, an estimate is what the estimator says for want of evidence.
+    Blur size, anisotropy, angle and the shares at the edge count only reliable pixels: in flat areas the
+    estimate is a default.
 
     Args:
         scale: HR pixels per LR pixel.
 
     Attributes:
-        pixels: added.
-        trusted: those of them that show their blur.
-        directions: (36,), the weight of the long axes in every 5 degrees.
+        pixels: number of pixels added.
+        trusted: number of reliable pixels among them, which have texture.
+        directions: (36,), weight of the long axes in each bin of 5 degrees.
     """
 
-    #: Agreement from which on there is a dominant angle to speak of.
+    #: Smallest agreement of a dominant angle.
     AGREED = 0.3
 
     def __init__(self, scale: int) -> None:
@@ -72,13 +72,13 @@ class KernelSummary:
         self.trusted = 0
 
     def add(self, shapes: KernelShapes, trusted: Tensor) -> None:
-        """Add pixels: their kernels' shapes, and a mask (of the same shape) of those that show their blur."""
+        """Add pixels: the shapes of their kernels, and a mask of the reliable ones (of the same shape)."""
         self.pixels += trusted.numel()
         shapes = KernelShapes(*(values[trusted].double().cpu() for values in shapes))
         self.trusted += shapes.theta.numel()
         self._sizes += _histogram(shapes.size)
         self._ratios += _histogram(shapes.anisotropy)
-        # Axes have no front: doubled, an angle and its opposite are the same. Round kernels weigh nothing.
+        # Doubled angles make an axis and its opposite equal. Round kernels have weight 0.
         first, second = shapes.sigma_x**2, shapes.sigma_y**2
         weight = (first - second) / (first + second)
         doubled = torch.deg2rad(2 * shapes.theta)
@@ -91,19 +91,19 @@ class KernelSummary:
 
     @property
     def size(self) -> Spread | None:
-        """Blur size, `KernelShapes.size`; None if no pixel can be trusted."""
+        """Blur size, `KernelShapes.size`; None without reliable pixels."""
         return _spread(self._sizes)
 
     @property
     def anisotropy(self) -> Spread | None:
-        """Long axis by short axis; None if no pixel can be trusted."""
+        """Ratio of the long axis to the short axis; None without reliable pixels."""
         return _spread(self._ratios)
 
     @property
     def angle(self) -> float | None:
-        """Dominant angle of the long axes in degrees, [0, 180), by their doubled angles' mean.
+        """Dominant angle of the long axes in degrees, [0, 180): half the weighted mean of the doubled angles.
 
-        An axis weighs (sigma_x^2 - sigma_y^2) / (sigma_x^2 + sigma_y^2). None if no pixel can be trusted.
+        The weight is (sigma_x^2 - sigma_y^2) / (sigma_x^2 + sigma_y^2). None without reliable pixels.
         """
         cosine, sine, _ = self._direction.tolist()
         degrees = round(math.degrees(math.atan2(sine, cosine)) / 2 % 180, 6)
@@ -111,29 +111,29 @@ class KernelSummary:
 
     @property
     def agreement(self) -> float | None:
-        """How far the axes agree on the angle: 1 for all the same, 0 for none preferred."""
+        """Agreement of the axes on the angle: 1 if all are equal, 0 if none is preferred."""
         cosine, sine, weight = self._direction.tolist()
         return min(math.hypot(cosine, sine) / max(weight, 1e-12), 1.0) if self.trusted else None
 
     def sizes(self, edges: Tensor) -> Tensor:
-        """Return how many trusted pixels have a blur size between each two edges (n,), as (n - 1,)."""
+        """Return the number of reliable pixels by blur size, in the bins (n - 1,) between edges (n,)."""
         centres = ((torch.arange(_BINS) + 0.5) * _STEP - _REACH).exp()
         below = torch.cat((torch.zeros(1, dtype=torch.int64), self._sizes.cumsum(0)))
         return below[torch.searchsorted(centres, edges.float())].diff()
 
     @property
     def flat(self) -> float:
-        """Share of the picture that does not show its blur."""
+        """Share of the picture without reliable estimates."""
         return 1 - self.trusted / max(self.pixels, 1)
 
     @property
     def narrow(self) -> float:
-        """Share of the trusted pixels whose short axis is at the lower edge of the trained range."""
+        """Share of the reliable pixels whose short axis is at the lower edge of the trained range."""
         return float(self._edge[0]) / max(self.trusted, 1)
 
     @property
     def wide(self) -> float:
-        """Share of the trusted pixels whose long axis is at the upper edge of the trained range."""
+        """Share of the reliable pixels whose long axis is at the upper edge of the trained range."""
         return float(self._edge[1]) / max(self.trusted, 1)
 
     def fields(self) -> dict[str, object]:
@@ -170,7 +170,7 @@ class KernelSummary:
         return lines
 
     def direction(self) -> str:
-        """Return the dominant angle in words, or that there is none."""
+        """Return the dominant angle as text, or "in no one direction"."""
         angle, agreement = self.angle, self.agreement
         if angle is None or agreement is None or agreement < self.AGREED:
             return "in no one direction"

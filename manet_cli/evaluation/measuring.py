@@ -26,16 +26,16 @@ _SSIM_WINDOW = 11
 
 @dataclass(frozen=True)
 class Figures:
-    """What is measured. PSNR in dB, at most 100; None for what the weights or the picture's size don't allow.
+    """Figures of one image. PSNR in dB, at most 100; None if the weights or the picture's size rule it out.
 
     Attributes:
-        psnr_y: of the blind result against the HR image.
-        ssim_y: likewise, -1 to 1.
-        kernel_psnr: mean over the LR pixels of each pixel's kernel PSNR.
-        kernel_psnr_mean_kernel: of the mean estimated kernel against the mean true kernel.
-        lr_psnr: of the HR image degraded by the estimated kernels against the LR image.
-        bicubic_psnr_y: of bicubic upscaling at its best whole-pixel shift.
-        nonblind_psnr_y: of the restorer that is given the true kernels.
+        psnr_y: PSNR-Y of the blind result against the HR image.
+        ssim_y: SSIM-Y of the blind result, -1 to 1.
+        kernel_psnr: mean kernel PSNR over the LR pixels.
+        kernel_psnr_mean_kernel: kernel PSNR of the mean estimated kernel against the mean true kernel.
+        lr_psnr: PSNR-Y of the HR image degraded by the estimated kernels against the LR image.
+        bicubic_psnr_y: PSNR-Y of bicubic upscaling at its best whole-pixel shift.
+        nonblind_psnr_y: PSNR-Y of the restorer with the true kernels.
     """
 
     psnr_y: float | None = None
@@ -51,14 +51,14 @@ FIGURES = tuple(field.name for field in dataclasses.fields(Figures))
 
 
 class _TrueCodes:
-    """The codes of an image's true kernels (`inference.streams.Codes`), one code per block kept."""
+    """Codes of an image's true kernels (`inference.streams.Codes`); stores one code per block."""
 
     def __init__(self, engine: Engine, kernels: BlockKernels) -> None:
         rows, columns, size = kernels.kernels.shape[:3]
         code = engine.kernel_code
         with torch.inference_mode():
             codes = code.of_kernel(kernels.kernels.reshape(-1, size, size).to(code.basis.device)).cpu()
-        # (nH, nW, L, 1): looked up for LR pixels just as the kernels would be.
+        # (nH, nW, L, 1): indexed by LR pixels in the same way as the kernels.
         self._blocks = dataclasses.replace(kernels, kernels=codes.reshape(rows, columns, -1, 1))
 
     def forget(self, before: int) -> None:
@@ -86,10 +86,10 @@ def measure(engine: Engine, degraded: DegradedImage, scale: int, *, bicubic: flo
         engine: the model; one of its two networks may be missing.
         degraded: the image, on the CPU.
         scale: HR pixels per LR pixel.
-        bicubic: the figure of bicubic upscaling, which is the same for every model.
+        bicubic: the figure of bicubic upscaling, the same for every model.
 
     Raises:
-        ManetError: the networks give infinities or not-a-number.
+        ManetError: the networks return infinities or NaN.
         OutOfMemoryError: the smallest tile does not fit.
     """
     lr, hr = ImageRows(degraded.lr), degraded.hr
@@ -118,7 +118,7 @@ def measure(engine: Engine, degraded: DegradedImage, scale: int, *, bicubic: flo
 
 
 def _holds(engine: Engine, *, estimator: bool = False, restorer: bool = False) -> bool:
-    """Whether a model holds the networks named."""
+    """Whether a model has the given networks."""
     try:
         engine.require(estimator=estimator, restorer=restorer)
     except WeightsError:
@@ -137,5 +137,5 @@ def _capped_psnr(image: Tensor, hr: Tensor, scale: int) -> float:
 
 
 def _fits(hr: Tensor, border: int, window: int = 1) -> bool:
-    """Whether at least a window of pixels is left of an HR image within a border."""
+    """Whether an HR image without its border has at least `window` pixels a side."""
     return min(hr.shape[-2:]) >= 2 * border + window

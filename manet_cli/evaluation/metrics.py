@@ -1,10 +1,10 @@
-"""The figures of the published tables: PSNR-Y, SSIM-Y, kernel PSNR, LR-PSNR, and bicubic as the yardstick.
+"""The metrics of the published tables: PSNR-Y, SSIM-Y, kernel PSNR, LR-PSNR, and bicubic for comparison.
 
-Images are RGB (1, 3, H, W) in [0, 1] and are clamped and rounded to 8 bits before anything is measured. Y is
-the luma of BT.601 in 16..235, kept unrounded in float64; the peak is 255. `border` pixels are cut off on
-every side first (the protocol takes the scale). Kernels are compared as they are, with peak 1. All PSNR are
-in dB and infinite where the two inputs are equal, unless capped. Source of the definitions: Liang et al.,
-ICCV 2021, and Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004.
+Images are RGB (1, 3, H, W) in [0, 1], clamped and rounded to 8 bits first. Y is the luma of BT.601 in
+16..235, unrounded in float64; the peak is 255. `border` pixels are cut off on every side first (in the
+protocol: the scale). Kernels are compared unchanged, with peak 1. PSNR is in dB and infinite for equal
+inputs, unless capped. Source of the definitions: Liang et al., ICCV 2021, and Wang et al., "Image quality
+assessment: from error visibility to structural similarity", 2004.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ __all__ = [
 ]
 
 LR_PSNR_CAP = 100.0
-"""LR-PSNR is at most this many dB, so that a perfect image doesn't make a mean infinite."""
+"""Upper limit of LR-PSNR in dB, so that a perfect image does not make a mean infinite."""
 
 _SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5
 _SSIM_C1 = (0.01 * 255) ** 2
 _SSIM_C2 = (0.03 * 255) ** 2
 _SSIM_BAND = 256
-"""Output rows of SSIM worked on at a time, to bound memory."""
+"""Output rows of SSIM per step, to bound memory."""
 
 
 @dataclass(frozen=True)
 class KernelAgreement:
-    """How well estimated kernels agree with the true ones, in dB.
+    """Agreement of estimated kernels with the true kernels, in dB.
 
-    per_pixel: mean over the LR pixels of each pixel's kernel PSNR.
+    per_pixel: mean kernel PSNR over the LR pixels.
     mean_kernel: kernel PSNR of the mean estimated kernel against the mean true kernel.
     """
 
@@ -72,17 +72,16 @@ class RegisteredPsnr:
 
 
 def psnr_y(image: Tensor, reference: Tensor, *, border: int) -> float:
-    """Return the PSNR of the luma of two images (1, 3, H, W), `border` pixels cut off all round."""
+    """Return the PSNR of the luma of two images (1, 3, H, W), without `border` pixels on every side."""
     first, second = _luma_pair(image, reference, border)
     return _psnr(first, second)
 
 
 def ssim_y(image: Tensor, reference: Tensor, *, border: int) -> float:
-    """Return the structural similarity of the luma of two images (1, 3, H, W), `border` pixels cut off all
-    round.
+    """Return the SSIM of the luma of two images (1, 3, H, W), without `border` pixels on every side.
 
-    An 11 x 11 Gaussian window of standard deviation 1.5, where it fits whole; float64; -1 to 1. Raises
-    `UsageError` where less than one window is left.
+    Uses an 11 x 11 Gaussian window of standard deviation 1.5, only where it fits; float64; -1 to 1. Raises
+    `UsageError` if less than one window is left.
     """
     first, second = _luma_pair(image, reference, border)
     height, width = first.shape
@@ -128,8 +127,8 @@ def compare_kernel_maps(
     """Compare estimated and true kernels over an LR image of height x width pixels, a few rows at a time.
 
     estimated, true: kernel maps as tensors (height, width, k, k) or in row bands; a true map may come from
-    `BlockKernels.lr_rows`. max_rows: rows asked of a map at once, so the memory it needs.
-    Raises `UsageError` where a map does not have that size.
+    `BlockKernels.lr_rows`. max_rows: rows per step, which bounds memory.
+    Raises `UsageError` if a map has another size.
     """
     if height < 1 or width < 1:
         raise UsageError(f"The LR image is {width}x{height}; expected at least one pixel.")
@@ -150,12 +149,12 @@ def compare_kernel_maps(
 
 
 def lr_psnr(hr: Tensor, lr_clean: Tensor, kernel_map: KernelMap, scale: int) -> float:
-    """Return how well estimated kernels explain the LR image: PSNR-Y of the true HR image degraded by them.
+    """Return the PSNR-Y of the true HR image, degraded by the estimated kernels, against the LR image.
 
     hr: (1, 3, H, W), sides multiples of the scale. lr_clean: (1, 3, H / s, W / s), the LR image before noise
     and JPEG. kernel_map: the estimated kernel of every LR pixel, a tensor (H / s, W / s, k, k) or row bands.
-    Both LR images are clamped and rounded to 8 bits; `scale` pixels are cut off all round; at most 100 dB.
-    Memory is bounded, since only LR positions are computed, a few rows at a time.
+    Both LR images are clamped and rounded to 8 bits; `scale` pixels are cut off on every side; at most 100
+    dB. Memory is bounded: only LR positions are computed, a few rows at a time.
     """
     redone = apply_kernel_map(hr, kernel_map, scale)
     return min(psnr_y(redone, lr_clean, border=scale), LR_PSNR_CAP)
@@ -164,11 +163,11 @@ def lr_psnr(hr: Tensor, lr_clean: Tensor, kernel_map: KernelMap, scale: int) -> 
 def best_registered_bicubic(lr: Tensor, hr: Tensor, scale: int) -> RegisteredPsnr:
     """Return the PSNR-Y of bicubic upscaling at its best whole-pixel shift.
 
-    The published kernel placement moves an LR image's content by s - 1 HR pixels, which bicubic upscaling
-    knows nothing of; without registration its PSNR would be that of a misplaced image. So `lr` (1, 3, H / s,
-    W / s) is upscaled (PyTorch's bicubic, a = -0.75, 0.2 dB above Pillow's a = -0.5 on Set5 x4), rounded
-    to 8 bits, and every shift of -s..s pixels on both axes is tried. Whatever the shift, the same HR pixels
-    are compared, those within a border of s.
+    The published kernel placement moves an LR image's content by s - 1 HR pixels. Bicubic upscaling does not
+    undo this, so without registration its PSNR would measure the shift. So `lr` (1, 3, H / s, W / s) is
+    upscaled (PyTorch's bicubic, a = -0.75, 0.2 dB above Pillow's a = -0.5 on Set5 x4) and rounded to 8 bits,
+    and every shift of -s..s pixels on both axes is tried. All shifts compare the same HR pixels: all but a
+    border of s.
     """
     height, width = hr.shape[-2:]
     if tuple(lr.shape[-2:]) != (height / scale, width / scale):
@@ -194,7 +193,7 @@ def best_registered_bicubic(lr: Tensor, hr: Tensor, scale: int) -> RegisteredPsn
 
 
 def _double(values: Tensor) -> Tensor:
-    """Bring a tensor to float64 where it is, or on the CPU if its device has no float64."""
+    """Convert a tensor to float64 on its device, or on the CPU if the device lacks float64."""
     values = values.detach()
     return (values.cpu() if values.device.type == "mps" else values).double()
 
@@ -202,7 +201,7 @@ def _double(values: Tensor) -> Tensor:
 def _map_rows(
     kernel_map: KernelMap, height: int, width: int, kernel_size: int, max_rows: int
 ) -> Iterator[Tensor]:
-    """Yield the rows (W, k, k) of a kernel map, asked for `max_rows` at a time."""
+    """Yield the rows (W, k, k) of a kernel map, reading `max_rows` at a time."""
     for _, band in iterate_kernel_bands(
         kernel_map, height, width, kernel_size=kernel_size, max_rows=max_rows
     ):
@@ -222,7 +221,7 @@ def luma(image: Tensor) -> Tensor:
 
 
 def _luma_pair(image: Tensor, reference: Tensor, border: int) -> tuple[Tensor, Tensor]:
-    """Return the luma of two images of one size within a border, on one device."""
+    """Return the luma of two images of the same size without the border, on one device."""
     if image.shape != reference.shape:
         raise UsageError(
             f"The images have shapes {tuple(image.shape)} and {tuple(reference.shape)}; expected the same."
@@ -244,7 +243,7 @@ def _psnr(first: Tensor, second: Tensor) -> float:
 
 
 def _similarity(first: Tensor, second: Tensor, window: Tensor) -> Tensor:
-    """Return the SSIM map of two planes (H, W), valid region alone."""
+    """Return the SSIM map of two planes (H, W), valid region only."""
     planes = torch.stack((first, second, first * first, second * second, first * second))[:, None]
     filtered = F.conv2d(F.conv2d(planes, window.reshape(1, 1, -1, 1)), window.reshape(1, 1, 1, -1))
     mean_1, mean_2, square_1, square_2, product = filtered[:, 0]

@@ -1,4 +1,4 @@
-"""Pictures as the published protocol takes them (8-bit RGB without transparency) and as the engine does."""
+"""Pictures for the published protocol (8-bit RGB without transparency) and for the engine."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ class ImageRows:
 def hr_tensor(photo: Photo, name: str) -> Tensor:
     """Return a photo as an HR image (1, 3, H, W), float32 on multiples of 1/255 in [0, 1].
 
-    Grey is repeated into three channels; transparency that hides nothing is dropped.
+    Grey is repeated into three channels; a fully opaque alpha channel is dropped.
 
     Args:
         photo: the picture.
-        name: what messages call it.
+        name: of the picture in messages.
 
     Raises:
-        InputError: it is transparent somewhere or has 16 bits per channel, which the protocol knows nothing
-            of.
+        InputError: the picture has transparent pixels or 16 bits per channel; the protocol has neither.
     """
     if photo.pixels.dtype.itemsize > 1:
         raise InputError(
@@ -48,8 +47,7 @@ def hr_tensor(photo: Photo, name: str) -> Tensor:
         )
     if photo.alpha is not None and int(photo.alpha.min()) < _OPAQUE:
         raise InputError(
-            f"{name} is transparent somewhere, and there is no blur of what is not there: "
-            "flatten it onto a background first"
+            f"{name} has transparent pixels, but test images are opaque: flatten it onto a background first"
         )
     pixels = torch.from_numpy(np.ascontiguousarray(to_float(photo.pixels)))
     return pixels.permute(2, 0, 1)[None].expand(1, 3, -1, -1).contiguous()

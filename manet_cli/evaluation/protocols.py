@@ -1,4 +1,4 @@
-"""Which LR images a test makes of every HR image, and how the command line names that.
+"""Test protocols: the LR images made of every HR image, and their names on the command line.
 
 `grid`: the published spatially invariant test, 9 kernels. `SIG1,SIG2,THETA`: one Gaussian kernel, variances
 in HR pixels squared and an angle in degrees. `mode1` .. `mode6`: the published spatially variant types.
@@ -33,14 +33,14 @@ class Protocol:
 
     Attributes:
         name: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``modeN``, in one spelling only.
-        degradations: what is done to every HR image, one LR image each.
+        degradations: each makes one LR image of every HR image.
     """
 
     name: str
     degradations: tuple[Degradation, ...]
 
     def case(self, degradation: Degradation) -> str:
-        """Return the name of one of the degradations: its kernels, and its steps where these differ."""
+        """Return the name of a degradation: its kernels, and its steps if they differ in this protocol."""
         steps_differ = len({one.steps for one in self.degradations}) > 1
         return degradation.label if steps_differ else degradation.kernel_label
 
@@ -48,17 +48,17 @@ class Protocol:
 def parse_protocol(
     text: str, scale: int, *, steps: Sequence[DegradationStep] = (), seed: int = 0
 ) -> Protocol:
-    """Return the test that ``text`` names.
+    """Parse the name of a test.
 
     Args:
         text: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``mode1`` .. ``mode6``.
         scale: HR pixels per LR pixel along a side.
-        steps: what follows the blur; not for ``camera``, which has its own.
-        seed: of the noise, of the kernels of type 5 and of the mixture. It is the same for every picture, so
-            that a picture's LR image does not depend on which others are in the set.
+        steps: steps after the blur; not for ``camera``, which draws them.
+        seed: of the noise, the kernels of type 5 and the mixture. Every picture has the same seed, so its LR
+            image does not depend on the other pictures in the set.
 
     Raises:
-        UsageError: the text is none of that, or ``camera`` is to have other steps.
+        UsageError: the text names no test, or ``steps`` are given for ``camera``.
     """
     kernels: tuple[GaussianParameters | None, ...] = (None,)
     mode = None
@@ -82,7 +82,7 @@ def parse_protocol(
 
 
 def parse_kernel(text: str) -> GaussianParameters:
-    """Return the kernel that ``SIG1,SIG2,THETA`` (variances in HR pixels squared, degrees) names.
+    """Parse ``SIG1,SIG2,THETA`` (variances in HR pixels squared, degrees).
 
     Raises:
         UsageError: the text is not three numbers, or a variance is not above 0.

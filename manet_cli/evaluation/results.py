@@ -1,8 +1,8 @@
-"""Lines of results, and the file that a long run keeps them in and resumes from.
+"""Lines of results, and the file from which a long run resumes.
 
-The file holds one JSON object per line, one line per picture, kernel and model; every line is on the disk
-before the next picture is begun. A line says what it was made from, so that a later run knows it again:
-digests of the picture and of the weights, the kernel, and every setting that changes a figure.
+The file holds one JSON object per line, one line per picture, kernel and model; every line is flushed to the
+disk before the next picture starts. For a later run, a line records the digests of the picture and of the
+weights, the kernel, and every setting that changes a figure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from manet_cli.regular_file import read_stream
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs into one file are not kept apart there
+except ImportError:  # Windows: no lock against a second run with the same file
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Key", "Measurement", "Results", "Settings", "open_results"]
@@ -41,17 +41,17 @@ _LINE_START = b'{"image": '
 
 @dataclass(frozen=True)
 class Settings:
-    """What every line of a run has in common.
+    """Settings of a run, the same in every line.
 
     Attributes:
         scale: HR pixels per LR pixel along a side.
         protocol: name of the test.
-        steps: what follows the blur: the settings of each step, as its option takes them, by its name.
-        seed: of all that is drawn.
+        steps: settings of the steps after the blur, in the syntax of their options, by step name.
+        seed: random seed.
         device: cpu, cuda or mps, or of a runtime.
-        precision: number format that was really used: fp32, bf16 or fp16.
-        tile: as the user gave it.
-        denoise: where the dial of weights that have one stands: 0 to 1, or ``auto``; None without a dial.
+        precision: number format in use: fp32, bf16 or fp16.
+        tile: as given by the user.
+        denoise: position of the dial, 0 to 1, or ``auto``; None for weights without a dial.
     """
 
     scale: int
@@ -69,15 +69,15 @@ class Measurement:
     """One line: the figures of a model on one picture degraded by one kernel.
 
     Attributes:
-        image: the picture's name below the folder that was given, with ``/``.
+        image: path of the picture relative to the given folder, with ``/``.
         image_sha256: digest of its file.
         kernel: ``SIG1,SIG2,THETA`` or ``modeN``, with the steps after it in the protocol ``camera``.
-        model: what the user called the model.
+        model: name of the model, as given by the user.
         weights_sha256: digest of its weight file.
         width: of the HR image, cropped to a multiple of the scale, in pixels.
         height: likewise.
-        figures: what was measured.
-        settings: how.
+        figures: the measured figures.
+        settings: settings of the run.
     """
 
     image: str
@@ -92,11 +92,11 @@ class Measurement:
 
     @property
     def key(self) -> Key:
-        """What tells this line from all others of a run."""
+        """Unique key of the line in a run."""
         return self.image, self.image_sha256, self.kernel, self.weights_sha256
 
     def fields(self) -> dict[str, object]:
-        """Return the line for a script: figures beside the rest, no infinities."""
+        """Return the line as a flat mapping for a script, without infinities."""
         fields: dict[str, object] = {
             "image": self.image,
             "image_sha256": self.image_sha256,
@@ -114,16 +114,16 @@ class Measurement:
         }
 
     def encoded(self) -> bytes:
-        """Return the line as it stands in a file."""
+        """Encode the line for the file."""
         return json.dumps(self.fields(), allow_nan=False).encode() + b"\n"
 
 
 class Results:
-    """The lines of a run: those found in its file, and those added to it.
+    """The lines of a run: those found in its file, and new ones.
 
     Args:
-        file: where lines are appended; None to keep none.
-        found: lines that are there already.
+        file: file to append lines to; None for no file.
+        found: lines already in the file.
     """
 
     def __init__(self, file: BinaryIO | None, found: Mapping[Key, Measurement]) -> None:
@@ -131,14 +131,14 @@ class Results:
         self._found = found
 
     def find(self, key: Key) -> Measurement | None:
-        """Return a line of an earlier run, None if there is none."""
+        """Return a line of an earlier run; None if there is none."""
         return self._found.get(key)
 
     def append(self, measurement: Measurement) -> None:
-        """Put a line on the disk.
+        """Append a line and flush it to the disk.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the line cannot be written.
         """
         if self._file is None:
             return
@@ -151,16 +151,16 @@ class Results:
 
 @contextmanager
 def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
-    """Open a results file, made if it is missing, and read what is in it.
+    """Open a results file, or make it, and read its lines.
 
-    A last line that was cut off is removed; nothing else in the file is ever changed.
+    An incomplete last line is removed; nothing else in the file changes.
 
     Args:
-        path: the file; None for a run that keeps nothing.
+        path: the file; None for no file.
         settings: of this run.
 
     Raises:
-        OutputError: the file holds something else or results of other settings, another run is writing it, or
+        OutputError: the file holds other content or results of other settings, another run is writing it, or
             it cannot be written.
     """
     if path is None:
@@ -176,9 +176,9 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
     prepare_folder(path.parent)
     stored = stored_path(path)
     if stored != Path(os.path.realpath(path)):
-        path = stored  # where the disk ignores case, a lock is on one spelling
+        path = stored  # a lock holds for one spelling, also where the disk ignores case
     with disk_reported(str(path), "choose another ", _OUTPUT):
-        # Unbuffered: what a full disk refused would be written again, and fail again, on closing.
+        # Unbuffered: after a full disk, closing a buffered file would try to write, and fail, again.
         file = path.open("a+b", buffering=0)
     with file:
         _lock(file, path)
@@ -210,7 +210,7 @@ def _lock(file: BinaryIO, path: Path) -> None:
 
 
 def _check_rest(rest: bytes, path: Path) -> None:
-    """Refuse a last line without an end that cannot be the beginning of one of ours."""
+    """Raise OutputError if an incomplete last line cannot be the start of one of our lines."""
     length = min(len(rest), len(_LINE_START))
     if rest[:length] != _LINE_START[:length]:
         raise _foreign(path)
@@ -237,7 +237,7 @@ def _read_lines(content: bytes, path: Path, settings: Settings) -> dict[Key, Mea
 
 
 def _measurement(fields: Mapping[str, object], settings: Settings) -> Measurement:
-    """Return the line that `Measurement.fields` gave; KeyError, TypeError or ValueError for any other."""
+    """Decode a line from `Measurement.fields`; KeyError, TypeError or ValueError for any other."""
     texts = [fields[name] for name in ("image", "image_sha256", "kernel", "model", "weights_sha256")]
     width, height = fields["width"], fields["height"]
     figures = {name: fields[name] for name in FIGURES}
@@ -259,13 +259,11 @@ def _text(value: object) -> str:
 
 
 def _differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> str:
-    """Return in words where two runs' settings differ, nothing if they don't."""
+    """Return the differences of two runs' settings as text; empty if there are none."""
     names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
     return "; ".join(f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names)
 
 
 def _foreign(path: Path, line: int | None = None) -> OutputError:
     where = "" if line is None else f" (line {line})"
-    return OutputError(
-        f"{path} holds something other than results of this command{where}: choose another ", _OUTPUT
-    )
+    return OutputError(f"{path} does not hold results of this command{where}: choose another ", _OUTPUT)

@@ -26,13 +26,13 @@ class TestedModel:
     """A model under test.
 
     Attributes:
-        name: what the user called it.
-        engine: runs it.
+        name: as given by the user.
+        engine: runs the model.
         sha256: digest of its weights.
-        denoise: where its dial stands; None for weights without one.
+        denoise: position of its dial; None for weights without a dial.
     """
 
-    __test__ = False  # not a test case, whatever its name
+    __test__ = False  # not a test case, despite its name
 
     name: str
     engine: Engine
@@ -41,11 +41,11 @@ class TestedModel:
 
 
 def check_models(models: Sequence[TestedModel]) -> None:
-    """Refuse models that cannot be told apart or measured.
+    """Check that models differ and fit the protocol.
 
     Raises:
-        UsageError: two names stand for the same weights.
-        WeightsError: a model's kernels have another size than the protocol's.
+        UsageError: two models have the same weights.
+        WeightsError: the kernel size of a model is not the protocol's.
     """
     names: dict[str, str] = {}
     for model in models:
@@ -68,10 +68,10 @@ class Evaluation:
     """A run.
 
     Attributes:
-        protocol: the kernels, and what follows the blur.
+        protocol: the kernels and the steps after the blur.
         models: in the order of the table.
-        settings: what every line has in common.
-        results: lines that are there already, and where new ones go.
+        settings: settings of every line.
+        results: earlier lines, and the file for new ones.
     """
 
     protocol: Protocol
@@ -82,18 +82,18 @@ class Evaluation:
     def lines(self, name: str, data: bytes, progress: Callable[[float], None]) -> Iterator[Measurement]:
         """Measure one picture and yield its lines, kernel by kernel and model by model.
 
-        A line of an earlier run is yielded as it is; a picture all of whose lines are there is not even
-        decoded. Every new line is on the disk before it is yielded.
+        Lines of an earlier run are yielded unchanged; a picture is decoded only if a line is missing. Every
+        new line is flushed to the disk before it is yielded.
 
         Args:
-            name: what the lines call the picture.
+            name: name of the picture in the lines.
             data: content of its file.
-            progress: is told the share done, in [0, 1].
+            progress: callback for the share done, in [0, 1].
 
         Raises:
-            InputError: it is no picture, or not one that can be measured.
-            OutOfMemoryError: it is too large.
-            ManetError: whatever else is wrong.
+            InputError: not a picture, or one that the protocol cannot measure.
+            OutOfMemoryError: the picture is too large.
+            ManetError: any other error.
         """
         digest = hashlib.sha256(data).hexdigest()
         degradations = self.protocol.degradations

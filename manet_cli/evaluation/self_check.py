@@ -1,7 +1,7 @@
-"""Does a result explain its input? Blurred and subsampled again, it should give the input back.
+"""Check a result against its input: blurred and subsampled again, it should match the input.
 
-Needs no HR image: the result is degraded by the published recipe with the kernel of each input pixel, and
-compared with the input. Works on rows as they are finished, in bounded memory.
+This needs no HR image: the result is degraded by the published recipe with the kernel of each input pixel and
+compared with the input. It takes rows as they are finished, in bounded memory.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from manet_cli.inference import KernelTile, LowResolution
 __all__ = ["Agreement", "Kernels", "SelfCheck"]
 
 REGION = 32
-"""About how many input pixels a region has along a side."""
+"""Approximate side of a region in input pixels."""
 
-_ROWS = 64  # of the input, compared together; a multiple of what an estimator's stripes start on
-_MAX_BYTES = 32 * 2**20  # of the products of result and kernels that are summed together
+_ROWS = 64  # input rows compared together; a multiple of the estimator's row multiple
+_MAX_BYTES = 32 * 2**20  # products of result and kernels in memory at a time
 
 Kernels = Callable[[int, int], Iterator[KernelTile]]
-"""Gives the kernels of LR rows [start, stop), start a multiple of 8."""
+"""Yields the kernels of LR rows [start, stop), start a multiple of 8."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a degraded result agrees with its input: PSNR-Y in dB, at most 100, both in 8 bits.
+    """Agreement of a degraded result with its input: PSNR-Y in dB, at most 100, both in 8 bits.
 
     Attributes:
-        lr_psnr: of the picture within a border of s pixels (of pictures under 4 s pixels a side: of all).
-        worst_psnr: of the region that agrees least.
-        worst_box: that region: left, top, width and height in input pixels.
+        lr_psnr: of the picture without a border of s pixels (with it, for pictures under 4 s pixels a side).
+        worst_psnr: of the region with the lowest PSNR.
+        worst_box: this region: left, top, width and height in input pixels.
     """
 
     lr_psnr: float
@@ -45,14 +45,14 @@ class Agreement:
 
 
 class SelfCheck:
-    """Takes a result's rows from the top down and gives their agreement with the input.
+    """Takes the rows of a result from the top down and computes their agreement with the input.
 
     Args:
-        lr: the input, the first layer of which is looked at.
-        kernels: its kernels, asked for once from the top down.
+        lr: the input; only its first layer counts.
+        kernels: kernels of the input, read once from the top down.
         scale: result pixels per input pixel along a side.
         kernel_size: side of the kernels.
-        registered: whether the result lies over the input; else it has the published offset.
+        registered: whether the result lies over the input; otherwise it has the published offset.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class SelfCheck:
         self._errors = torch.zeros(self._grid, dtype=torch.float64)
         self._counts = torch.zeros(self._grid, dtype=torch.float64)
         self._held = torch.empty(3, 0, scale * lr.width + kernel_size - 1)
-        self._first = -self._before  # row of the result that the first one held is
-        self._next = 0  # row of the input that is compared next
+        self._first = -self._before  # result row of the first row in self._held
+        self._next = 0  # next input row to compare
 
     def add(self, rows: Tensor) -> None:
-        """Take the next rows of the result, (3, n, s * width) in [0, 1]."""
+        """Add the next rows of the result, (3, n, s * width) in [0, 1]."""
         padded = F.pad(rows, (self._before, self._after, 0, 0), mode="replicate")
         above = padded[:, :1].expand(-1, self._before, -1) if self._held.shape[1] == 0 else padded[:, :0]
         self._held = torch.cat((self._held, above, padded), dim=1)
@@ -89,7 +89,7 @@ class SelfCheck:
             self._compare(stop)
 
     def agreement(self) -> Agreement:
-        """Return the figures, once all rows were taken."""
+        """Return the figures, after all rows were added."""
         regions = _psnr(self._errors, self._counts)
         worst = int(regions.argmin())
         rows, columns = self._grid
@@ -102,7 +102,7 @@ class SelfCheck:
         )
 
     def _compare(self, stop: int) -> None:
-        """Compare input rows up to ``stop`` and let go of the rows of the result that only they need."""
+        """Compare input rows up to ``stop`` and free the result rows that are no longer needed."""
         start, scale, size = self._next, self._scale, self._size
         again = torch.empty(1, 3, stop - start, self._lr.width)
         for tile in self._kernels(start, stop):
@@ -127,7 +127,7 @@ class SelfCheck:
         self._first = keep
 
     def _count(self, start: int, errors: Tensor) -> None:
-        """Add the squared errors (h, W) of input rows from ``start`` on to the regions that they are in."""
+        """Add the squared errors (h, W) of input rows from ``start`` on to their regions."""
         rows, columns = (torch.arange(side) for side in (self._lr.height, self._lr.width))
         rows, columns = rows[self._inside[0]], columns[self._inside[1]]
         rows = rows[(rows >= start) & (rows < start + len(errors))]
@@ -139,6 +139,6 @@ class SelfCheck:
 
 
 def _psnr(errors: Tensor, counts: Tensor) -> Tensor:
-    """Return the PSNR in dB for sums of squared errors; `LR_PSNR_CAP` where nothing was counted."""
+    """Return the PSNR in dB from sums of squared errors; `LR_PSNR_CAP` where the count is 0."""
     mean = (errors / counts.clamp(min=1)).clamp(min=255**2 * 10 ** (-LR_PSNR_CAP / 10))
     return 10 * torch.log10(255**2 / mean)

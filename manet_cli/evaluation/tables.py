@@ -20,7 +20,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def mean_figures(lines: Sequence[Measurement]) -> Figures:
-    """Return the mean of every figure over the lines that have it; None where none has."""
+    """Return the mean of every figure over the lines that have it; None if no line has it."""
     means = {}
     for name in FIGURES:
         values = [value for line in lines if (value := getattr(line.figures, name)) is not None]
@@ -29,7 +29,7 @@ def mean_figures(lines: Sequence[Measurement]) -> Figures:
 
 
 def mean_fields(model: str, weights_sha256: str, lines: Sequence[Measurement]) -> dict[str, object]:
-    """Return a model's means for a script: name, digest, how many pictures and lines, the figures."""
+    """Return a model's means for a script: name, digest, numbers of pictures and lines, the figures."""
     fields: dict[str, object] = {
         "model": model,
         "weights_sha256": weights_sha256,
@@ -40,11 +40,11 @@ def mean_fields(model: str, weights_sha256: str, lines: Sequence[Measurement]) -
 
 
 def tables(groups: Sequence[Sequence[Measurement]]) -> list[Table]:
-    """Lay out the means by kernel and over all: a row for each kernel in the order of the lines, the mean of
-    all lines last where there are several kernels.
+    """Lay out the means: a row for each kernel in the order of the lines, then the mean of all if there are
+    several kernels.
 
-    Several models stand side by side, told apart by their numbers from 1 on, in two tables, since one would
-    be too wide: about the images, and about the kernels.
+    Several models share two tables, one about the images and one about the kernels; one table would be too
+    wide. The columns have the numbers of the models, from 1 on.
 
     Args:
         groups: the lines of each model.
@@ -55,7 +55,7 @@ def tables(groups: Sequence[Sequence[Measurement]]) -> list[Table]:
 
 
 def _table(groups: Sequence[Sequence[Measurement]], once: dict[str, str], each: dict[str, str]) -> Table:
-    """Lay out figures that are the same for every model, and figures of each model."""
+    """Lay out figures shared by all models (``once``), and figures of each model (``each``)."""
     columns = ["kernel", *once.values()]
     for heading in each.values():
         columns += [

@@ -328,7 +328,7 @@ def test_a_file_of_something_else(
     results.write_bytes(content)
     outcome = manet("evaluate", hr, *options(model, "-o", results))
     assert outcome.code == 1
-    assert "something other than results" in outcome.stderr
+    assert "does not hold results" in outcome.stderr
     assert results.read_bytes() == content
 
 

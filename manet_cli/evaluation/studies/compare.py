@@ -1,4 +1,4 @@
-"""Photos as they are, enlarged by bicubic interpolation and by each model, side by side with a detail."""
+"""Photos enlarged by bicubic interpolation and by each model, side by side, each with a detail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One photo, enlarged in every way.
+    """One photo, enlarged by each method.
 
     Attributes:
         name: of its file.
@@ -51,7 +51,7 @@ class Compared:
         width: of the photo in pixels.
         height: likewise.
         pictures: (1, 3, s h, s w) each, bicubic first, then each model's.
-        seconds: what each took.
+        seconds: time of each.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Compared:
 
 
 def parse_crop(text: str) -> Crop:
-    """Return the detail that ``X,Y,W,H`` names.
+    """Parse a detail ``X,Y,W,H``.
 
     Raises:
-        UsageError: the text is not four whole numbers, or they describe no rectangle.
+        UsageError: the text is not four whole numbers that describe a rectangle.
     """
     try:
         left, top, width, height = (int(part) for part in text.split(","))
@@ -88,18 +88,18 @@ def compare_picture(
     crop: Crop | None,
     progress: Progress = lambda share: None,
 ) -> Compared:
-    """Enlarge one photo in every way, aligned with it.
+    """Enlarge one photo by each method, aligned with the photo.
 
     Args:
         subjects: the models.
-        name: what the sheet calls the photo.
+        name: name of the photo on the sheet.
         data: content of its file.
         crop: the detail; None for the square with most contrast.
-        progress: is told the share done.
+        progress: callback for the share done.
 
     Raises:
-        InputError: it is no picture, or the detail lies outside.
-        ManetError: whatever else is wrong.
+        InputError: not a picture, or the detail lies outside.
+        ManetError: any other error.
     """
     with memory_reported(name):
         lr = _on_white(data, name)
@@ -128,7 +128,7 @@ def compare_study(subjects: Sequence[Subject], compared: Sequence[Compared], fai
     Args:
         subjects: the models.
         compared: the photos.
-        failed: photos that could not be enlarged, and why.
+        failed: photos that failed, with the error.
     """
     first = subjects[0]
     ways = ["bicubic", *(subject.model.name for subject in subjects)]
@@ -166,7 +166,7 @@ def _fields(one: Compared, scale: int, subjects: Sequence[Subject]) -> dict[str,
 
 
 def _on_white(data: bytes, name: str) -> Tensor:
-    """Read a photo as (1, 3, H, W), float32 in [0, 1]; what is transparent becomes white."""
+    """Read a photo as (1, 3, H, W), float32 in [0, 1], on a white background."""
     photo = read_photo(data, name)
     values = to_float(photo.pixels)
     if photo.alpha is not None:
@@ -184,7 +184,7 @@ def _restored(subject: Subject, lr: Tensor) -> Tensor:
 
 
 def _most_contrast(lr: Tensor) -> Crop:
-    """Return the square of at most 40 pixels, a quarter of it apart, whose values vary most."""
+    """Return the square of at most 40 pixels with the largest variance, searched in steps of a quarter."""
     height, width = lr.shape[-2:]
     side = min(_DETAIL, height, width)
     step = max(1, side // 4)
@@ -196,7 +196,7 @@ def _most_contrast(lr: Tensor) -> Crop:
 
 
 class _Sheet:
-    """Where everything goes on the sheet: for each photo a row of whole pictures and a row of details."""
+    """Layout of the sheet: for each photo a row of whole pictures and a row of details."""
 
     def __init__(self, ways: Sequence[str], compared: Sequence[Compared], scale: int) -> None:
         self._ways = ways

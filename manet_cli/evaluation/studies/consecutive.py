@@ -1,8 +1,8 @@
 """Two blurs one after the other: which one do the estimates follow?
 
-A picture is blurred and shrunk twice, with a kernel each, into 8 bits each time. The estimates of the result
-are compared with both kernels. As a control, the picture made smaller by averaging goes through the second
-blur alone.
+A picture is blurred and shrunk twice, with two kernels, to 8 bits each time. The estimates on the result are
+compared with both kernels. As a control, the picture is shrunk by averaging and goes through the second blur
+only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TOP, _KERNEL = 172, 214
 
 @dataclass(frozen=True, eq=False)
 class _Findings:
-    """What the figure shows: the picture (1, 3, h, w), its estimates against both kernels, the kernels."""
+    """Content of the figure: the picture (1, 3, h, w), its estimates against both kernels, the kernels."""
 
     lr: Tensor
     estimates: Survey
@@ -61,20 +61,20 @@ def consecutive_study(
     seed: int,
     progress: Progress = lambda share: None,
 ) -> Study:
-    """Blur and shrink a picture twice and ask which kernel its estimates are nearer to.
+    """Blur and shrink a picture twice, and find the kernel that is nearer to its estimates.
 
     Args:
         subject: the model.
         hr: (1, 3, H, W) in [0, 1].
-        first: the blur that comes first.
-        second: the blur that comes after it.
+        first: the first blur.
+        second: the second blur.
         seed: of the pixels whose kernels are shown.
-        progress: is told the share done.
+        progress: callback for the share done.
 
     Raises:
-        UsageError: the two kernels cannot be told apart.
+        UsageError: the two kernels are the same.
         InputError: the picture is too small.
-        ManetError: whatever else is wrong.
+        ManetError: any other error.
     """
     scale = subject.scale
     kernels = (first.kernel(scale), second.kernel(scale))
@@ -119,7 +119,7 @@ def _control(
     kernels: tuple[Tensor, Tensor],
     progress: Progress,
 ) -> Survey:
-    """Estimate the kernels of the picture made smaller by averaging, then blurred by the second alone."""
+    """Estimate the kernels of the picture, shrunk by averaging and then blurred by the second kernel."""
     scale = subject.scale
     averaged = apply_quantization(F.avg_pool2d(crop_to_multiple(hr, scale), scale))
     lr = Degradation(scale, second).apply(averaged).lr

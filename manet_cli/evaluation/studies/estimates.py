@@ -1,4 +1,4 @@
-"""What the studies ask of a model: the estimates of a picture beside kernels that are known."""
+"""A model's estimates for a picture with known kernels, for the studies."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 Progress = Callable[[float], None]
-"""Is told the share done, in [0, 1]."""
+"""Callback for the share done, in [0, 1]."""
 
 BLANK_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Grey levels of the pictures that show nothing."""
+"""Grey levels of blank pictures."""
 
 _BLANK_SIDE = 32
 _MAX_BYTES = 32 * 2**20
-"""Bound on the kernels that are compared together, in float32."""
+"""Bound on the kernels compared together, in float32."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Survey:
     Attributes:
         psnr: (R, h, w), kernel PSNR of every pixel's estimate against each of R kernels, dB, float32.
         mean: (k, k), mean of all estimates, float32.
-        kept: (n, k, k), the estimates of the pixels that were asked for, float32.
+        kept: (n, k, k), the estimates of the pixels in ``keep``, float32.
     """
 
     psnr: Tensor
@@ -61,17 +61,17 @@ def survey(
     keep: Tensor,
     progress: Progress = lambda share: None,
 ) -> Survey:
-    """Estimate the kernels of a picture; no map of all of them is held.
+    """Estimate the kernels of a picture tile by tile.
 
     Args:
         model: with an estimator.
         lr: (1, 3, h, w) in [0, 1].
         references: kernels (k, k) to compare with.
-        keep: numbers (row times w plus column) of the pixels whose kernels are wanted, (n,).
-        progress: is told the share done.
+        keep: indices (row times w plus column) of the pixels whose kernels are returned, (n,).
+        progress: callback for the share done.
 
     Raises:
-        ManetError: the networks give infinities or not-a-number.
+        ManetError: the networks return infinities or NaN.
         OutOfMemoryError: the smallest tile does not fit.
     """
     height, width = lr.shape[-2:]
@@ -101,14 +101,14 @@ def survey(
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that a study is made of.
+    """The model of a study.
 
     Attributes:
         model: ready to run.
         scale: HR pixels per LR pixel.
         device: cpu, cuda or mps, or of a runtime.
-        precision: number format that is really used: fp32, bf16 or fp16.
-        tile: as the user gave it.
+        precision: number format in use: fp32, bf16 or fp16.
+        tile: as given by the user.
     """
 
     model: TestedModel
@@ -118,7 +118,7 @@ class Subject:
     tile: str
 
     def fields(self, study: str) -> dict[str, object]:
-        """Return what the numbers of every study begin with."""
+        """Return the first fields of every study's numbers."""
         return {
             "study": study,
             "tool": f"manet_cli {__version__}",
@@ -132,18 +132,18 @@ class Subject:
 
     @cached_property
     def blank_kernels(self) -> Tensor:
-        """The estimates in the middle of pictures of one grey level each, `BLANK_LEVELS`; (5, k, k)."""
+        """Estimates in the middle of blank pictures, one for each of `BLANK_LEVELS`; (5, k, k)."""
         middle = torch.tensor([_BLANK_SIDE // 2 * (_BLANK_SIDE + 1)])
         pictures = (torch.full((1, 3, _BLANK_SIDE, _BLANK_SIDE), level) for level in BLANK_LEVELS)
         return torch.cat([survey(self.model, picture, [], middle).kept for picture in pictures])
 
     @property
     def blank_kernel(self) -> Tensor:
-        """The estimate where there is nothing to see, (k, k): the mean over the grey levels."""
+        """The estimate (k, k) for a blank picture: the mean over the grey levels."""
         return self.blank_kernels.mean(dim=0)
 
     def blank_fields(self) -> dict[str, object]:
-        """Return how round that kernel is, and how fixed: the smallest agreement of two grey levels in dB."""
+        """Return the shape of the blank kernel and the smallest agreement of two grey levels in dB."""
         kernels = self.blank_kernels
         pairs = decibels(kernels[:, None], kernels)
         return {
@@ -155,8 +155,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class KernelShape:
-    """A kernel's second moments: variances along its axes (``sig1`` >= ``sig2``), and the first one's angle
-    in degrees from x towards y, in [0, 180).
+    """Shape of a kernel from its second moments.
+
+    ``sig1`` >= ``sig2``: variances along its axes. ``degrees``: angle of the first axis from x towards y, in
+    [0, 180).
     """
 
     sig1: float

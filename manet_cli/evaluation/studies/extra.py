@@ -1,4 +1,4 @@
-"""The libraries that only the studies need: whether they are there, and keeping their chatter to them."""
+"""Libraries that only the studies need: check that they import, and silence their warnings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_extra(*modules: str) -> None:
         modules: ``matplotlib``, ``sklearn``.
 
     Raises:
-        UsageError: one of them cannot.
+        UsageError: one of them cannot be imported.
     """
     for module in modules:
         try:
@@ -37,7 +37,7 @@ def require_extra(*modules: str) -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep what those libraries log (a font cache is built) and warn of (a glyph is missing) off the user."""
+    """Silence the logs (font cache) and warnings (missing glyphs) of these libraries."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A finished study and its two files: the figure, and the numbers behind it."""
+"""A finished study and its two files: the figure and the numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Study", "StudyFiles"]
 
 @dataclass(frozen=True)
 class Study:
-    """What a study found.
+    """Result of a study.
 
     Attributes:
         numbers: for a script; no infinities.
@@ -38,7 +38,7 @@ class Study:
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where a study goes: ``figure`` is a PNG file, ``numbers`` a JSON file."""
+    """Output files of a study: ``figure`` is a PNG file, ``numbers`` a JSON file."""
 
     figure: Path
     numbers: Path
@@ -48,13 +48,13 @@ class StudyFiles:
         """Name the files and check that they may be written, before any work.
 
         Args:
-            folder: made when the study is done, if it is missing.
+            folder: output folder; made after the study if missing.
             stem: of both names.
-            inputs: pictures, none of which is ever overwritten.
-            overwrite: replace files that exist.
+            inputs: pictures, which are never overwritten.
+            overwrite: replace existing files.
 
         Raises:
-            OutputError: they may not.
+            OutputError: the files may not be written.
         """
         files = cls(folder / f"{stem}.png", folder / f"{stem}.json")
         if os.path.lexists(folder) and not is_folder(folder):
@@ -78,10 +78,10 @@ class StudyFiles:
         return files
 
     def write(self, study: Study) -> None:
-        """Write both files; they appear whole, or not at all.
+        """Write both files atomically.
 
         Raises:
-            OutputError: they cannot be written.
+            OutputError: the files cannot be written.
         """
         figure = render(study.size, study.draw)
         numbers = _laid_out(study.numbers)
@@ -93,7 +93,7 @@ class StudyFiles:
 
 
 def _laid_out(numbers: dict[str, object]) -> str:
-    """Return numbers as JSON to read: a name a line, and a list of plain numbers on one."""
+    """Format numbers as readable JSON: one name per line, a list of plain numbers on one line."""
     text = json.dumps(numbers, indent=2, allow_nan=False) + "\n"
-    # No string holds a line's end.
+    # No string holds a newline.
     return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)

@@ -1,8 +1,8 @@
-"""How little of a picture shows its blur, and what rounding to 8 bits takes away.
+"""The smallest cross that shows the blur, with and without rounding to 8 bits.
 
 Black crosses on white, one pixel thick and of nine sizes, are blurred by one kernel and shrunk, with and
-without rounding to 8 bits. The estimate in the middle of each is compared with the true kernel. Where a cross
-lies between LR pixels matters, so all s x s placements are measured.
+without rounding to 8 bits. The estimate in the middle of each is compared with the true kernel. The result
+depends on the cross's position between LR pixels, so all s x s placements are measured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CROSS_SIZES = (1, 3, 5, 7, 9, 11, 21, 41, 61)
 _KERNEL = GaussianParameters.from_degrees(6, 1, 45)
 _ROW = 3
 _CELL = 160
-"""HR pixels from cross to cross: no estimate sees two of them."""
+"""HR pixels from cross to cross: far enough that no estimate depends on two crosses."""
 
 _SHOWN = 16
 """Side of the pieces of the LR picture in the figure, LR pixels."""
@@ -50,7 +50,7 @@ _KINDS = ("unquantized", "quantized")
 
 @dataclass(frozen=True, eq=False)
 class _Findings:
-    """What the figure shows.
+    """Content of the figure.
 
     Attributes:
         pieces: (9, 3, h, w), the 8-bit LR picture around the crosses, first placement.
@@ -86,7 +86,7 @@ def quantization_study(subject: Subject, *, progress: Progress = lambda share: N
 
     Args:
         subject: the model.
-        progress: is told the share done.
+        progress: callback for the share done.
 
     Raises:
         ManetError: the networks fail.
@@ -128,7 +128,7 @@ def quantization_study(subject: Subject, *, progress: Progress = lambda share: N
 
 
 def _placements(scale: int) -> list[tuple[int, int]]:
-    """Return how far the crosses are moved, down and to the right: all places between LR pixels."""
+    """Return the shifts of the crosses, down and to the right: all positions between LR pixels."""
     return [divmod(number, scale) for number in range(scale**2)]
 
 
@@ -162,7 +162,7 @@ def _shows_direction(kernel: Tensor) -> bool:
 
 
 def _from(shares: list[float]) -> int | None:
-    """Return the size from which on all shares are more than a half; None if the largest size's is not."""
+    """Return the smallest size from which on all shares exceed one half; None if there is none."""
     found = None
     for size, share in zip(reversed(CROSS_SIZES), reversed(shares), strict=True):
         if share <= 0.5:

@@ -1,8 +1,8 @@
-"""Figures with axes, by matplotlib, in the colours and text sizes of `images.sheet`; readable at half size.
+"""Matplotlib figures in the colours and text sizes of `images.sheet`; readable at half size.
 
-A picture that must need no extra is drawn on `images.sheet.Sheet` instead. Places and sizes are pixels from
-the top left corner of the figure. Nothing global is touched: figures are made without pyplot, and the style
-holds while a figure is drawn.
+Pictures that must work without matplotlib use `images.sheet.Sheet` instead. Places and sizes are pixels from
+the top left corner of the figure. No global state changes: figures are made without pyplot, and the style
+applies only while a figure is drawn.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _STYLE: dict[str, Any] = {
 
 
 def render(size: tuple[int, int], draw: Callable[[Figure], None]) -> bytes:
-    """Return a figure of ``size`` (width, height) pixels as a PNG file, the same for the same drawing."""
+    """Return a figure of ``size`` (width, height) pixels as a PNG file; deterministic."""
     with quiet_libraries():
         from matplotlib import style
         from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def heading(figure: Figure, title: str, lines: list[str]) -> None:
-    """Write what the figure shows over it: a title, and lines below."""
+    """Write a title at the top of the figure, and lines below it."""
     note(figure, 40, 26, title, size=TITLE, weight="bold")
     for number, line in enumerate(lines):
         note(figure, 40, 70 + 25 * number, line, colour=MUTED)
@@ -120,7 +120,7 @@ def note(
 
 
 def bare(axes: Axes) -> None:
-    """Leave nothing of the axes but what is shown in them."""
+    """Remove ticks and grid, and draw a thin frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -143,25 +143,25 @@ def map_of_numbers() -> ListedColormap:
 
 
 def kernel_pixels(kernel: Tensor, scale: int, peak: float) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return a kernel (k, k) in shades (side, side, 3), without the rows and columns that are always empty.
+    """Return a kernel (k, k) in shades (side, side, 3), without the rows and columns that are always zero.
 
     Args:
-        kernel: what.
+        kernel: the kernel.
         scale: HR pixels per LR pixel.
-        peak: the value that is shown darkest, so that kernels can be compared.
+        peak: value of the darkest shade, the same for kernels to compare.
     """
     side = placed_side(kernel.shape[-1], scale)
     return kernel_shades(kernel[:side, :side].double().numpy(), peak)
 
 
 def show_kernel(axes: Axes, kernel: Tensor, scale: int, *, peak: float, colour: str = FAINT) -> None:
-    """Show a kernel as `kernel_pixels` gives it.
+    """Show a kernel in axes, see `kernel_pixels`.
 
     Args:
-        axes: where.
-        kernel: what.
+        axes: the axes.
+        kernel: the kernel.
         scale: HR pixels per LR pixel.
-        peak: the value that is shown darkest.
+        peak: value of the darkest shade.
         colour: of the frame.
     """
     axes.imshow(kernel_pixels(kernel, scale, peak), interpolation="nearest", aspect="auto")
@@ -170,7 +170,7 @@ def show_kernel(axes: Axes, kernel: Tensor, scale: int, *, peak: float, colour: 
 
 
 def colour_bar(figure: Figure, shown: Any, place: tuple[float, float, float, float], label: str) -> None:  # noqa: ANN401
-    """Put the scale of ``shown`` (what an axes' method returned) into a flat rectangle, its label above."""
+    """Draw the colour bar of ``shown`` (returned by a method of the axes) in a rectangle, its label above."""
     axes = panel(figure, *place)
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)
@@ -186,5 +186,5 @@ def pixels(image: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def percent(share: float) -> str:
-    """Return a share in words: 71.2%, and 100% only for all."""
+    """Return a share as text: 71.2%; 0% and 100% only for none and all."""
     return f"{100 * share:.3g}%" if share in (0, 1) else f"{100 * share:.1f}%"

@@ -1,7 +1,7 @@
-"""How the kernels estimated in one picture are distributed, by t-SNE, with the true kernel among them.
+"""Distribution of the kernels estimated in one picture, by t-SNE, with the true kernel.
 
-A picture is blurred by one kernel and shrunk; every LR pixel gives an estimate. Where there is texture they
-should lie near the truth, where there is none near the kernel that a blank picture gives.
+A picture is blurred by one kernel and shrunk; every LR pixel gives an estimate. Estimates in texture should
+lie near the true kernel, estimates in flat areas near the kernel of a blank picture.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _Places: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class _Findings:
-    """What the figure shows.
+    """Content of the figure.
 
     Attributes:
         lr: (1, 3, h, w).
-        estimates: against the true, the blank and the turned kernel; kept are the sampled pixels'.
+        estimates: against the true, the blank and the turned kernel; ``kept`` has the sampled pixels.
         texture: (h, w).
-        sample: (n,), numbers of the sampled pixels.
+        sample: (n,), indices of the sampled pixels.
         points: (n + 2, 2), places of the sampled estimates, the true and the blank kernel.
         true, blank: kernels (k, k).
     """
@@ -81,19 +81,19 @@ def tsne_study(
     seed: int,
     progress: Progress = lambda share: None,
 ) -> Study:
-    """Degrade a picture, estimate its kernels and lay a sample of them out in the plane.
+    """Degrade a picture, estimate its kernels and embed a sample of them in the plane.
 
     Args:
         subject: the model.
         hr: (1, 3, H, W) in [0, 1].
         kernel: the true blur.
-        samples: how many estimates are laid out at most; the numbers are of all.
+        samples: largest number of embedded estimates; the numbers count all estimates.
         seed: of the sample and of t-SNE.
-        progress: is told the share done.
+        progress: callback for the share done.
 
     Raises:
         InputError: the picture is too small.
-        ManetError: whatever else is wrong.
+        ManetError: any other error.
     """
     scale = subject.scale
     if min(hr.shape[-2:]) < _SMALLEST_SIDE * scale:
@@ -136,19 +136,19 @@ def _texture(lr: Tensor) -> Tensor:
 
 
 def _laid_out(kernels: Tensor, perplexity: float, seed: int) -> _Places:
-    """Return places (n, 2) for kernels (n, k, k), by t-SNE."""
+    """Embed kernels (n, k, k) in the plane by t-SNE; return places (n, 2)."""
     values = kernels.flatten(1)
     with quiet_libraries():
         from sklearn.manifold import TSNE  # type: ignore[import-untyped]
 
-        # Values of about 1 instead of 0.01: some of its thresholds are absolute.
+        # Scale the values from about 0.01 to about 1: t-SNE has absolute thresholds.
         method = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
         points = method.fit_transform((values / values.std()).numpy())
     return np.asarray(points, np.float32)
 
 
 def _groups(found: _Findings, round_kernel: bool) -> dict[str, object]:
-    """Return the numbers of all pixels, and of those with much, little and no texture."""
+    """Return the numbers of all pixels, and of pixels with much, little and no texture."""
     low, high = (torch.quantile(found.texture.flatten(), share) for share in (0.25, 0.75))
     groups = {
         "all": torch.ones_like(found.texture, dtype=torch.bool),
@@ -175,7 +175,7 @@ def _group_fields(psnr: Tensor, round_kernel: bool) -> dict[str, object]:
 
 
 def _embedding_fields(found: _Findings) -> dict[str, object]:
-    """Return the places, and how far from the truth they lie in units of the cloud's size."""
+    """Return the places and their distances to the true kernel, in units of the cloud's size."""
     *points, true, blank = found.points
     places = np.stack(points)
     size = float(np.sqrt(((places - places.mean(axis=0)) ** 2).sum(axis=1).mean()))
@@ -266,7 +266,7 @@ def _draw_cloud(figure: Figure, found: _Findings, limits: dict[str, Any]) -> Non
 
 
 def _filling(points: _Places) -> _Places:
-    """Stretch places, by at most a third more along one axis, to pixels of the panel."""
+    """Scale places to fill the panel, in pixels; the factors of the axes differ by at most a third."""
     low, high = points.min(axis=0), points.max(axis=0)
     room = np.asarray(_CLOUD, np.float32) - 2 * _CLOUD_MARGIN
     factors = room / np.maximum(high - low, 1e-6)
@@ -276,8 +276,9 @@ def _filling(points: _Places) -> _Places:
 
 
 def _spread(places: _Places) -> list[int]:
-    """Return the numbers of estimates that are well apart: in each cell of a grid that nearest its centre,
-    left out where it would cover the two kernels that are always shown.
+    """Return the indices of estimates that are well apart: the nearest to the centre in each cell of a grid.
+
+    Estimates that would cover the true or the blank kernel are left out.
     """
     chosen: dict[tuple[int, int], tuple[float, int]] = {}
     for number, place in enumerate(places[:-2]):
