@@ -1,4 +1,4 @@
-"""Weights: the manifest, the files, and nothing unchecked between them and a model."""
+"""Weights: the manifest, downloads, verification and strict loading."""
 
 from manet_cli.weights.cache import cache_folder
 from manet_cli.weights.files import Weights, file_sha256, read_weights, write_weights

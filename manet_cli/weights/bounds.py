@@ -1,8 +1,8 @@
-"""What a weight file may cost, charged from its structure before anything in it is loaded.
+"""Bounds on a weight file, checked on its structure before anything is loaded.
 
-A `.pth` file is a zip archive of one pickle and the tensors' bytes, as they are, or in PyTorch's older form
-five pickles and the bytes after them. Pickles are looked through, not run: they may name what rebuilds
-tensors, and nothing else.
+A `.pth` file is a zip archive of one pickle and the tensors' bytes, uncompressed; in PyTorch's older format
+it is five pickles and then the bytes. Pickles are scanned, not run: they may name only the functions that
+rebuild tensors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from manet_cli.regular_file import open_regular
 __all__ = ["LARGEST_FILE", "check_pickle", "check_safetensors"]
 
 LARGEST_FILE = 1 << 30
-"""Bytes that a file of weights or a checkpoint may have; the published networks take 80 MB."""
+"""Largest size in bytes of a weight file or a checkpoint; the published networks take 80 MB."""
 
 _LONGEST_HEAD = 8 << 20  # bytes of names, shapes and offsets
 _LONGEST_START = 64
@@ -37,7 +37,7 @@ _NOT_TENSORS = "the pickle holds something other than tensors, which could run c
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise WeightsError for a safetensors file whose head is longer than that of any network."""
+    """Raise WeightsError for a safetensors file with a longer header than any network needs."""
     with open_regular(path) as file:
         head = int.from_bytes(file.read(8), "little")
         if _LONGEST_HEAD < head < file.seek(0, io.SEEK_END):
@@ -45,7 +45,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def check_pickle(path: Path) -> None:
-    """Raise WeightsError for a `.pth` file that asks for more memory than it has bytes, or for code."""
+    """Raise WeightsError for a `.pth` file that needs more memory than its size, or that runs code."""
     with open_regular(path) as file:
         if file.read(4) == b"PK\x03\x04":
             _check_archive(file)
@@ -79,7 +79,7 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def _check_globals(file: BinaryIO) -> None:
-    """Go through a pickle, to its end, and look at every name in it that could be called."""
+    """Scan a pickle to its end and check every name that it could call."""
     start = file.tell()
     try:
         for operation, argument, _ in pickletools.genops(file):

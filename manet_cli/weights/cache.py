@@ -1,11 +1,11 @@
-"""The user's cache: pulled weights, and the digests they had when they were first accepted.
+"""The user's cache: pulled weights, and their digests when first accepted.
 
-A source has a folder of its own below ``$XDG_CACHE_HOME/manet/weights``:
+Each source has a folder below ``$XDG_CACHE_HOME/manet/weights``:
 
     NAME-DIGEST_OF_THE_ADDRESS/
-        receipt.json          what was pulled: source, digest, where the file is
+        receipt.json          source, digest and path of the file
         weights.safetensors   the file, unless the Hub's cache has it in this format
-        partial.pth           (or .safetensors) a download that broke off, with partial.pth.version
+        partial.pth           (or .safetensors) an incomplete download, with partial.pth.version
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _LONGEST_RECEIPT = 1 << 16  # bytes
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was pulled from a source.
+    """Record of a pulled file.
 
     Attributes:
-        source: as the user or the manifest wrote it, without a digest.
-        sha256: digest of the file that came; later ones from this source must have it too.
-        path: of the file that is used.
-        path_sha256: its digest; another one where it was converted.
+        source: as given by the user or the manifest, without a digest.
+        sha256: digest of the downloaded file; later downloads from this source must match it.
+        path: of the file in use.
+        path_sha256: digest of the file in use, which differs if it was converted.
     """
 
     source: str
@@ -55,22 +55,22 @@ class Receipt:
     path_sha256: str
 
     def is_sound(self) -> bool:
-        """Hash the file; False if it is gone or is not what was written."""
+        """Hash the file; False if it is missing or changed."""
         try:
             return file_sha256(self.path) == self.path_sha256
-        except (OSError, ValueError):  # the name may be none that a file can have
+        except (OSError, ValueError):  # ValueError: an impossible file name
             return False
 
 
 def cache_folder() -> Path:
-    """Return the folder of pulled weights, which need not exist."""
+    """Return the folder of pulled weights; it may not exist yet."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    # A relative value is to be ignored, says the specification of these folders.
+    # The XDG specification says to ignore a relative path.
     return (base if base.is_absolute() else Path.home() / ".cache") / "manet" / "weights"
 
 
 def source_folder(source: Source) -> Path:
-    """Return the folder of one source, which need not exist."""
+    """Return the folder of one source; it may not exist yet."""
     return cache_folder() / source.key
 
 
@@ -78,13 +78,13 @@ def read_receipt(folder: Path) -> Receipt | None:
     """Read the receipt in a source's folder; None if there is none.
 
     Raises:
-        WeightsError: it cannot be read: what was accepted is not known any more.
+        WeightsError: the receipt cannot be read, so the accepted digest is lost.
     """
     path = folder / _RECEIPT
     try:
         fields = json.loads(read_regular(path, _LONGEST_RECEIPT))
         texts = [fields[key] for key in ("source", "sha256", "file", "file_sha256")]
-        # A text that is no name of a file, or no text for a terminal, was not written here.
+        # We never write a text that is no file name or that is not printable.
         if not all(isinstance(text, str) and text.isprintable() and text.encode() for text in texts):
             raise TypeError
     except FileNotFoundError:
@@ -96,10 +96,10 @@ def read_receipt(folder: Path) -> Receipt | None:
 
 
 def write_receipt(folder: Path, receipt: Receipt) -> None:
-    """Write a receipt whole; a file inside ``folder`` is named by its name, so the cache may be moved.
+    """Write a receipt atomically; a file in ``folder`` is stored by its name, so the cache can be moved.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the receipt cannot be written.
     """
     inside = receipt.path.parent == folder
     fields = {
@@ -113,9 +113,9 @@ def write_receipt(folder: Path, receipt: Receipt) -> None:
 
 
 def receipts() -> list[Receipt]:
-    """Return what was pulled, in the order of the folders' names; damaged receipts are left out.
+    """Return all receipts, in the order of the folders' names, without damaged ones.
 
-    Of a cache that may not be looked into there are none.
+    An unreadable cache has none.
     """
     found = []
     try:
@@ -131,7 +131,7 @@ def receipts() -> list[Receipt]:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[None]:
-    """Make a source's folder and keep other processes out of it while the block runs; none stays empty.
+    """Make and lock a source's folder while the block runs; remove the folder if it stays empty.
 
     Raises:
         WeightsError: the cache cannot be written.
@@ -143,7 +143,7 @@ def opened(folder: Path) -> Iterator[None]:
                 try:
                     stack.enter_context(exclusive(folder / ".lock.manet-tmp"))
                     break
-                except FileNotFoundError:  # removed by another process that left it empty
+                except FileNotFoundError:  # another process removed the empty folder
                     continue
             yield
     except (OSError, OutputError) as error:

@@ -1,4 +1,4 @@
-"""Weight files: read without executing anything, check, write whole. The only code that reads pickles."""
+"""Weight files: read without running code, check, write atomically. The only code that reads pickles."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ class Weights:
         tensors: state dict of a `BlindModel`, in the number format of the file.
         config: shapes of its networks.
         published: whether the file has the published layout.
-        sha256: digest of the file; of the one that was pulled, if it is kept in another format.
-        code_stride: the restorer does as well with codes of every n-th pixel, interpolated between them; 1
-            for weights of which this is not known.
+        sha256: digest of the file; for a converted file, of the download.
+        code_stride: the restorer works as well with interpolated codes of every n-th pixel; 1 if unknown.
     """
 
     tensors: Mapping[str, Tensor]
@@ -48,7 +47,7 @@ class Weights:
 
     @property
     def scale(self) -> int | None:
-        """The restorer's scale; None where there is only an estimator, which has none."""
+        """The restorer's scale; None for an estimator alone, which has no scale."""
         return self.config.restorer.scale if self.config.restorer else None
 
     def build(self) -> BlindModel:
@@ -63,7 +62,7 @@ def file_sha256(path: Path, most: int | None = None) -> str:
     """Return the hexadecimal SHA-256 of a regular file.
 
     Raises:
-        OSError: it cannot be read, or has more than ``most`` bytes.
+        OSError: the file cannot be read, or has more than ``most`` bytes.
     """
     digest = hashlib.sha256()
     with open_regular(path, most) as file:
@@ -76,7 +75,7 @@ def read_weights(path: Path) -> Weights:
     """Read and check a weight file: ``.safetensors``, or ``.pth`` without running any code in it.
 
     Raises:
-        WeightsError: the file is missing or damaged, or holds anything but the networks' tensors.
+        WeightsError: the file is missing or damaged, or holds other content than the networks' tensors.
     """
     try:
         sha256 = file_sha256(path, LARGEST_FILE)
@@ -107,7 +106,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     check_pickle(path)
     try:
         with warnings.catch_warnings():
-            # About formats that a doubtful file claims to have: what it holds is checked here.
+            # PyTorch warns of formats that a damaged file claims; the content is checked below.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
@@ -125,12 +124,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def write_weights(weights: Weights, path: Path) -> None:
-    """Write weights whole or not at all: our layout for ``.safetensors``, the published one for ``.pth``.
+    """Write weights atomically: in our layout as ``.safetensors``, in the published layout as ``.pth``.
 
-    The numbers keep their format.
+    The number format stays the same.
 
     Raises:
-        UsageError: the suffix names neither kind of file.
+        UsageError: another suffix.
         OutputError: the file cannot be written.
     """
     suffix = path.suffix.lower()
@@ -138,16 +137,16 @@ def write_weights(weights: Weights, path: Path) -> None:
         raise UsageError(
             f"{path}: weights are written as .safetensors or .pth, not as {suffix or 'no suffix'}."
         )
-    # Copies: views of larger tensors or of each other would be written whole or not at all.
+    # Copies: of a view, torch.save would write the whole storage, and safetensors refuses shared storage.
     tensors = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format)
         for name, tensor in weights.tensors.items()
     }
     with atomic_path(path) as temporary:
         if suffix == ".safetensors":
-            # save_file would put a file of its own, unlocked and private, in the temporary one's place.
+            # save_file would replace the locked temporary file by a new one with private permissions.
             temporary.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))
         else:
-            # torch.save names the archive's root after the file; a stream keeps equal weights equal bytes.
+            # torch.save stores the file name; with a stream, equal weights give equal bytes.
             with temporary.open("wb") as stream:
                 torch.save(to_published(tensors), stream)

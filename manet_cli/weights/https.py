@@ -1,7 +1,7 @@
-"""Downloads over https that survive a cut connection, now or at the next run.
+"""Downloads over https that resume after a lost connection, also in the next run.
 
-The standard library follows redirects, uses proxies, checks certificates and reads the answer's head. This
-module adds what it lacks: https alone, attempts that go on where the last one ended, and sentences.
+The standard library follows redirects, uses proxies, checks certificates and reads headers. This module adds
+https only, resumed attempts and clear messages.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ __all__ = ["download"]
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 4  # in a row without a byte gained
+_ATTEMPTS = 4  # in a row without a new byte
 _MOST_ATTEMPTS = 100
-_PAUSE = 0.5  # seconds before the second attempt, doubled for each further one
+_PAUSE = 0.5  # seconds before the second attempt, doubled for each further attempt
 _TIMEOUT = 30  # seconds without a byte
 _BLOCK = 1 << 18
-_PASSING = (408, 416, 429, 500, 502, 503, 504)  # statuses that another attempt may not meet
+_PASSING = (408, 416, 429, 500, 502, 503, 504)  # statuses worth another attempt
 
 
 class _HttpsOnly(HTTPRedirectHandler):
-    """Follows redirects to https alone. There is no token that a redirect could carry on: none is sent."""
+    """Follows redirects to https only. No token is sent, so a redirect cannot leak one."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         if not newurl.lower().startswith("https:"):
             start = req.full_url.partition("?")[0]
-            raise WeightsError(f"{start}: the server sends on to an address without https")
+            raise WeightsError(f"{start}: the server redirects to an address without https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_302(
@@ -61,7 +61,7 @@ class _HttpsOnly(HTTPRedirectHandler):
     ) -> IO[bytes] | None:
         try:
             return super().http_error_302(req, fp, code, msg, headers)
-        except ValueError:  # an address that cannot be read
+        except ValueError:  # an invalid address
             fp.close()
             raise
 
@@ -69,7 +69,7 @@ class _HttpsOnly(HTTPRedirectHandler):
 
 
 class _Handler(HTTPSHandler):
-    """Opens connections that a meter can cut."""
+    """Opens connections that a meter can close."""
 
     def __init__(self, context: ssl.SSLContext, meter: Meter) -> None:
         super().__init__(context=context)
@@ -91,18 +91,18 @@ class _Handler(HTTPSHandler):
 
 
 def download(source: HttpsSource, target: Path, progress: Callable[[float], None]) -> None:
-    """Download to ``target``, going on where an earlier attempt stopped if the file is still the same.
+    """Download to ``target``; resume an earlier attempt if the server still has the same version.
 
-    What tells whether it is (the server's ETag or date) is kept beside ``target`` until all is there.
-    Proxies are those of the environment (``HTTPS_PROXY``, ``NO_PROXY``).
+    The version (the server's ETag or date) is stored beside ``target`` until the download is complete.
+    Proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``).
 
     Args:
         source: the address.
-        target: file that is written; of a transfer that broke off it holds the beginning.
-        progress: is told the share done, where the server says how much there is.
+        target: file to write; after a failed transfer it holds the first part.
+        progress: callback for the share done, if the server announces the length.
 
     Raises:
-        WeightsError: there is no such file, it cannot be had now, or it cannot be written.
+        WeightsError: the file does not exist, cannot be downloaded now, or cannot be written.
     """
     context = ssl.create_default_context()
     part = _Part(source, target)
@@ -115,7 +115,7 @@ def download(source: HttpsSource, target: Path, progress: Callable[[float], None
         try:
             with meter.watching(), opener.open(part.request(), timeout=_TIMEOUT) as response:
                 _receive(response, part, meter, progress)
-            meter.check()  # a head that was cut looks like a file without a length
+            meter.check()  # a truncated header looks like a file without a length
         except TooMuchError:
             part.begin()
             raise
@@ -136,7 +136,7 @@ def download(source: HttpsSource, target: Path, progress: Callable[[float], None
 
 
 class _Part:
-    """The file while it grows, and a note of which version of it has begun."""
+    """The partial file, and a note of its version."""
 
     def __init__(self, source: HttpsSource, target: Path) -> None:
         self.source = source
@@ -149,18 +149,18 @@ class _Part:
 
     @property
     def version(self) -> str | None:
-        """What the server called the version that has begun; None if it cannot be gone on with."""
+        """The server's name of the partial file's version; None if the download cannot resume."""
         return self.note.read_text(encoding="latin-1") if self.size and self.note.exists() else None
 
     def begin(self, version: str | None = None) -> None:
-        """Forget what is there and note the version that now begins."""
+        """Remove the partial file and note the version of the new download."""
         self.target.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
         if version:
             self.note.write_text(version, encoding="latin-1")
 
     def request(self) -> Request:
-        """Return the request for what is missing, or for all if the file has changed."""
+        """Return the request for the missing part, or for the whole file if it has changed."""
         headers = {"User-Agent": f"manet-cli/{__version__}"}
         if version := self.version:
             headers |= {"Range": f"bytes={self.size}-", "If-Range": version}
@@ -168,7 +168,7 @@ class _Part:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what goes wrong in writing into a WeightsError, and leave nothing of the file."""
+        """Turn an error in writing into a WeightsError and remove the file."""
         try:
             yield
         except OSError as error:
@@ -183,7 +183,7 @@ def _receive(response: HTTPResponse, part: _Part, meter: Meter, progress: Callab
     if headers.get_content_type() == "text/html":
         raise WeightsError(f"{part.source.label}: the server sent a web page instead of a file")
     version = headers.get("ETag")
-    if not version or version.startswith("W/"):  # a weak one does not tell byte from byte
+    if not version or version.startswith("W/"):  # a weak ETag does not promise equal bytes
         version = headers.get("Last-Modified")
     rest = f"bytes {part.size}-"
     with part.writing():
@@ -207,9 +207,9 @@ def _receive(response: HTTPResponse, part: _Part, meter: Meter, progress: Callab
 
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
-    """Yield the body; an OSError beside it is about the file."""
+    """Yield the body; its OSErrors become HTTPException, so that an OSError is about the file."""
     try:
-        # read1: what is there, instead of waiting for a whole block.
+        # read1 returns available bytes instead of waiting for a whole block.
         while block := response.read1(_BLOCK):
             yield block
     except OSError as error:
@@ -217,10 +217,10 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _reason(error: Exception, part: _Part) -> str:
-    """Return why a transfer ended, for one that may go on.
+    """Return why a transfer ended, if another attempt may succeed.
 
     Raises:
-        WeightsError: another attempt would end so too.
+        WeightsError: another attempt would fail too.
     """
     if isinstance(error, HTTPError):
         error.close()
@@ -228,12 +228,12 @@ def _reason(error: Exception, part: _Part) -> str:
         if error.code not in _PASSING:
             raise WeightsError(f"{part.source.label}: {answer}; check the address") from error
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.begin()  # the file became shorter
+            part.begin()  # the file is shorter now
         return answer
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ValueError) and not isinstance(cause, OSError | HTTPException):
         raise WeightsError(
-            f"{part.source.label}: the server's answer has no meaning; check the address"
+            f"{part.source.label}: the server's answer is invalid; check the address"
         ) from error
     if isinstance(cause, ssl.SSLCertVerificationError):
         raise WeightsError(

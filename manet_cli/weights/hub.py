@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub, by its own library: its cache, its settings, its token."""
+"""Files of the Hugging Face Hub, through its library, with its cache, settings and token."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ __all__ = ["fetch", "forget"]
 
 _PATH_HEADERS = ("X-Repo-Commit", "ETag", "X-Linked-Etag")
 _PATH_PART = re.compile(r'(W/)?"?[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"?')
-_OTHER_WAYS = ("X-Xet-Hash", "X-Xet-Refresh-Route")  # to fetch a file, past what is checked here
+_OTHER_WAYS = ("X-Xet-Hash", "X-Xet-Refresh-Route")  # other transfers, which would bypass the checks here
 
 
 def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
-    """Return the path of a file in the Hub's cache, downloaded first if it is not there.
+    """Return the path of a file in the Hub's cache; download it if missing.
 
-    ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_HOME``, ``HF_TOKEN`` and the proxies of the environment are
-    honoured by the library; it sends the token to the Hub's endpoint alone.
+    The library reads ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_HOME``, ``HF_TOKEN`` and the proxies of the
+    environment; it sends the token only to the Hub's endpoint.
 
     Raises:
-        WeightsError: there is no such file, or it cannot be had now.
+        WeightsError: the file does not exist, or cannot be downloaded now.
     """
-    # Slow to import, and its settings are read at that time.
+    # Slow to import, and it reads its settings on import.
     from huggingface_hub import hf_hub_download, set_client_factory
     from huggingface_hub.utils import logging
 
     set_client_factory(functools.partial(_bounded_client, source.label))
     if "HF_HUB_VERBOSITY" not in os.environ:
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # the errors below say it in our words
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call] # errors are reported below
     try:
         path = hf_hub_download(
             source.repo,
@@ -52,13 +52,13 @@ def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
         )
     except WeightsError:
         raise
-    except Exception as error:  # its HTTP library, and so what it raises, changes with its version
+    except Exception as error:  # its HTTP library, and so its exceptions, depend on its version
         raise _failure(source, error) from error
     return Path(path)
 
 
 def _bounded_client(label: str) -> Any:  # noqa: ANN401 - the library of its HTTP client changes
-    """Return the library's client for one source, which looks at each answer before the library does."""
+    """Return the library's client for one source, with a check of each answer."""
     from huggingface_hub.utils._http import default_client_factory
 
     client, meter = default_client_factory(), Meter(label)
@@ -71,10 +71,10 @@ def _bounded_client(label: str) -> Any:  # noqa: ANN401 - the library of its HTT
 
 
 def _check(label: str, meter: Meter, response: Any) -> None:  # noqa: ANN401
-    """Check an answer: the library makes paths of some headers, and reads the body to whatever end.
+    """Check an answer: the library makes paths from some headers and does not limit the body.
 
     Raises:
-        WeightsError: a header would lead out of the cache, or the server sends too much or too slowly.
+        WeightsError: a header names a path outside the cache, or the server sends too much or too slowly.
     """
     for name in _PATH_HEADERS:
         if not _PATH_PART.fullmatch(response.headers.get(name, "-")):
@@ -103,7 +103,7 @@ def _check(label: str, meter: Meter, response: Any) -> None:  # noqa: ANN401
 
 
 def forget(path: Path) -> None:
-    """Remove a file that `fetch` gave, and what it stands for, from the Hub's cache."""
+    """Remove a file of `fetch`, and the blob that it links to, from the Hub's cache."""
     with suppress(OSError):
         blob = path.resolve()
         path.unlink()
@@ -144,7 +144,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _bar(progress: Callable[[float], None]) -> type[Any]:
-    """Return a class in the shape of the library's bars, which draws nothing and tells the share done."""
+    """Return a progress bar class for the library that draws nothing and calls ``progress``."""
     from huggingface_hub.utils.tqdm import tqdm
 
     class Bar(tqdm):

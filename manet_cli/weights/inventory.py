@@ -1,4 +1,4 @@
-"""What is known of weights, and which of them are here."""
+"""List and describe known weights, and where they are."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _BYTES_PER_PARAMETER = 4  # in the published files
 
 
 def list_weights() -> list[dict[str, object]]:
-    """Return what there is, for a script: the manifest's entries, then what else was pulled.
+    """List all weights for a script: the manifest's entries, then other pulled weights.
 
     Each has at least ``name, family, scale, where (shipped|cached|pullable|missing), path, bytes, sha256,
-    licence, quality, summary``; ``bytes`` of what is not here follows from the number of parameters. Files
+    licence, quality, summary``. For a missing file, ``bytes`` follows from the number of parameters. Files
     are not hashed.
     """
     known = {receipt.source: receipt for receipt in receipts()}
@@ -38,12 +38,12 @@ def list_weights() -> list[dict[str, object]]:
 
 
 def names_here() -> list[str]:
-    """Return the names of all weights that should be here: shipped, and in the cache."""
+    """Return the names of all weights that should be on this machine: shipped or in the cache."""
     return [str(row["name"]) for row in list_weights() if row["where"] in ("shipped", "cached", "missing")]
 
 
 def _entry_fields(entry: Entry, known: dict[str, Receipt]) -> dict[str, object]:
-    """Return an entry's fields; what was pulled of it is taken out of ``known``."""
+    """Return an entry's fields; remove its receipt from ``known``."""
     fields = {key: value for key, value in dataclasses.asdict(entry).items() if key != "file"}
     source = entry.source
     if source is None:
@@ -79,12 +79,12 @@ def _bytes(path: Path | None, parameters: int | None) -> int | None:
 
 
 def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
-    """Return what weights are: what the manifest says of them and, if the file is here, what is in it.
+    """Describe weights: their manifest entry and, if the file is here, its content.
 
-    ``pair`` names both sets where the name stands for two; the rest is about the first.
+    ``pair`` names both sets if the name stands for two; all other fields are about the first.
 
     Raises:
-        UsageError: the name is that of an entry for another scale than an explicit ``scale``.
+        UsageError: the named entry has another scale than ``scale``.
         WeightsError: unknown or damaged weights, or a source that was not pulled.
     """
     fields: dict[str, object] = {}

@@ -1,8 +1,8 @@
-"""Names and shapes of tensors in weight files: our layout, the published one, and the way between them.
+"""Names and shapes of tensors in weight files: our layout, the published layout, and the conversion.
 
-Our layout is the state dict of `BlindModel`. The published one is a flat state dict in which the estimator's
-keys begin with ``kernel_estimation.``, the restorer's stand at the root, and the kernel code basis is
-``pca_matrix`` of shape (1, k*k, L, 1, 1). The names of a restorer's layers stand in its module.
+Our layout is the state dict of `BlindModel`. The published layout is a flat state dict: the estimator's keys
+begin with ``kernel_estimation.``, the restorer's keys have no prefix, and the kernel code basis is
+``pca_matrix`` of shape (1, k*k, L, 1, 1). The names of a restorer's layers are in its module.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _estimator_layers() -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def _published_names() -> dict[str, str]:
-    """Our name -> published name, for every tensor that a file of any size we read can hold."""
+    """Our name -> published name, for every tensor of the largest supported networks."""
     names = dict([_BASIS])
     restorer_layers = [layer for kind in RESTORERS for layer in kind.published()]
     for kind in ("weight", "bias"):
@@ -153,10 +153,10 @@ def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def check_layout(tensors: Mapping[str, Tensor], config: BlindConfig) -> None:
-    """Check that a state dict holds just what ``config`` asks for: every name, every shape, numbers only.
+    """Check that a state dict matches ``config``: names, shapes, number formats, finite numbers.
 
     Raises:
-        WeightsError: the first thing that is wrong.
+        WeightsError: names the first error.
     """
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _FORMATS:
@@ -167,7 +167,7 @@ def check_layout(tensors: Mapping[str, Tensor], config: BlindConfig) -> None:
         if tensor.numel() == 0:
             raise WeightsError(f"its tensor {name!r} is empty: shape {tuple(tensor.shape)}.")
         if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
-            # A view that repeats a few numbers would make a huge network of a tiny file.
+            # A view that repeats a few numbers could turn a tiny file into a huge network.
             raise WeightsError(f"its tensor {name!r} holds fewer numbers than its shape says.")
     try:
         with torch.device("meta"):

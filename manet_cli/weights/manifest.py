@@ -1,4 +1,4 @@
-"""The manifest ``weights.toml``: which weights exist, what they are for, and their digests."""
+"""The manifest ``weights.toml``: the known weights, their purpose and their digests."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["DEFAULT_FAMILY", "PAIR", "RETIRED", "Entry", "load_manifest", "parse
 
 DEFAULT_FAMILY = "default"
 PAIR = ("clean", "camera")
-"""The families that `DEFAULT_FAMILY` stands for: the ends of a dial. Where one set is needed, the first."""
+"""The families behind `DEFAULT_FAMILY`: both ends of a dial. If only one set is needed, the first."""
 
 RETIRED = {"fast": "default"} | {
     f"{family}_x{scale}": f"{PAIR[0]}_x{scale}" for family in ("fast", "default") for scale in (2, 3, 4)
 }
-"""Families and entries of earlier versions, each with the name to use instead."""
+"""Families and entries of earlier versions -> the name to use instead."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Entry:
 
     Attributes:
         name: the table's name, unique.
-        family: the name that ``--model`` takes; the scale picks the entry.
+        family: name for ``--model``; the scale picks the entry.
         scale: HR pixels per LR pixel along a side.
-        summary: what these weights are, in a sentence.
+        summary: description in a sentence.
         licence: SPDX identifier or a sentence.
         file: name of the file shipped in the package; None for weights that are not shipped.
-        url: where the file can be had, ``https://`` or ``hf://``; None for shipped weights.
-        sha256: digest of the file; None while nobody could see it.
-        parameters: numbers in it, for weights that are not shipped.
-        quality: the figure to compare by, with its test, in a few words; None if it was not measured.
+        url: address of the file, ``https://`` or ``hf://``; None for shipped weights.
+        sha256: digest of the file; None if unknown.
+        parameters: number of parameters, for weights that are not shipped.
+        quality: main figure with its test, in a few words; None if not measured.
         training: data, iterations, recipe, seed.
-        evaluation: figures, with the protocol they were measured by.
+        evaluation: figures with their protocol.
     """
 
     name: str
@@ -63,24 +63,24 @@ class Entry:
 
     @property
     def path(self) -> Path | None:
-        """Where the shipped file should stand; None for weights that are not shipped."""
+        """Path of the shipped file; None for weights that are not shipped."""
         return Path(__file__).parent / "shipped" / self.file if self.file else None
 
     @property
     def source(self) -> Source | None:
-        """Where the file can be pulled from; None for shipped weights.
+        """Source to pull the file from; None for shipped weights.
 
         Raises:
-            UsageError: the manifest names no such place.
+            UsageError: the address in the manifest is invalid.
         """
         return parse_source(self.url, self.sha256) if self.url else None
 
 
 def parse_manifest(text: str) -> tuple[Entry, ...]:
-    """Read a manifest's text; every key must be known, every needed one present and of its type.
+    """Parse a manifest: all keys must be known, all required keys present and of the right type.
 
     Raises:
-        WeightsError: the first thing that is wrong.
+        WeightsError: names the first error.
     """
     try:
         tables = tomllib.loads(text)
@@ -106,7 +106,7 @@ def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - whatever a TOML fi
 
 @functools.cache
 def load_manifest() -> tuple[Entry, ...]:
-    """Read the manifest that belongs to this package: inside an installed one, beside a checked-out one."""
+    """Read the manifest: inside an installed package, or beside the package in a checkout."""
     package = Path(__file__).parents[1]
     for path in (package / "weights.toml", package.parent / "weights.toml"):
         if path.is_file():

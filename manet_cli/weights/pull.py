@@ -1,4 +1,4 @@
-"""Pulling: from a source to a checked file in the cache, with a digest that stays what it was."""
+"""Pull weights from a source into the cache, verified by digest."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from manet_cli.weights.sources import HttpsSource, HubSource, Source
 __all__ = ["Downloads", "cached", "pull", "unseen"]
 
 Downloads: TypeAlias = Callable[[str], AbstractContextManager[Callable[[float], None]]]
-"""Is told what is downloaded, and gives a context whose value is told the share done, in [0, 1]."""
+"""Given the text for a download, returns a context that yields a callback for the share done, in [0, 1]."""
 
 _TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads HF_HUB_OFFLINE
 
 
 def cached(source: Source) -> Receipt | None:
-    """Return the receipt of a source's file, if it is here and has the digest that the source asks for.
+    """Return the receipt of a source's file if the file is in the cache, intact, with the source's digest.
 
     Raises:
         WeightsError: the receipt cannot be read.
@@ -44,20 +44,20 @@ def pull(
     downloads: Downloads | None = None,
     scale: int | None = None,
 ) -> Receipt:
-    """Return a source's file from the cache, downloaded and checked first if it is not there.
+    """Return a source's file from the cache; download and check it if missing.
 
-    The file must have the digest that the source asks for or, without one, the digest that it had when it was
-    first accepted. What does not have it, or is no network, is not kept.
+    The file must have the source's digest or, without one, the digest of the first accepted download. A file
+    with another digest, or without usable weights, is not kept.
 
     Args:
-        source: where the file is.
-        name: what the user called it.
-        accept_unverified: take a file whose digest nobody knows yet, and remember the digest.
+        source: source of the file.
+        name: name given by the user.
+        accept_unverified: accept a file with an unknown digest, and record the digest.
         downloads: shows downloads; None to download nothing.
-        scale: that the weights must be for.
+        scale: required scale of the weights; None for any.
 
     Raises:
-        WeightsError: the file cannot be had, is not the one expected, or cannot be used.
+        WeightsError: the file cannot be downloaded, has another digest, or cannot be used.
     """
     if receipt := cached(source):
         return receipt
@@ -74,7 +74,7 @@ def pull(
         raise WeightsError(f"{name} is not here, and HF_HUB_OFFLINE is set: pull it online")
     folder = source_folder(source)
     with opened(folder):
-        if receipt := cached(source):  # another process was faster
+        if receipt := cached(source):  # pulled by another process in the meantime
             return receipt
         with downloads(f"downloading {source.file}") as progress, _fetched(source, folder, progress) as path:
             receipt = _checked(source, name, folder, path, expected, scale)
@@ -83,7 +83,7 @@ def pull(
 
 
 def unseen(name: str, source: Source) -> WeightsError:
-    """Return the error for a file whose digest nobody knows yet."""
+    """Return the error for a file with an unknown digest."""
     at = "" if source.text == name else f" (at {source.label})"
     return WeightsError(
         f"{name}{at} has no known digest, so nothing tells whether it is what its makers published: get it "
@@ -93,7 +93,7 @@ def unseen(name: str, source: Source) -> WeightsError:
 
 @contextmanager
 def _fetched(source: Source, folder: Path, progress: Callable[[float], None]) -> Iterator[Path]:
-    """Download a source's file; if the block fails, nothing of it stays."""
+    """Download a source's file; remove it if the block fails."""
     if isinstance(source, HubSource):
         path = hub.fetch(source, progress)
         try:
@@ -116,7 +116,7 @@ def _fetched(source: Source, folder: Path, progress: Callable[[float], None]) ->
 def _checked(
     source: Source, name: str, folder: Path, path: Path, expected: str | None, scale: int | None
 ) -> Receipt:
-    """Check a downloaded file, and put it where it stays."""
+    """Check a downloaded file and move it to its final place."""
     sha256 = file_sha256(path)
     if expected not in (None, sha256):
         known = "its digest is" if source.sha256 else "when it was accepted it was"
@@ -139,7 +139,7 @@ def _usable(name: str, path: Path, scale: int | None) -> Weights:
         weights = read_weights(path)
     except WeightsError as error:
         reason = str(error.__cause__ if isinstance(error.__cause__, WeightsError) else error)
-        raise WeightsError(f"{name}: what came cannot be used: {reason}") from error
+        raise WeightsError(f"{name}: the downloaded file cannot be used: {reason}") from error
     if scale is not None and weights.scale not in (None, scale):
         raise WeightsError(f"{name}: the file that came is for x{weights.scale}, expected x{scale}")
     return weights

@@ -1,4 +1,4 @@
-"""From what ``--model`` names to weights that can be trusted."""
+"""Find and load the weights named by ``--model``, verified."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ __all__ = [
 
 DEFAULT_SCALE = 4
 SHIPPED_CODE_STRIDE = 4
-"""Of the shipped weights; measured with ``benchmarks/code_grid.py``."""
+"""``Weights.code_stride`` of the shipped weights; measured with ``benchmarks/code_grid.py``."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """Weights that are here.
+    """A weight file on this machine.
 
     Attributes:
         path: of the file.
-        sha256: digest that tells these weights from others: of the file, or of the one it was converted from.
-        entry: what the manifest says of them; None for files and sources of the user's own.
+        sha256: digest that identifies the weights: of the file, or of the download that it was converted
+            from.
+        entry: manifest entry; None for the user's files and sources.
         status: shipped, cached, pulled (just now), or file.
     """
 
@@ -52,19 +53,19 @@ class Located:
 def load_weights(
     model: str = DEFAULT_FAMILY, scale: int | None = None, downloads: Downloads | None = None
 ) -> tuple[Weights, int]:
-    """Load the weights that ``model`` names.
+    """Load weights.
 
     Args:
         model: a family of the manifest, an entry's name, the path of a weight file, or a source
             (``hf://...`` or ``https://...``).
-        scale: 2, 3 or 4; None for the file's own or, where that decides nothing, 4.
+        scale: 2, 3 or 4; None for the scale of the file or, if it has none, 4.
         downloads: shows downloads; None to download nothing.
 
     Returns:
         The weights, and the scale to use them at.
 
     Raises:
-        UsageError: a file of another scale than an explicit ``scale``.
+        UsageError: the file has another scale than ``scale``.
         WeightsError: unknown, missing or damaged weights.
     """
     if is_weight_file(model):
@@ -84,7 +85,7 @@ def load_weights(
 
 
 def load_pair(scale: int | None = None) -> tuple[Weights, Weights] | None:
-    """Load both sets that `DEFAULT_FAMILY` stands for; None where there is no second one at this scale.
+    """Load both sets of `DEFAULT_FAMILY`; None if this scale has no second set.
 
     Args:
         scale: 2, 3 or 4; None for 4.
@@ -99,7 +100,7 @@ def load_pair(scale: int | None = None) -> tuple[Weights, Weights] | None:
 
 
 def pair_digest(scale: int | None = None) -> str | None:
-    """Return the digest that tells the pair of a scale from others; None where there is no pair."""
+    """Return the digest that identifies the pair at a scale; None if there is no pair."""
     wanted = scale or DEFAULT_SCALE
     digests = {entry.family: entry.sha256 or "" for entry in load_manifest() if entry.scale == wanted}
     if not all(family in digests for family in PAIR):
@@ -108,13 +109,13 @@ def pair_digest(scale: int | None = None) -> str | None:
 
 
 def find_entry(name: str, scale: int | None = None) -> Entry:
-    """Find the manifest's entry for a family (at ``scale``, by default 4) or of that very name.
+    """Find a manifest entry by its name, or by its family and ``scale`` (by default 4).
 
     `DEFAULT_FAMILY` is the first of `PAIR`.
 
     Raises:
-        WeightsError: there is none, or the name is one of an earlier version.
-        UsageError: the name is that of an entry for another scale than an explicit ``scale``.
+        WeightsError: there is no such entry, or the name is from an earlier version.
+        UsageError: the named entry has another scale than ``scale``.
     """
     manifest = load_manifest()
     for entry in manifest:
@@ -151,16 +152,16 @@ def locate_weights(
     accept_unverified: bool = False,
     downloads: Downloads | None = None,
 ) -> Located:
-    """Find the file that ``name`` stands for, checked against the manifest or what was remembered of it.
+    """Find a weight file and verify it by the manifest or by its receipt.
 
     Args:
-        name: as `load_weights` takes it.
+        name: as in `load_weights`.
         scale: picks the entry of a family.
-        accept_unverified: take a file whose digest nobody knows yet, and remember the digest.
+        accept_unverified: accept a file with an unknown digest, and record the digest.
         downloads: shows downloads; None to download nothing.
 
     Raises:
-        UsageError, WeightsError: as `load_weights`.
+        UsageError, WeightsError: as in `load_weights`.
     """
     if is_weight_file(name):
         path = _home_expanded(name)
@@ -195,7 +196,7 @@ def _home_expanded(name: str) -> Path:
 
 
 def is_weight_file(model: str) -> bool:
-    """Whether a name is that of a file, rather than of a family, an entry or a source."""
+    """Whether a name is a file, not a family, an entry or a source."""
     if is_source(model):
         return False
     return Path(model).suffix.lower() in WEIGHT_SUFFIXES or "/" in model or "\\" in model

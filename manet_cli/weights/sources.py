@@ -1,6 +1,6 @@
-"""Where weights can be pulled from: ``hf://OWNER/REPO/FILE@REVISION`` and ``https://HOST/PATH``.
+"""Sources of weights: ``hf://OWNER/REPO/FILE@REVISION`` and ``https://HOST/PATH``.
 
-Either may end in ``#sha256=DIGEST``, which the file must then have.
+Either may end in ``#sha256=DIGEST``, the required digest of the file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from manet_cli.weights.files import WEIGHT_SUFFIXES
 __all__ = ["HttpsSource", "HubSource", "Source", "is_source", "parse_source"]
 
 _HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)@(?P<revision>[^@]+)")
-# As the Hub's own tools write it.
+# As the Hub's tools write it.
 _HUB_CANONICAL = re.compile(r"hf://(?:models/)?(?P<repo>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+)")
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f\\\ud800-\udfff]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -24,12 +24,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Source:
-    """One file, somewhere else.
+    """One file to download.
 
     Attributes:
-        text: the source as it is written, without a digest.
-        file: name of the file, ending in a suffix of weights.
-        sha256: the digest that the file must have; None if unknown.
+        text: the source as text, without a digest.
+        file: name of the file, with a suffix of weights.
+        sha256: required digest of the file; None if unknown.
     """
 
     text: str
@@ -43,12 +43,12 @@ class Source:
 
     @property
     def label(self) -> str:
-        """The source for messages: without what may be secret in an address."""
+        """The source for messages, without the query, which may hold secrets."""
         return self.text.partition("?")[0]
 
     @property
     def key(self) -> str:
-        """A file name of its own, which tells a reader which source it is."""
+        """A unique and readable file name for the source."""
         stem = re.sub(r"[^A-Za-z0-9._+-]", "_", self.file.rpartition(".")[0]).strip(".")[:60]
         return f"{stem or 'weights'}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
@@ -70,23 +70,23 @@ class HubSource(Source):
 
 @dataclass(frozen=True)
 class HttpsSource(Source):
-    """A file behind an https address, which is ``text``."""
+    """A file at an https address, which is ``text``."""
 
 
 def is_source(text: str) -> bool:
-    """Whether a text names a source, rather than a file or a family."""
+    """Whether a text is a source, not a file or a family."""
     return "://" in text
 
 
 def parse_source(text: str, sha256: str | None = None) -> Source:
-    """Read a source.
+    """Parse a source.
 
     Args:
-        text: as the user or the manifest wrote it.
-        sha256: the digest that the manifest asks for.
+        text: as given by the user or the manifest.
+        sha256: digest in the manifest.
 
     Raises:
-        UsageError: it is neither an hf:// nor an https:// source, or not of a weight file.
+        UsageError: the text is not an hf:// or https:// address of a weight file.
     """
     address, _, fragment = text.partition("#")
     if fragment:

@@ -1,4 +1,4 @@
-"""What a download may cost: bytes in all, and a least speed that a server has to keep."""
+"""Limits of a download: total bytes and lowest speed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from manet_cli.weights.bounds import LARGEST_FILE
 
 __all__ = ["Meter", "TooMuchError", "check_length"]
 
-_GRACE = 60.0  # seconds in which nothing need come: connections, redirects, busy servers
-_LEAST_RATE = 1024  # bytes per second from then on
-_LOOK = 0.5  # seconds between two looks
+_GRACE = 60.0  # seconds without a limit: connections, redirects, busy servers
+_LEAST_RATE = 1024  # bytes per second afterwards
+_LOOK = 0.5  # seconds between two checks
 
 
 class TooMuchError(WeightsError):
@@ -23,17 +23,17 @@ class TooMuchError(WeightsError):
 
 
 def check_length(length: int | None, label: str) -> None:
-    """Check how many bytes a server announces or has sent; None for what it does not say.
+    """Check the number of bytes that a server announces or has sent; None if unknown.
 
     Raises:
-        TooMuchError: more than a weight file may have.
+        TooMuchError: more bytes than a weight file may have.
     """
     if length is not None and length > LARGEST_FILE:
         raise TooMuchError(f"{label}: the server has more than {LARGEST_FILE >> 20} MiB, no file of weights")
 
 
 class Meter:
-    """Watches the speed of a download, over all of its attempts.
+    """Watches the speed of a download over all its attempts.
 
     Args:
         label: of the source, for messages.
@@ -46,10 +46,10 @@ class Meter:
         self._connections: list[socket.socket] = []
 
     def add(self, count: int) -> None:
-        """Count bytes that came.
+        """Count received bytes.
 
         Raises:
-            WeightsError: they come too slowly.
+            WeightsError: the server is too slow.
         """
         self._came += count
         self.check()
@@ -62,12 +62,12 @@ class Meter:
             )
 
     def watch(self, connection: socket.socket) -> None:
-        """Take a connection that is to be cut when the server is too slow, whatever waits for it."""
+        """Close this connection when the server becomes too slow, even if a read is waiting."""
         self._connections.append(connection.dup())
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at the speed from another thread while the block runs; at its end forget the connections."""
+        """Check the speed in another thread while the block runs; then drop the connections."""
         ended = threading.Event()
         thread = threading.Thread(target=self._cut_when_slow, args=(ended,), daemon=True)
         thread.start()
