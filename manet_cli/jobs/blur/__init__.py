@@ -1,1 +1,1 @@
-"""The blur that a result is made with: where it comes from, and how it is changed."""
+"""The blur for the restorer: its source and its adjustment."""

@@ -1,4 +1,4 @@
-"""The user's hand on the blur: kernels on their way to the restorer, changed pixel by pixel."""
+"""The user's adjustments of the blur, applied pixel by pixel before the restorer."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from manet_cli.inference import Engine, KernelTile, LowResolution
 
 __all__ = ["AdjustedKernels", "Adjustment", "strengthened_kernel"]
 
-_MULTIPLE = 8  # what stripes of kernels start on
-_MAX_BYTES = 32 * 2**20  # of the kernels, and of the values medians are taken of, at a time
-_LEAST_WEIGHT = 1e-3  # of a pixel without texture: where there is none at all, all count alike
+_MULTIPLE = 8  # stripes of kernels start on multiples of this row
+_MAX_BYTES = 32 * 2**20  # of the kernels, and of the values in medians, at a time
+_LEAST_WEIGHT = 1e-3  # of a pixel without texture; in fully flat areas all pixels weigh the same
 
 
 @dataclass(frozen=True, eq=False)
 class Adjustment:
-    """What is changed about every pixel's blur, in this order.
+    """Changes of every pixel's blur, in this order.
 
     Attributes:
         smooth: radius in LR pixels of the median that replaces each blur; 0 for none.
-        strength: what covariances are multiplied by; 1 to leave them.
-        flat: the kernel (k, k) for where the picture is flat; None to keep the estimate there.
+        strength: factor on covariances; 1 for no change.
+        flat: kernel (k, k) for flat areas; None to keep the estimate there.
     """
 
     smooth: int = 0
@@ -44,27 +44,27 @@ class Adjustment:
 
     @property
     def changes(self) -> bool:
-        """Whether it changes anything."""
+        """Whether any change is set."""
         return self.smooth > 0 or self.strength != 1 or self.flat is not None
 
 
 def strengthened_kernel(kernel: Tensor, strength: float, scale: int) -> Tensor:
-    """Return the Gaussian (k, k) of ``strength`` times a kernel's covariance; the kernel itself for 1."""
+    """Return the Gaussian (k, k) with ``strength`` times a kernel's covariance; for 1, the kernel itself."""
     if strength == 1:
         return kernel
     return gaussians_of(strengthen(kernel_shapes(kernel, scale), strength, scale), scale, kernel.shape[-1])
 
 
 class AdjustedKernels:
-    """Kernels with an adjustment, asked for from the top down as they are (`evaluation.self_check.Kernels`).
+    """Adjusted kernels, read from the top down (`evaluation.self_check.Kernels`).
 
-    Whatever the stripes, each pixel's kernel is the same: it depends on its neighbourhood alone.
+    Each kernel depends only on its neighbourhood, so it is the same in stripes of any height.
 
     Args:
         engine: the model.
         lr: the image.
-        kernels: its kernels.
-        adjustment: of them.
+        kernels: kernels of the image.
+        adjustment: the changes.
     """
 
     def __init__(self, engine: Engine, lr: LowResolution, kernels: Kernels, adjustment: Adjustment) -> None:
@@ -76,7 +76,7 @@ class AdjustedKernels:
         self._scale = engine.restorer.config.scale
         flat = adjustment.flat
         self._flat = None if flat is None else strengthened_kernel(flat, self._strength, self._scale)
-        # The logarithms of covariances, and textures, of rows that are still needed.
+        # Logarithms of covariances, and textures, of the rows still needed.
         self._first = 0
         self._held = torch.empty(4, 0, lr.width)
 
@@ -115,13 +115,13 @@ class AdjustedKernels:
         radius = self._smooth
         above, below = max(start - radius, 0), min(stop + radius, self._lr.height)
         held = self._held[:, above - self._first : below - self._first]
-        # No pixel outside the picture counts.
+        # Pixels outside the picture have weight 0.
         missing = (radius, radius, above - (start - radius), stop + radius - below)
         weights = F.pad(held[3] + _LEAST_WEIGHT, missing)
         return weighted_median(F.pad(held[:3], missing), weights, radius)
 
     def _hold(self, stop: int) -> None:
-        """Take in the shapes of rows up to ``stop`` and a few more."""
+        """Read the shapes of rows up to ``stop``, rounded up to a multiple of 8."""
         known = self._first + self._held.shape[1]
         stop = min(-(-stop // _MULTIPLE) * _MULTIPLE, self._lr.height)
         if stop <= known:
@@ -147,7 +147,7 @@ class AdjustedKernels:
     def _tile(self, row: int, column: int, kernels: Tensor, found: Tensor | None) -> KernelTile:
         """Return kernels (k*k, h, w) with their codes, blended where the texture (h, w) is low."""
         if self._flat is not None and found is not None:
-            # A smooth step from half of the threshold to one and a half of it.
+            # Smoothstep from 0.5 to 1.5 times the threshold.
             share = (found / FLAT_BELOW - 0.5).clamp(0, 1)
             share = share * share * (3 - 2 * share)
             flat = self._flat.reshape(-1, 1, 1)
@@ -156,7 +156,7 @@ class AdjustedKernels:
 
 
 def _texture(lr: LowResolution, start: int, stop: int) -> Tensor:
-    """Return the texture (h, W) of rows [start, stop) as the whole image has it there."""
+    """Return the texture (h, W) of rows [start, stop), equal to the texture of the whole image there."""
     top = max(start - TEXTURE_MARGIN, 0)
     found = texture(lr.rows(top, min(stop + TEXTURE_MARGIN, lr.height))[:1])[0]
     return found[start - top : stop - top]

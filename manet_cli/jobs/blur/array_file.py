@@ -1,4 +1,4 @@
-"""Arrays of ``.npy`` and ``.npz`` files: mapped, not read, and judged by their heads before unpacking."""
+"""Arrays of ``.npy`` and ``.npz`` files: memory-mapped, with their headers checked before unpacking."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Array = npt.NDArray[Any]
 _ZIP = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip file's member: lengths of its name and of its extra field
 _LONGEST_HEAD = 10_000  # bytes, for the few numbers of a shape
-_LARGEST_PACKED = 2 << 30  # bytes of a compressed array, which is unpacked onto the disk
+_LARGEST_PACKED = 2 << 30  # bytes of a compressed array, which is unpacked to the disk
 _BLOCK = 1 << 20
 _MATLAB = b"MATLAB "
 _LOADED = {b"5": "scipy.io.loadmat('K.mat')['NAME']", b"7": "h5py.File('K.mat')['NAME'][()].T"}
-"""First digit of a MATLAB file's version -> what reads an array of it in Python."""
+"""First digit of a MATLAB file's version -> Python expression that reads an array."""
 
 
 class UnreadableArrayError(ValueError):
-    """It holds anything but plain numbers, or is damaged.
+    """The file holds other content than plain numbers, or is damaged.
 
     Attributes:
-        advice: how to turn it into one that is read; empty where that is not known.
+        advice: how to convert the file; empty if unknown.
     """
 
     def __init__(self, reason: str, advice: str = "") -> None:
@@ -48,8 +48,8 @@ def open_array(path: Path) -> Array:
     """Map the array of a ``.npy`` file.
 
     Raises:
-        OSError: the file cannot be read or is not a regular one.
-        UnreadableArrayError: it holds something else.
+        OSError: the file cannot be read or is not a regular file.
+        UnreadableArrayError: the file holds other content.
     """
     with open_regular(path) as file, _explained():
         return _mapped(file, _Head.of(file), 0)
@@ -58,16 +58,16 @@ def open_array(path: Path) -> Array:
 def open_arrays(
     path: Path, wanted: frozenset[str], check: Callable[[Mapping[str, Array]], object]
 ) -> Mapping[str, Array]:
-    """Map arrays of a ``.npz`` file, or the one of a ``.npy`` file, which is called kernels.
+    """Map arrays of a ``.npz`` file, or the array of a ``.npy`` file under the name kernels.
 
     Args:
         path: of the file.
-        wanted: names of arrays; others are left alone.
-        check: is shown stand-ins, of the arrays' shapes and types, before any of them is unpacked.
+        wanted: names of arrays to map; others are ignored.
+        check: called before unpacking, with stand-ins that have the shapes and types of the arrays.
 
     Raises:
-        OSError, UnreadableArrayError: as `open_array`.
-        Exception: what `check` raises.
+        OSError, UnreadableArrayError: as in `open_array`.
+        Exception: any error of `check`.
     """
     with open_regular(path) as file:
         if file.read(len(_ZIP)) != _ZIP:
@@ -86,7 +86,7 @@ def open_arrays(
 
 @dataclass(frozen=True)
 class _Head:
-    """What a ``.npy`` file says before its values; `length` is that of the head in bytes."""
+    """Header of a ``.npy`` file; `length` is its size in bytes."""
 
     shape: tuple[int, ...]
     order: Any
@@ -95,13 +95,13 @@ class _Head:
 
     @classmethod
     def of(cls, file: IO[bytes]) -> _Head:
-        """Read the head at the beginning of a file; ValueError for a wrong one."""
+        """Read the header of a file; ValueError if it is invalid."""
         start = file.read(12)
         _check_foreign(start)
         first = np.lib.format.read_magic(io.BytesIO(start))
         (length,) = struct.unpack_from("<H" if first == (1, 0) else "<L", start, 8)
         length += 10 if first == (1, 0) else 12
-        if length > _LONGEST_HEAD:  # NumPy would read it all before it looks
+        if length > _LONGEST_HEAD:  # NumPy would read all of it before a check
             raise ValueError("its head is too long")
         head = io.BytesIO(start + file.read(length - len(start)))
         head.seek(8)
@@ -113,16 +113,16 @@ class _Head:
 
     @property
     def size(self) -> int:
-        """Bytes of the values."""
+        """Size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def stand_in(self) -> Array:
-        """Return an array of this shape and type that takes no memory."""
+        """Return a zero array of this shape and type that takes no memory."""
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
 def _check_foreign(start: bytes) -> None:
-    """Raise UnreadableArrayError, with advice, for the first bytes of a file of another program."""
+    """Raise UnreadableArrayError, with advice, if the first bytes are of another program's format."""
     if start.startswith(_MATLAB):
         loaded = _LOADED.get(start[len(_MATLAB) :][:1], _LOADED[b"5"])
         raise UnreadableArrayError(
@@ -132,13 +132,13 @@ def _check_foreign(start: bytes) -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what a damaged file makes NumPy and its decoders raise into `UnreadableArrayError`."""
+    """Turn the errors of NumPy and its decoders on a damaged file into `UnreadableArrayError`."""
     try:
         yield
     except UnreadableArrayError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of a decoder
+        if isinstance(error, OSError) and error.errno is not None:  # from the disk, not from a decoder
             raise
         raise UnreadableArrayError(str(error)) from error
 
@@ -149,7 +149,7 @@ def _member_head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Head:
 
 
 def _member(file: BinaryIO, archive: zipfile.ZipFile, info: zipfile.ZipInfo, head: _Head) -> Array:
-    """Map a member where it lies in the file as it is, else unpack it."""
+    """Map an uncompressed member in the file; unpack a compressed one."""
     if info.compress_type == zipfile.ZIP_STORED:
         file.seek(info.header_offset)
         name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
@@ -166,7 +166,7 @@ def _member(file: BinaryIO, archive: zipfile.ZipFile, info: zipfile.ZipInfo, hea
 
 
 def _mapped(file: IO[bytes], head: _Head, start: int) -> Array:
-    """Map the array whose head begins at `start`."""
+    """Map the array whose header begins at `start`."""
     offset = start + head.length
     if offset + head.size > file.seek(0, io.SEEK_END):
         raise ValueError("it is cut off")

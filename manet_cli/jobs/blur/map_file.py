@@ -1,4 +1,4 @@
-"""Maps of the blur read back from files, as ``manet kernels`` writes them or as the user has edited them."""
+"""Maps of the blur from files, written by ``manet kernels`` or edited by the user."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ LARGEST_SHARE = 10.0
 _CONTENTS = ("kernels", "codes", "params")
 _BESIDE = ("basis", "offset", "scale", "stride", "height", "width")
 _SUM_TOLERANCE = {"kernels": 0.01, "codes": 0.1, "params": 0.01}
-_WIDEST = 50.0  # standard deviation in HR pixels that makes sense
-_MOST_BESIDE = 1 << 17  # numbers of a basis; it has some thousands
+_WIDEST = 50.0  # largest plausible standard deviation in HR pixels
+_MOST_BESIDE = 1 << 17  # most numbers in a basis; it has some thousands
 _ALL = slice(None)
-_CHECKED = 4096  # kernels looked at together
-_BAND = 16 << 20  # bytes of kernels that are blended together
+_CHECKED = 4096  # kernels checked together
+_BAND = 16 << 20  # bytes of kernels interpolated together
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,12 @@ class KernelField:
     """Kernels on a grid of LR pixels: rows and columns 0, n, 2n, ...
 
     Attributes:
-        name: what messages call it.
+        name: the parameter in messages.
         digest: SHA-256 of the file.
         rows: of the grid.
         columns: likewise.
-        stride: n, LR pixels from one to the next; None if the file does not say.
-        size: height and width of the picture that it was made from; None if the file does not say.
+        stride: n, spacing of the grid in LR pixels; None if the file does not say.
+        size: height and width of the original picture; None if the file does not say.
         kernels: returns rows [start, stop) of the grid as (stop - start, columns, k, k), each summing to 1.
     """
 
@@ -66,7 +66,7 @@ class KernelField:
         """Return n for a picture of this size; if several fit, the smallest.
 
         Raises:
-            InputError: none does, or the file was made from a picture of another size.
+            InputError: no n fits, or the file was made from a picture of another size.
         """
         stride = self.stride or max(-(-height // self.rows), -(-width // self.columns))
         if not self._fits(stride, height, width) or self.size not in (None, (height, width)):
@@ -83,7 +83,7 @@ class KernelField:
         return stride
 
     def is_clear(self, height: int, width: int) -> bool:
-        """Whether a picture of this size leaves no doubt about n."""
+        """Whether n is unique for a picture of this size."""
         return self.stride is not None or not self._fits(self.stride_for(height, width) + 1, height, width)
 
     def _fits(self, stride: int, height: int, width: int) -> bool:
@@ -91,19 +91,19 @@ class KernelField:
 
 
 def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> KernelField:
-    """Open a map and check all of its values, in bounded memory; nothing is unpickled.
+    """Open a map and check all its values, in bounded memory, without unpickling.
 
     Args:
         path: ``.npy`` of kernels (rows, columns, k, k), or of shapes (rows, columns, 3): standard deviations
-            in HR pixels along two axes and the first one's angle in degrees; or ``.npz`` with such an array
-            called kernels or params, or one called codes (rows, columns, L) with its basis (k*k, L) and
-            offset (k*k,), a kernel being basis @ code + offset; and perhaps scale, stride, height and width.
+            in HR pixels along two axes and the first axis' angle in degrees; or ``.npz`` with such an array
+            called kernels or params, or with codes (rows, columns, L), basis (k*k, L) and offset (k*k,),
+            where a kernel is basis @ code + offset. A .npz may also hold scale, stride, height and width.
         scale: HR pixels per LR pixel.
-        kernel_size: the k that the weights expect.
-        basis: of the codes that the weights expect, (k*k, L).
+        kernel_size: the k of the weights.
+        basis: of the weights' codes, (k*k, L).
 
     Raises:
-        UsageError: the file is missing or holds something else.
+        UsageError: the file is missing or holds other content.
     """
     name = Parameter("kernel_map", path)
 
@@ -125,18 +125,18 @@ def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> 
 def kernel_field(
     arrays: Mapping[str, Array], scale: int, kernel_size: int, basis: Tensor, name: Parameter, digest: str
 ) -> KernelField:
-    """Take a map from arrays by name, see `read_kernel_map`.
+    """Make a map from named arrays, see `read_kernel_map`.
 
     Args:
-        arrays: one called kernels (which may be shapes), codes or params, and what is beside it.
+        arrays: one called kernels (which may be shapes), codes or params, and the arrays that belong to it.
         scale: HR pixels per LR pixel.
-        kernel_size: the k that the weights expect.
-        basis: of the codes that the weights expect.
-        name: what messages call it.
+        kernel_size: the k of the weights.
+        basis: of the weights' codes.
+        name: the parameter in messages.
         digest: SHA-256 of the file.
 
     Raises:
-        UsageError: the arrays hold something else.
+        UsageError: the arrays hold other content.
     """
     content, array = _content_of(arrays, kernel_size, basis, name)
     decoder = _decoder(arrays, basis, name) if content == "codes" else None
@@ -153,14 +153,14 @@ def kernel_field(
 def _content_of(
     arrays: Mapping[str, Array], kernel_size: int, basis: Tensor, name: Parameter
 ) -> tuple[str, Array]:
-    """Return what a map holds, and the array that holds it, from shapes and types alone."""
+    """Return the kind of content and its array, checked by shapes and types only."""
     found = [content for content in _CONTENTS if content in arrays]
     if len(found) != 1:
         raise UsageError(name, f": expected one array called kernels, codes or params, it holds {len(found)}")
     (content,) = found
     array = arrays[content]
     if content == "kernels" and array.ndim == 3 and array.shape[2] == 3:
-        content = "params"  # a .npy does not say
+        content = "params"  # a .npy has no names
     inner = {"kernels": (kernel_size, kernel_size), "codes": (basis.shape[1],), "params": (3,)}[content]
     if array.ndim < 3 or array.shape[2:] != inner or 0 in array.shape or array.dtype.kind not in "fiu":
         expected = ", ".join(map(str, ("rows", "columns", *inner)))
@@ -175,7 +175,7 @@ def _content_of(
 
 
 class _KernelRows:
-    """Rows of a map as kernels, whatever it holds; of codes with their decoder."""
+    """Rows of a map as kernels, converted from shapes or decoded from codes."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class _KernelRows:
         return (values / values.sum(dim=(2, 3), keepdim=True)).float()
 
     def check(self) -> None:
-        """Raise UsageError unless all values make kernels; find out whether they are centred."""
+        """Raise UsageError unless all values are kernels; detect whether they are centred."""
         rows, columns = self._array.shape[:2]
         total = torch.zeros(self._size, self._size, dtype=torch.float64)
         step = max(1, _CHECKED // columns)
@@ -217,7 +217,7 @@ class _KernelRows:
             )
 
     def _check_part(self, rows: slice, columns: slice) -> Tensor:
-        """Raise UsageError unless the values make kernels; return the sum of these, (k, k)."""
+        """Raise UsageError unless the values are kernels; return their sum, (k, k)."""
         total = torch.zeros(self._size, self._size, dtype=torch.float64)
         if self._content == "params":
             self._check_params(rows, columns)
@@ -239,9 +239,9 @@ class _KernelRows:
         return values.sum(dim=(0, 1))
 
     def _kernels(self, rows: slice, columns: slice = _ALL) -> Tensor:
-        """Return kernels as they are given, (h, w, k, k) in float64."""
+        """Return the kernels before placement and normalisation, (h, w, k, k) in float64."""
         array = self._array[rows, columns].astype(np.float64)
-        # An infinity makes the sum one; a sum of both kinds is not-a-number.
+        # An infinite value makes the sum infinite or NaN, so the check of the sum finds it.
         values = torch.from_numpy(array)
         if self._decoder is not None:
             values = self._decoder(values)
@@ -262,7 +262,7 @@ class _KernelRows:
 
 
 def _number(arrays: Mapping[str, Array], key: str, name: Parameter) -> int | None:
-    """Give a number beside the map; None if the file does not hold it."""
+    """Return a number stored with the map; None if it is missing."""
     if key not in arrays:
         return None
     array = arrays[key]
@@ -272,7 +272,7 @@ def _number(arrays: Mapping[str, Array], key: str, name: Parameter) -> int | Non
 
 
 def _decoder(arrays: Mapping[str, Array], basis: Tensor, name: Parameter) -> KernelDecoder:
-    """Return the decoder of the codes, with the offset that is beside them."""
+    """Return the decoder of the codes, with the offset from the file."""
     given, offset = arrays.get("basis"), arrays.get("offset")
     if given is None or offset is None:
         raise UsageError(
@@ -291,7 +291,7 @@ def interpolated_kernels(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (first row, kernels (h, width, k, k)) of LR rows [start, stop) of a picture of this size.
 
-    Between the grid's pixels kernels are blended linearly; beyond its last row and column they stay as there.
+    Kernels are interpolated linearly between the grid's pixels; its last row and column are repeated beyond.
     """
     stride = field.stride_for(height, width)
     size = int(field.kernels(0, 1).shape[-1])
@@ -310,7 +310,7 @@ def interpolated_kernels(
 
 
 def _between(start: int, stop: int, stride: int, count: int) -> tuple[Tensor, Tensor]:
-    """Return for LR pixels [start, stop) the grid's pixel before each, and the share of the one after it."""
+    """Return the grid pixel before each LR pixel in [start, stop), and the weight of the next grid pixel."""
     position = (torch.arange(start, stop, dtype=torch.float64) / stride).clamp(max=count - 1)
     before = position.floor()
     return before.long(), (position - before).float()

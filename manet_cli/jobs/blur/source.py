@@ -1,4 +1,4 @@
-"""Where the blur comes from: estimated, stated by the user, or changed by the user's hand."""
+"""The source of the blur: estimated, given by the user, or adjusted by the user."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _LARGEST_RADIUS = 64
 
 @dataclass(frozen=True, eq=False)
 class GivenBlur:
-    """A kernel (k, k) in float32 that sums to 1, in the published placement, and how the record names it."""
+    """A kernel (k, k) in float32 that sums to 1, in the published placement, and its text in the record."""
 
     kernel: Tensor
     description: str
@@ -66,10 +66,10 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
 
     Args:
         path: the file, holding (k, k) finite numbers that sum to 1 within 0.01.
-        kernel_size: the k that the weights expect.
+        kernel_size: the k of the weights.
 
     Raises:
-        UsageError: the file is missing or holds something else.
+        UsageError: the file is missing or holds other content.
     """
     name = Parameter("kernel", path)
     try:
@@ -84,7 +84,7 @@ def read_kernel(path: Path, kernel_size: int) -> GivenBlur:
 
 
 def _no_such_file(given: str) -> tuple[object, ...]:
-    """Return the words for a kernel file that does not exist; numbers belong to another parameter."""
+    """Return the message parts for a missing kernel file; for numbers, name the right parameter."""
     try:
         sig1, *more = numbers = parse_sigma(given)
     except UsageError:
@@ -101,7 +101,7 @@ def _no_such_file(given: str) -> tuple[object, ...]:
 
 
 def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _KERNEL) -> GivenBlur:
-    """Take a kernel from an array, see `read_kernel`; ``name`` is what messages call it."""
+    """Make a kernel from an array, see `read_kernel`; ``name`` is the parameter in messages."""
     expected = (kernel_size, kernel_size)
     if array.shape != expected or array.dtype.kind not in "fiu":
         found = f"{array.dtype} of shape {array.shape}"
@@ -117,7 +117,7 @@ def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _K
 
 
 def _placed(given: GivenBlur, scale: int) -> GivenBlur:
-    """Move a kernel that is centred in its array, as other tools write it, to the published placement."""
+    """Move a kernel that is centred in its array, as other tools do it, to the published placement."""
     if not is_centred(given.kernel, scale):
         return given
     logger.warning(
@@ -128,14 +128,14 @@ def _placed(given: GivenBlur, scale: int) -> GivenBlur:
 
 
 def parse_sigma(text: str, name: str = "sigma") -> tuple[float, ...]:
-    """Return the numbers of ``SX[,SY[,THETA]]``.
+    """Parse ``SX[,SY[,THETA]]``.
 
     Args:
         text: one to three numbers with commas between them.
         name: of the parameter, for messages.
 
     Raises:
-        UsageError: the text is none of that.
+        UsageError: the text has another form.
     """
     try:
         numbers = tuple(float(part) for part in text.split(","))
@@ -153,7 +153,7 @@ def sigma_kernel(sigma: Sequence[float], scale: int, kernel_size: int, name: str
     Args:
         sigma: standard deviations in HR pixels along two axes (the second by default equal to the first), and
             the first axis' angle in degrees from right towards down; one to three numbers.
-        scale: HR pixels per LR pixel, which decides the placement.
+        scale: HR pixels per LR pixel; it sets the placement.
         kernel_size: side of the kernel.
         name: of the parameter, for messages.
 
@@ -170,7 +170,7 @@ def sigma_kernel(sigma: Sequence[float], scale: int, kernel_size: int, name: str
 
 
 def _warn_beyond_training(sigma: Sequence[float], scale: int, name: str) -> None:
-    """Warn of standard deviations that no network was trained for."""
+    """Warn of standard deviations outside the trained range."""
     low, high = size_range(scale)
     widths = sigma[:2]
     if min(widths) < low * (1 - EDGE) or max(widths) > high * (1 + EDGE):
@@ -191,15 +191,15 @@ def _check_sigma(sigma: Sequence[float], given: Parameter) -> None:
 
 @dataclass(frozen=True, eq=False)
 class BlurOptions:
-    """What the user says about the blur; by default all is estimated.
+    """The user's options for the blur; by default it is estimated.
 
     Attributes:
         kernel: one kernel: a ``.npy`` file, or the array.
         sigma: of one Gaussian, as in `sigma_kernel`.
         kernel_map: a kernel for every pixel, or every n-th: a ``.npy`` or ``.npz`` file, or the array.
-        strength: what the blur's covariance is multiplied by.
-        smooth: radius of a median over the blur's neighbourhood, LR pixels.
-        flat_sigma: likewise, of the Gaussian for where the picture is flat.
+        strength: factor on the blur's covariance.
+        smooth: radius of a median filter on the blur, LR pixels.
+        flat_sigma: of the Gaussian for flat areas, as in `sigma_kernel`.
     """
 
     kernel: str | npt.NDArray[Any] | None = None
@@ -215,10 +215,10 @@ class Blur:
     """The blur of a run's pictures.
 
     Attributes:
-        settings: what the record says of it.
-        kernel: (k, k) of every picture as a whole; None where it differs from pixel to pixel.
+        settings: entries of the record.
+        kernel: one kernel (k, k) for all pixels; None if it varies from pixel to pixel.
         given: kernels from a file; None to estimate them.
-        adjustment: of what differs from pixel to pixel.
+        adjustment: changes of kernels that vary from pixel to pixel.
     """
 
     settings: Mapping[str, object]
@@ -233,14 +233,14 @@ class Blur:
 
     @property
     def plain(self) -> bool:
-        """Whether the kernels are the estimator's as they are."""
+        """Whether the kernels are the unchanged estimates."""
         return self.estimated and not self.adjustment.changes
 
     def check(self, height: int, width: int) -> None:
-        """Check that the blur can be that of a picture of this size, and warn if it is not clear how.
+        """Check that the blur fits a picture of this size, and warn if the stride is ambiguous.
 
         Raises:
-            InputError: it belongs to another picture.
+            InputError: the blur belongs to another picture.
         """
         if self.given is not None and not self.given.is_clear(height, width):
             stride = self.given.stride_for(height, width)
@@ -250,7 +250,7 @@ class Blur:
             )
 
     def kernels(self, engine: Engine, lr: LowResolution) -> Kernels:
-        """Return what gives the kernels of an image, once, from the top down."""
+        """Return a function that yields the kernels of an image, once, from the top down."""
         if self.kernel is not None:
             return functools.partial(_constant_kernels, self.kernel, lr.width)
         source: Kernels = functools.partial(engine.kernels, lr)
@@ -261,18 +261,18 @@ class Blur:
     def codes(
         self, engine: Engine, lr: LowResolution, on_kernels: Callable[[KernelTile], None] | None = None
     ) -> Codes:
-        """Return the codes of an image's kernels; ``on_kernels`` is given these as they are made."""
+        """Return the codes of an image's kernels; call ``on_kernels`` with each tile of kernels."""
         if self.kernel is not None:
             return engine.constant_code(self.kernel, lr.width)
         return EstimatedCodes(engine, lr, on_kernels, None if self.plain else self.kernels(engine, lr))
 
 
 def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
-    """Read and check what the user says about the blur.
+    """Read and check the user's options for the blur.
 
     Raises:
-        UsageError: options that do not go together or have no meaning, or a file that holds something else.
-        WeightsError: the weights lack a network that is needed.
+        UsageError: options that do not go together or have no meaning, or a file with other content.
+        WeightsError: the weights lack a network.
     """
     _check_together(options)
     size = engine.kernel_size
@@ -314,13 +314,13 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
         blur = Blur(described, given=kernels, adjustment=adjustment)
     else:
         blur = Blur(settings, adjustment=adjustment)
-    # Ask for the networks that will be needed now, so that weights without them fail before any picture.
+    # Require the networks now, so that incomplete weights fail before any picture.
     engine.require(estimator=blur.estimated, restorer=True)
     return blur
 
 
 def _check_together(options: BlurOptions) -> None:
-    """Raise UsageError for options that have no meaning, alone or together."""
+    """Raise UsageError for options that have no meaning or do not go together."""
     values = {"kernel": options.kernel, "sigma": options.sigma, "kernel_map": options.kernel_map}
     given = [Parameter(name) for name, value in values.items() if value is not None]
     if len(given) > 1:
@@ -347,7 +347,7 @@ def _check_together(options: BlurOptions) -> None:
 
 
 def _constant_kernels(kernel: Tensor, width: int, start: int, stop: int) -> Iterator[KernelTile]:
-    """Yield one kernel (k, k) for every pixel of rows [start, stop) of an image, without taking memory."""
+    """Yield one kernel (k, k) for every pixel of rows [start, stop) of an image, without copies."""
     kernels = kernel.reshape(-1, 1, 1).expand(-1, stop - start, width)
     yield KernelTile(start, 0, kernels, kernels[:0])
 

@@ -1,1 +1,1 @@
-"""Putting ways to enlarge one photo side by side."""
+"""Compare enlargements of one photo side by side."""

@@ -1,4 +1,4 @@
-"""Enlarging one part of a photo in several ways, for a page that shows them side by side."""
+"""Enlarge one part of a photo by several methods, for a page that shows them side by side."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Models = Sequence[tuple[TestedModel, OpenModel]]
 
 _COMMAND = "compare"
 _MOST_PIXELS = 8_000_000
-"""Pixels of the result in a part that is compared, at most."""
+"""Largest result of a compared part, in pixels."""
 
 _MOST_WAYS = 6
 _ZOOM = 3  # the detail's share of the part, along each side
@@ -45,15 +45,15 @@ _ASPECT_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """What the user wants to see.
+    """Request for a comparison.
 
     Attributes:
         name: the photo's path, ``-`` for standard input.
-        output: the ``.png`` file to write; None for one named after the photo, beside it.
+        output: the ``.png`` file to write; None for a file beside the photo, named after it.
         files: other enlargements of the photo, of any size.
-        crop: the part to show; None for the one that tells most.
-        overwrite: replace an output that exists.
-        max_pixels: larger pictures are refused.
+        crop: the part to show; None to choose the part that shows the blur best.
+        overwrite: replace an existing output.
+        max_pixels: larger pictures raise an error.
     """
 
     name: str
@@ -66,18 +66,18 @@ class CompareRequest:
 
 @dataclass(frozen=True, eq=False)
 class CompareJob:
-    """A comparison that is checked and whose pictures are read.
+    """A comparison, checked and with its pictures read.
 
     Attributes:
         photo: the photo.
-        title: what the page calls it.
+        title: its name on the page.
         models: the weights, ready to run.
-        others: other enlargements, by name.
-        shown: the part.
+        others: other enlargements with their names.
+        shown: the part to show.
         zoom: the detail in it, in pixels of the photo.
         output: the file to write.
-        record: that it holds.
-        kept: it is there already, made from the same.
+        record: record to store in the file.
+        kept: whether the file exists already, made from the same inputs and settings.
     """
 
     photo: Photo
@@ -96,7 +96,7 @@ class CompareJob:
         return self.models[0][1].scale
 
     def fields(self) -> dict[str, object]:
-        """Return what is compared, for a script."""
+        """Return the compared methods and parts for a script."""
         ways = ["bicubic", *(tested.name for tested, _ in self.models), *(name for name, _ in self.others)]
         regions = {"crop": self.shown, "zoom": self.zoom}
         return {
@@ -105,10 +105,10 @@ class CompareJob:
         }
 
     def run(self, progress: Progress) -> None:
-        """Make the page; it appears whole or not at all.
+        """Make the page and write it atomically.
 
         Raises:
-            ManetError: whatever is wrong; nothing is left behind.
+            ManetError: any error; no output is written.
         """
         prepare_folder(self.output.parent)
         remove_leftovers(self.output.parent)
@@ -143,7 +143,7 @@ class CompareJob:
     def _same_part(
         self, other: Photo, size: tuple[int, int]
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        """Return the part that is shown out of another enlargement, brought to the size of the others."""
+        """Crop another enlargement to the shown part and resize it to ``size``."""
         across, down = other.width / self.photo.width, other.height / self.photo.height
         shown = self.shown
         left, top = shown.left * across, shown.top * down
@@ -153,17 +153,17 @@ class CompareJob:
 
 
 def plan_compare(request: CompareRequest, models: Models, options: ModelOptions) -> CompareJob:
-    """Check where the page goes, and read the pictures.
+    """Check the output, and read the pictures.
 
     Args:
-        request: what is wanted.
+        request: the request.
         models: the weights, ready to run, all of one scale.
-        options: what they were opened with.
+        options: options of the models.
 
     Raises:
         UsageError: options that do not go together.
         OutputError: the output exists or is an input.
-        InputError: a picture cannot be read, has no such part, or shows something else.
+        InputError: a picture cannot be read, has another shape, or does not contain the part.
     """
     first = models[0][1]
     path = None if request.name == STDIN else Path(request.name)
@@ -220,7 +220,7 @@ def _other(file: Path, photo: Photo, request: CompareRequest) -> Photo:
     """Read another enlargement of a photo.
 
     Raises:
-        InputError: it cannot be read, or has another shape.
+        InputError: the file cannot be read, or has another shape.
     """
     other = read_photo(file, str(file), request.max_pixels)
     aspect = (other.width / other.height) / (photo.width / photo.height)
@@ -233,7 +233,7 @@ def _other(file: Path, photo: Photo, request: CompareRequest) -> Photo:
 
 
 def _shown(request: CompareRequest, photo: Photo, scale: int, ways: int) -> Region:
-    """Return the part to show: the one named, or the one that tells most of what fits a panel."""
+    """Return the part to show: the given part, or the best part that fits a panel."""
     if request.crop is None:
         width, height = (max(1, side // scale) for side in (panel_width(ways), HIGHEST))
         sides = (min(width, photo.width), min(height, width * 3 // 4 or 1, photo.height))

@@ -1,4 +1,4 @@
-"""The page of ``manet compare``: one part of a photo in several ways side by side, and a zoom into each."""
+"""The page of ``manet compare``: enlargements of one part of a photo side by side, with a detail of each."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _PAGE, _MARGIN, _GAP = 1200, 28, 16
 _OVERVIEW = (220, 120)
 _TOP = 176
 HIGHEST = 480
-"""Height of a panel at most, pixels."""
+"""Largest height of a panel in pixels."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to enlarge the part.
+    """One enlargement of the part.
 
     Attributes:
-        label: what stands above it.
-        pixels: (height, width, 3), the same size in every way.
+        label: text above the panel.
+        pixels: (height, width, 3), the same size for all.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Way:
 
 
 def panel_width(ways: int) -> int:
-    """Return how wide each of so many panels is, pixels."""
+    """Return the width of each of several panels, in pixels."""
     return max((_PAGE - 2 * _MARGIN - (ways - 1) * _GAP) // ways, 120)
 
 
@@ -61,13 +61,13 @@ def draw_comparison(
     """Draw the page and return it as a PNG file.
 
     Args:
-        ways: to enlarge the part, from left to right.
+        ways: the enlargements, from left to right.
         photo: the whole photo, for the overview.
-        shown: the part in it.
-        zoom: the detail, in the photo too, within the part.
+        shown: the part, in pixels of the photo.
+        zoom: the detail inside the part, in pixels of the photo.
         name: of the photo, for the title.
-        scale: of the ways, pixels per pixel of the photo.
-        record: of how the page is made, to be kept in the file.
+        scale: of the enlargements, pixels per pixel of the photo.
+        record: record of the run, to store in the file.
     """
     panel = panel_width(len(ways))
     size = _panel_size(shown, panel, scale)
@@ -102,7 +102,7 @@ def draw_comparison(
 
 
 def _panel_size(part: Region, panel: int, scale: int) -> tuple[int, int]:
-    """Return how large a part is shown: a whole number of times its result where that fits."""
+    """Return the size of a part in a panel: a whole multiple of its result, if that fits."""
     width, height = part.width * scale, part.height * scale
     times = min(panel // width, HIGHEST // height)
     return (width * times, height * times) if times else fitted(width, height, panel, HIGHEST)

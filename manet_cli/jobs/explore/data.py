@@ -1,7 +1,7 @@
-"""What the page of ``manet explore`` knows of every pixel: its kernel's code and shape, in bytes.
+"""Data of every pixel for the page of ``manet explore``: kernel code and shape, in bytes.
 
-The page rebuilds a kernel from its code as `KernelDecoder` does: ``code @ inverse + rest``. Then it cuts off
-negative values and divides by the sum.
+The page decodes a kernel as `KernelDecoder` does: ``code @ inverse + rest``. Then it clamps negative values
+to 0 and divides by the sum.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from manet_cli.models import KernelDecoder
 __all__ = ["KernelBytes", "KernelGatherer", "Region", "clipped"]
 
 _MOST_PLACES = 1 << 18
-"""Pixels whose kernels are kept at most; of larger pictures every Nth pixel of every Nth row."""
+"""Most pixels with kernels on a page; larger pictures keep every Nth pixel of every Nth row."""
 
 _MOST_SAMPLES = 4096
 _LEVELS = 255
@@ -43,37 +43,37 @@ class Region:
 
     @property
     def rows(self) -> slice:
-        """Its rows in the picture."""
+        """Rows of the region in the picture."""
         return slice(self.top, self.top + self.height)
 
     @property
     def columns(self) -> slice:
-        """Its columns in the picture."""
+        """Columns of the region in the picture."""
         return slice(self.left, self.left + self.width)
 
     def times(self, factor: int) -> Region:
-        """Return the same rectangle in a picture so many times as large."""
+        """Return the same rectangle in a picture enlarged by ``factor``."""
         return Region(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
 
     def within(self, other: Region) -> Region:
-        """Return the same rectangle, counted from another's corner."""
+        """Return the same rectangle relative to the corner of another."""
         return Region(self.left - other.left, self.top - other.top, self.width, self.height)
 
 
 @dataclass(frozen=True, eq=False)
 class KernelBytes:
-    """The kernels of a picture as bytes, and how well they are rebuilt from them.
+    """The kernels of a picture as bytes, and the error of decoding them.
 
     Attributes:
         step: every ``step``-th pixel of every ``step``-th row is kept.
-        planes: (L + 4, rows, columns): the code, sigma_x, sigma_y (HR pixels), theta (degrees), and 1 where
-            the picture is flat, so that the estimate is not to be trusted.
-        low: (L + 4,), what byte 0 of each plane stands for.
-        unit: (L + 4,), what a step of 1 stands for.
+        planes: (L + 4, rows, columns): the code, sigma_x, sigma_y (HR pixels), theta (degrees), and 1 for
+            flat pixels, whose estimate is unreliable.
+        low: (L + 4,), value of byte 0 in each plane.
+        unit: (L + 4,), value of a step of 1 in each plane.
         inverse: (L, k*k), the pseudo-inverse of the basis.
-        rest: (k*k,), the mean of what the basis does not span.
-        psnr: mean kernel PSNR of the rebuilt kernels against the estimates, dB.
-        largest_error: of any of their values.
+        rest: (k*k,), mean of the part that the basis does not span.
+        psnr: mean kernel PSNR of the decoded kernels against the estimates, dB.
+        largest_error: largest absolute error of their values.
     """
 
     step: int
@@ -87,12 +87,12 @@ class KernelBytes:
 
 
 class KernelGatherer:
-    """Takes kernels tile by tile and keeps what the page needs of them.
+    """Collects the kernels for the page, tile by tile.
 
     Args:
-        engine: estimates them.
+        engine: estimates the kernels.
         scale: HR pixels per LR pixel.
-        region: the part of the picture that the page shows.
+        region: the part of the picture on the page.
     """
 
     def __init__(self, engine: Engine, scale: int, region: Region) -> None:
@@ -108,7 +108,7 @@ class KernelGatherer:
         self._writer = KernelMapWriter(self._samples, self._sample_step)
 
     def write(self, tile: KernelTile) -> None:
-        """Take a tile's kernels."""
+        """Add a tile's kernels."""
         part = clipped(tile, self._region)
         if part is None:
             return
@@ -121,10 +121,10 @@ class KernelGatherer:
         self._writer.write(part)
 
     def finish(self, lr: LowResolution) -> KernelBytes:
-        """Return everything as bytes, once all tiles were taken.
+        """Encode everything as bytes, after all tiles were added.
 
         Args:
-            lr: the picture that the region is in.
+            lr: the picture that contains the region.
         """
         flat = texture(lr.rows(0, lr.height)[:1])[:, self._region.rows, self._region.columns] < FLAT_BELOW
         step = max(1, math.ceil(math.sqrt(self._codes[0].numel() / _MOST_PLACES)))
@@ -156,7 +156,7 @@ class KernelGatherer:
 
 
 def clipped(tile: KernelTile, region: Region) -> KernelTile | None:
-    """Return the part of a tile that lies in a region, counted from its corner; None if there is none."""
+    """Return the part of a tile inside a region, relative to its corner; None if there is none."""
     height, width = tile.kernels.shape[1:]
     top, left = max(tile.row, region.top), max(tile.column, region.left)
     bottom = min(tile.row + height, region.top + region.height)
@@ -171,7 +171,7 @@ def clipped(tile: KernelTile, region: Region) -> KernelTile | None:
 
 
 def _as_bytes(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return planes (C, h, w) as whole numbers from 0 to 255, with what 0 and a step of 1 stand for."""
+    """Quantize planes (C, h, w) to 0..255; return them with the values of 0 and of a step of 1."""
     low, high = values.flatten(1).amin(dim=1), values.flatten(1).amax(dim=1)
     unit = (high - low) / _LEVELS
     return _rounded(values, low[:, None, None], unit[:, None, None]), low, unit

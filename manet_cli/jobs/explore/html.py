@@ -1,7 +1,7 @@
-"""The page of ``manet explore`` as one file: pictures, kernels, style and script inside, nothing outside.
+"""The page of ``manet explore`` as one self-contained file with pictures, kernels, style and script.
 
-Whatever comes from the user (a file's name may be ``<img onerror=...>``) is escaped, and a content security
-policy lets only the page's own style and script run, named by their digests, and nothing be fetched.
+All text from the user is escaped (a file name may be ``<img onerror=...>``). A content security policy allows
+only the page's style and script, by their digests, and forbids all requests.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ def explore_page(
 
     Args:
         name: of the picture.
-        summary: a sentence on what is shown.
-        note: sentences on how exact it is.
-        fields: what the script is told beside the kernels.
+        summary: a sentence about the content.
+        note: sentences about its accuracy.
+        fields: data for the script, besides the kernels.
         kernels: of the picture.
         pictures: bicubic enlargement and result, WebP.
-        overview: the whole picture in small, with the part marked that is shown, WebP; None where all is.
+        overview: the whole picture, reduced, with a frame around the part on the page, WebP; None if the page
+            shows the whole picture.
     """
     style, script = (_part(file) for file in ("page.css", "page.js"))
     policy = (
@@ -100,7 +101,7 @@ def _little(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _script_json(data: Mapping[str, object]) -> str:
-    """Return JSON that may stand in a script element: ASCII, and nothing in it can end the element."""
+    """Encode JSON for a script element: in ASCII, and without characters that could end the element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

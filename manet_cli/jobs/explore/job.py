@@ -1,4 +1,4 @@
-"""Making the page of one picture: enlarged both ways, with the kernels in it."""
+"""Make the page of one picture, with both enlargements and the kernels."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ from manet_cli.jobs.upscale.job import Progress
 __all__ = ["ExploreJob", "plan_explore"]
 
 MOST_PIXELS = 8_000_000
-"""Pixels of the result that a page holds: above, its pictures outgrow what all browsers take."""
+"""Largest result on a page in pixels: some browsers fail on larger pictures."""
 
 _PART_PIXELS = 4_000_000
-"""Pixels of the result in a part that nobody chose: at x4 a page holds the kernel of each of its pixels."""
+"""Pixels of the result in an automatic part: at x4 a page holds the kernel of each of its pixels."""
 
 _LONGEST_SIDE = format_by_name("webp").largest_side  # the page's pictures are WebP
 _OVERVIEW_SIDE = 480
-_COLOURS = 17  # between which the page interpolates
+_COLOURS = 17  # the page interpolates between them
 _SUFFIXES = (".html", ".htm")
 
 
 @dataclass(frozen=True, eq=False)
 class ExploreJob:
-    """One picture's page, ready to be made.
+    """One picture's page, planned and ready to make.
 
     Attributes:
-        name: the picture's file name, as the page shows it.
-        photo: the picture, or as much of it as the part that is shown depends on.
+        name: the picture's file name, as shown on the page.
+        photo: the picture, or an excerpt: the shown part with its context.
         size: width and height of the whole picture.
-        corner: column and row of that excerpt in the whole picture.
-        region: what is shown, counted from the excerpt's corner.
+        corner: column and row of the excerpt in the whole picture.
+        region: the shown part, relative to the excerpt's corner.
         output: the file to write.
-        record: as `manet upscale` would write it for the whole picture.
-        chosen: nobody named the part that is shown, and the whole would be too large.
-        overview: the whole picture, reduced, with the part marked, as WebP; None where all is shown.
+        record: the record that `manet upscale` would write for the whole picture.
+        chosen: whether the shown part was chosen automatically because the whole is too large.
+        overview: the whole picture, reduced, with a frame around the part, as WebP; None if all is shown.
     """
 
     name: str
@@ -83,7 +83,7 @@ class ExploreJob:
     overview: bytes | None
 
     def said(self) -> Message | None:
-        """Say which part is shown where nobody named one; None else."""
+        """Return a message about an automatically chosen part; None if there is none."""
         if not self.chosen:
             return None
         left, top, width, height = self._crop()
@@ -94,13 +94,13 @@ class ExploreJob:
         )
 
     def run(self, model: OpenModel, progress: Progress) -> dict[str, object]:
-        """Make the page; it appears whole or not at all.
+        """Make the page and write it atomically.
 
         Returns:
-            What a script is told about it.
+            Facts about the page, for a script.
 
         Raises:
-            ManetError: whatever is wrong; nothing is left behind.
+            ManetError: any error; no output is written.
         """
         scale = model.scale
         prepare_folder(self.output.parent)
@@ -140,14 +140,14 @@ class ExploreJob:
         return rows.photo(self.photo.metadata), lr
 
     def _shown(self, picture: Image.Image, scale: int) -> Image.Image:
-        """Cut what is shown out of an enlarged excerpt."""
+        """Crop an enlarged excerpt to the shown part."""
         region = self.region
         box = (region.left, region.top, region.left + region.width, region.top + region.height)
         left, top, right, bottom = (side * scale for side in box)
         return picture.crop((left, top, right, bottom))
 
     def _crop(self) -> list[int]:
-        """The part that is shown, in pixels of the whole picture."""
+        """Return the shown part in pixels of the whole picture: left, top, width, height."""
         region, (left, top) = self.region, self.corner
         return [left + region.left, top + region.top, region.width, region.height]
 
@@ -183,22 +183,22 @@ def plan_explore(
     max_pixels: int = MAX_PIXELS,
     denoise: Denoise | None = None,
 ) -> ExploreJob:
-    """Check where a picture's page goes, and read the picture.
+    """Check the output of a page, and read the picture.
 
     Args:
         name: the picture's path, ``-`` for standard input.
-        output: the file to write; None for one named after the picture, beside it.
-        model: makes it.
-        options: what the model was opened with.
-        crop: the part to show; None for all, or for the part that shows its blur best where all is too much.
-        overwrite: replace an output that exists.
-        max_pixels: larger pictures are refused.
-        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
+        output: the file to write; None for a file beside the picture, named after it.
+        model: the weights, ready to run.
+        options: options of the model.
+        crop: the part to show; None for all or, if that is too large, the part that shows its blur best.
+        overwrite: replace an existing output.
+        max_pixels: larger pictures raise an error.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for the default of the weights.
 
     Raises:
         UsageError: the output's suffix is not .html, or the weights have no dial.
-        OutputError: the output exists or is the input, or the part named is too large for a page.
-        InputError: the picture cannot be read, or has no such part.
+        OutputError: the output exists or is the input, or the given part is too large for a page.
+        InputError: the picture cannot be read, or the part lies outside.
     """
     path = None if name == STDIN else Path(name)
     target = Path(output) if output else path_beside(name, f"_x{model.scale}_explore.html")
@@ -250,14 +250,14 @@ def _fits(shown: Region, scale: int) -> bool:
 
 
 def _chosen(photo: Photo, scale: int) -> Region:
-    """Return the part of a photo that a page shows where nobody named one."""
+    """Choose the part of a photo for a page."""
     most = min(MOST_PIXELS, _PART_PIXELS) // scale**2
     sides = largest_sides(photo.width, photo.height, most, _LONGEST_SIDE // scale)
     return telling_part(PhotoRows(photo), *sides)
 
 
 def _overview(photo: Photo, shown: Region) -> bytes:
-    """Return a whole photo as a small WebP file, with a frame around what is shown."""
+    """Return a whole photo as a small WebP file, with a frame around the shown part."""
     size = fitted(photo.width, photo.height, _OVERVIEW_SIDE, _OVERVIEW_SIDE)
     size = (min(size[0], photo.width), min(size[1], photo.height))
     picture = Image.fromarray(on_paper(photo, size))
@@ -285,7 +285,7 @@ def _check_size(shown: Region, scale: int) -> None:
 
 
 def _image(photo: Photo) -> Image.Image:
-    """Return a photo as an image of 8 bits."""
+    """Return a photo as an 8-bit image."""
     array = array_of(photo, 3)
     if array.dtype != np.uint8:
         array = to_integer(to_float(array), np.uint8)
@@ -298,9 +298,9 @@ def _bicubic(photo: Photo, scale: int) -> Image.Image:
 
 
 def _webp(image: Image.Image, photo: Photo) -> bytes:
-    """Encode a picture without loss, with the colour profile of the photo that it was made from."""
+    """Encode a picture without loss, with the colour profile of its photo."""
     options: dict[str, object] = {}
-    # WebP has no grey: a profile for it would no longer fit.
+    # WebP has no grey, so a grey profile would not fit.
     if photo.metadata.icc_profile and photo.pixels.shape[2] == 3:
         options["icc_profile"] = photo.metadata.icc_profile
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The part of a photo that tells most about its blur, for pages that cannot hold the whole."""
+"""Choose the part of a photo that shows its blur best, for pages that cannot hold the whole."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from manet_cli.jobs.explore.data import Region
 
 __all__ = ["largest_sides", "telling_part"]
 
-_CELL = 8  # pixels between the places that are compared
+_CELL = 8  # pixels between compared positions
 _BAND = 512  # rows at a time
 _ENOUGH = 4.0
-"""Texture above which more of it shows a blur no better, levels of 255 (docs/kernels.md)."""
+"""Texture in levels of 255 above which estimates do not improve (docs/kernels.md)."""
 _OFF_CENTRE = 0.1
 _LONGEST_ASPECT = 3.0
 
 
 def telling_part(lr: LowResolution, width: int, height: int) -> Region:
-    """Return the part of ``width`` x ``height`` pixels that tells most about the photo and its blur.
+    """Return the part of ``width`` x ``height`` pixels that shows the photo and its blur best.
 
-    That is where much of the part shows its blur and its lightness varies: things rather than sky or grass.
-    Of parts that tell about as much it is the one nearest to the middle.
+    The score is high for much texture and varied lightness: objects rather than sky or grass. It falls
+    slightly with the distance from the middle.
 
     Args:
         lr: the photo, at least as large.
@@ -43,7 +43,7 @@ def telling_part(lr: LowResolution, width: int, height: int) -> Region:
 
 
 def _cells(lr: LowResolution) -> Tensor:
-    """Return for each cell of 8x8 pixels how much shows its blur, its lightness and the square of that.
+    """Return the texture score, lightness and squared lightness of each cell of 8x8 pixels.
 
     Shape (3, rows, columns); the first in [0, 1], the second in levels of 255. The photo is read in bands.
     """
@@ -62,15 +62,15 @@ def _cells(lr: LowResolution) -> Tensor:
 
 
 def largest_sides(width: int, height: int, most_pixels: int, longest: int) -> tuple[int, int]:
-    """Return the sides of the largest part of about a photo's shape, at least 1 each.
+    """Return the sides of the largest part with about the photo's aspect ratio, at least 1 each.
 
-    It is at most 3 times as long as wide, unless the photo is too narrow for that.
+    The aspect ratio is at most 3, unless the photo is too narrow for that.
 
     Args:
         width: of the photo, pixels.
         height: likewise.
-        most_pixels: that the part may have.
-        longest: that a side may have.
+        most_pixels: largest number of pixels of the part.
+        longest: longest side of the part.
     """
     aspect = min(max(width / height, 1 / _LONGEST_ASPECT), _LONGEST_ASPECT)
     wide = max(1, min(width, int(math.sqrt(most_pixels * aspect)), longest))

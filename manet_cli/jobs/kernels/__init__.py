@@ -1,1 +1,1 @@
-"""Kernels of every pixel: written, surveyed and drawn."""
+"""The kernel of every pixel: written to a file, summarised and drawn."""

@@ -1,4 +1,4 @@
-"""What stands for a kernel in a picture of the blur, and the legend that explains it."""
+"""Symbols for kernels in a picture of the blur, and the legend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from manet_cli.images.sheet import FAINT, INK, LABEL, MUTED, ORANGE, PALE, PAPER
 __all__ = ["LEGEND_HEIGHT", "draw_ellipse", "draw_legend", "flat_lightness"]
 
 LEGEND_HEIGHT = 500
-"""Pixels that the legend takes at most."""
+"""Largest height of the legend in pixels."""
 
 _BARS = 50
 _SHADE = "#6C7A89"
@@ -29,10 +29,10 @@ def draw_ellipse(
 
     Args:
         sheet: to draw on.
-        centre: where.
+        centre: of the ellipse.
         shape: sigma_x and sigma_y in HR pixels, theta in degrees.
         unit: pixels of the page per HR pixel.
-        colour: by default white with a dark rim, to be seen on everything.
+        colour: by default white with a dark rim, visible on any background.
     """
     sigma_x, sigma_y, theta = shape
     cos, sin = math.cos(math.radians(theta)), math.sin(math.radians(theta))
@@ -47,7 +47,7 @@ def draw_ellipse(
 
 
 def flat_lightness(height: int, width: int) -> npt.NDArray[np.float64]:
-    """Return the lightness (height, width) that means flat: hatched light grey."""
+    """Return the lightness (height, width) of flat areas: hatched light grey."""
     y, x = np.mgrid[:height, :width]
     return np.where((x + y) % 9 < 2, 0.81, 0.86)
 
@@ -61,7 +61,7 @@ def draw_legend(
         sheet: to draw on.
         summary: of the photo's kernels.
         scale: HR pixels per LR pixel.
-        place: its left upper corner.
+        place: its upper left corner.
         width: of the legend.
         unit: pixels of the page per HR pixel of an ellipse.
     """
@@ -79,13 +79,13 @@ def draw_legend(
 def _explain_colours(
     sheet: Sheet, summary: KernelSummary, scale: int, left: float, top: float, width: int
 ) -> None:
-    """Draw the colours from sharp to blurred, over them how many pixels have each."""
+    """Draw the colours from sharp to blurred, with a histogram of the pixels above them."""
     low, high = size_range(scale)
     sheet.text((left, top), "Blur size", size=LABEL, bold=True)
     text = f"standard deviation in pixels of the x{scale} result"
     sheet.text((left, top + 24), text, size=SMALL, colour=MUTED)
     edges = torch.linspace(low, high, _BARS + 1)
-    edges[0], edges[-1] = 0, math.inf  # what lies beyond has the last colour too
+    edges[0], edges[-1] = 0, math.inf  # sizes beyond have the last colour too
     counts = summary.sizes(edges).double()
     bar = top + 118
     for number, share in enumerate((counts / counts.max().clamp(min=1)).tolist()):
@@ -116,7 +116,7 @@ def _explain_ellipses(sheet: Sheet, scale: int, left: float, top: float, width: 
 
 
 def _show_directions(sheet: Sheet, summary: KernelSummary, left: float, top: float, width: int) -> None:
-    """Draw in which directions the long axes lie."""
+    """Draw the directions of the long axes."""
     sheet.text((left, top), "Directions", size=LABEL, bold=True)
     radius = 52.0
     x, y = left + radius, top + 30 + radius
@@ -125,7 +125,7 @@ def _show_directions(sheet: Sheet, summary: KernelSummary, left: float, top: flo
     def around(angle: float, length: float) -> Point:
         return x + radius * length * math.cos(angle), y + radius * length * math.sin(angle)
 
-    # As area, so that long wedges do not look heavier than they are.
+    # Weight as area, so that long wedges do not look too heavy.
     lengths = (summary.directions / summary.directions.max().clamp(min=1e-12)).sqrt().tolist()
     step = math.pi / len(lengths)
     for number, length in enumerate(lengths):

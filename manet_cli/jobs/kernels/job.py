@@ -1,4 +1,4 @@
-"""Estimating the blur of one picture: into an array, a picture of it, and a few figures."""
+"""Estimate the blur of one picture: as an array, a picture and a summary."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from manet_cli.models import KernelDecoder
 __all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kernels"]
 
 CONTENTS = ("kernels", "codes", "params")
-"""What an array may hold for every pixel: the kernel, its PCA coefficients, or its shape."""
+"""Contents of an array for every pixel: the kernel, its PCA coefficients, or its shape."""
 
 _COMMAND = "kernels"
 _FLOAT16, _FLOAT32 = "float16", "float32"
@@ -51,22 +51,22 @@ _FLOAT16, _FLOAT32 = "float16", "float32"
 
 @dataclass(frozen=True)
 class KernelsRequest:
-    """What the user wants of a picture's kernels.
+    """Request for the kernels of one picture.
 
     Attributes:
         name: the picture's path, ``-`` for standard input.
-        array: whether an array is wanted; without it and without ``summary`` a picture is drawn.
-        output: the file of the array; None for one named after the picture, beside it.
+        array: whether to write an array.
+        output: file of the array; None for a file beside the picture, named after it.
         content: of the array, one of `CONTENTS`.
-        picture: the ``.png`` file of a picture of the blur; None for none, or for one named after the
-            picture, beside it, where nothing else is wanted.
-        summary: the figures alone are enough.
+        picture: ``.png`` file of a picture of the blur; None for none. Without ``array`` and ``summary``,
+            None is a file beside the picture, named after it.
+        summary: whether to compute only the summary.
         stride: take every ``stride``-th pixel of every ``stride``-th row into the array.
-        dtype: float16 or float32; None for float16, and float32 for params, which has no other.
+        dtype: float16 or float32; None for float16, or float32 for params, which allow no other.
         large: allow an array of more than 2 GiB.
-        overwrite: replace outputs that exist.
-        max_pixels: larger pictures are refused.
-        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
+        overwrite: replace existing outputs.
+        max_pixels: larger pictures raise an error.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for the default of the weights.
     """
 
     name: str
@@ -85,7 +85,7 @@ class KernelsRequest:
 
 @dataclass(frozen=True)
 class KernelArray:
-    """An array to be made.
+    """An array to write.
 
     Attributes:
         path: the file, .npy or .npz.
@@ -104,16 +104,16 @@ class KernelArray:
     size: int
 
     def line(self) -> str:
-        """Say what will be written: path, shape, number format and size."""
+        """Describe the array in one line: path, shape, number format and size."""
         return f"{self.path}: {'x'.join(map(str, self.shape))} {self.dtype}, {self.size / 1e6:.1f} MB"
 
     def open(self, beside: Callable[[], dict[str, npt.NDArray[Any]]]) -> AbstractContextManager[MapWriter]:
-        """Open the file; it appears whole when the block ends. ``beside`` gives what a .npz holds besides."""
+        """Open the file, written atomically at the end. ``beside`` returns further arrays of a .npz."""
         options: dict[str, Any] = {"stride": self.stride, "dtype": self.dtype, "name": self.content}
         return open_map(self.path, self.shape, MapWriter, beside=beside, **options)
 
     def values(self, shaped: ShapedTile) -> Tensor:
-        """Return what the array holds of a tile, (h, w, n)."""
+        """Return the array's values for a tile, (h, w, n)."""
         if self.content == "codes":
             return shaped.tile.code.permute(1, 2, 0)
         if self.content == "params":
@@ -123,18 +123,18 @@ class KernelArray:
 
 @dataclass(frozen=True, eq=False)
 class KernelsJob:
-    """One picture's kernels, ready to be estimated.
+    """Estimation of one picture's kernels, planned and ready to run.
 
     Attributes:
         photo: the picture.
-        lr: the same as the engine sees it.
+        lr: the picture as the engine's input.
         model: the weights, ready to run.
-        array: to be made, if any.
-        picture: to be drawn, if any.
-        kept: the picture is there already, made from the same, and stays.
-        record: that the picture holds.
-        about: what a .npz tells of where its array comes from.
-        title: what a picture calls the photo.
+        array: array to write, if any.
+        picture: picture of the blur to draw, if any.
+        kept: whether this picture exists already, made from the same input and settings, and is kept.
+        record: record to store in the picture of the blur.
+        about: origin of the array, stored in a .npz.
+        title: name of the photo in the picture of the blur.
     """
 
     photo: Photo
@@ -149,11 +149,11 @@ class KernelsJob:
 
     @property
     def paths(self) -> list[Path]:
-        """The files to be written."""
+        """The files to write."""
         return [path for path in (self.array and self.array.path, self.picture) if path]
 
     def fields(self, summary: KernelSummary) -> dict[str, object]:
-        """Return what was written and found, for a script."""
+        """Return the outputs and the summary for a script."""
         fields: dict[str, object] = {}
         if self.array:
             fields |= {"output": str(self.array.path), "content": self.array.content}
@@ -163,10 +163,10 @@ class KernelsJob:
         return fields | {"summary": summary.fields()}
 
     def run(self, progress: Progress) -> KernelSummary:
-        """Estimate the kernels and write what is wanted; it appears whole or not at all.
+        """Estimate the kernels and write the outputs atomically.
 
         Raises:
-            ManetError: whatever is wrong; nothing is left behind.
+            ManetError: any error; no output is written.
         """
         engine, scale, lr = self.model.engine, self.model.scale, self.lr
         for folder in {path.parent for path in self.paths}:
@@ -198,25 +198,25 @@ class KernelsJob:
         return survey.summary
 
     def _decoding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
-        """Return the arrays that rebuild kernels, given the mean of all: codes @ basis.T + offset."""
+        """Return the arrays that decode codes, from the mean kernel: codes @ basis.T + offset."""
         decoder = KernelDecoder.around_mean(self.model.engine.kernel_code.basis, mean.flatten())
-        # Where the basis is orthonormal, as principal components are, this is the same basis again.
+        # For an orthonormal basis, such as principal components, this is the same basis.
         return {"basis": decoder.inverse.T.float().numpy(), "offset": decoder.offset.float().numpy()}
 
 
 def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOptions) -> KernelsJob:
-    """Check where everything goes, read the picture, and say how large the array will be.
+    """Check the outputs, read the picture, and plan the array.
 
     Args:
-        request: what is wanted.
+        request: the request.
         model: the weights, ready to run.
-        options: what the model was opened with; of a path, the file's name is kept.
+        options: options of the model; the outputs store only the file name of a path.
 
     Raises:
         UsageError: options that do not go together.
         OutputError: an output exists, would replace the input, or is too large.
         InputError: the picture cannot be read.
-        WeightsError: the weights lack what is needed.
+        WeightsError: the weights lack a network.
     """
     engine = model.engine
     engine.require(estimator=True)

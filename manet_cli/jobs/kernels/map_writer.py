@@ -1,6 +1,6 @@
-"""Maps of the blur, a value or more for every pixel, written tile by tile through a memory map.
+"""Maps of the blur, with one or more values per pixel, written tile by tile through a memory map.
 
-``.npy`` holds the array alone; ``.npz`` other arrays beside it, in a zip file like any other of NumPy's.
+``.npy`` holds only the map; ``.npz`` also holds other arrays, in a zip file as NumPy writes it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 
 _KERNEL_SIZE = 21
 _LARGE = 2 << 30
-_COPIED = 16 << 20  # bytes of an array that are written into a .npz at a time
+_COPIED = 16 << 20  # bytes written into a .npz at a time
 
 Shape = tuple[int, ...]
 
@@ -43,17 +43,17 @@ Shape = tuple[int, ...]
 def kernel_map_shape(
     height: int, width: int, stride: int = 1, kernel_size: int = _KERNEL_SIZE
 ) -> tuple[int, int, int, int]:
-    """Return the shape (rows, columns, k, k) of the map of an image, every ``stride``-th pixel of it."""
+    """Return the shape (rows, columns, k, k) of an image's map of every ``stride``-th pixel."""
     return -(-height // stride), -(-width // stride), kernel_size, kernel_size
 
 
 def check_kernel_map(
     height: int, width: int, *, stride: int = 1, dtype: str = "float16", large: bool = False
 ) -> int:
-    """Return the bytes of an image's kernel map.
+    """Return the size of an image's kernel map in bytes.
 
     Raises:
-        OutputError: it has more than 2 GiB and ``large`` is not given.
+        OutputError: the map has more than 2 GiB and ``large`` is False.
     """
     size = check_map_size(height, width, (_KERNEL_SIZE, _KERNEL_SIZE), stride=stride, dtype=dtype, large=True)
     if size > _LARGE and not large:
@@ -70,10 +70,10 @@ def check_kernel_map(
 def check_map_size(
     height: int, width: int, values: Shape, *, stride: int, dtype: str, large: bool = False
 ) -> int:
-    """Return the bytes of a map of so many ``values`` for every ``stride``-th pixel of an image.
+    """Return the size in bytes of a map with ``values`` for every ``stride``-th pixel of an image.
 
     Raises:
-        OutputError: it has more than 2 GiB and ``large`` is not given.
+        OutputError: the map has more than 2 GiB and ``large`` is False.
     """
     rows, columns = kernel_map_shape(height, width, stride)[:2]
     size = rows * columns * math.prod(values) * np.dtype(dtype).itemsize
@@ -87,7 +87,7 @@ def check_map_size(
 
 
 class MapWriter:
-    """A map being filled.
+    """Writes values into a map.
 
     Args:
         array: (rows, columns, ...), every ``stride``-th pixel's values.
@@ -99,7 +99,7 @@ class MapWriter:
         self._stride = stride
 
     def put(self, row: int, column: int, values: Tensor) -> None:
-        """Put the values (h, w, n) of the LR pixels from ``row`` and ``column`` on in their place."""
+        """Write the values (h, w, n) of LR pixels, the first at ``row`` and ``column``."""
         stride = self._stride
         top, left = -row % stride, -column % stride
         values = values[top::stride, left::stride]
@@ -110,10 +110,10 @@ class MapWriter:
 
 
 class KernelMapWriter(MapWriter):
-    """A kernel map (rows, columns, k, k) being filled."""
+    """Writes kernels into a map (rows, columns, k, k)."""
 
     def write(self, tile: KernelTile) -> None:
-        """Put a tile's kernels in their place."""
+        """Write a tile's kernels."""
         self.put(tile.row, tile.column, tile.kernels.permute(1, 2, 0))
 
 
@@ -124,9 +124,9 @@ Writer = TypeVar("Writer", bound=MapWriter)
 def open_kernel_map(
     path: Path, shape: tuple[int, int, int, int], *, stride: int = 1, dtype: str = "float16"
 ) -> Iterator[KernelMapWriter]:
-    """Open a kernel map that appears as ``path`` (.npy) when the block ends, whole, or not at all.
+    """Open a kernel map, written atomically to ``path`` (.npy) when the block ends.
 
-    The room it takes is reserved first, so that a full disk is an error here and not a crash later.
+    The disk space is reserved first, so that a full disk is an error here and not a crash later.
 
     Raises:
         OutputError: the file cannot be written.
@@ -146,16 +146,16 @@ def open_map(
     name: str = "kernels",
     beside: Callable[[], Mapping[str, npt.NDArray[np.generic]]] = dict,
 ) -> Iterator[Writer]:
-    """Open a map as `open_kernel_map` does, as ``.npy`` or ``.npz`` by the path's suffix.
+    """Open a map as in `open_kernel_map`, as ``.npy`` or ``.npz`` by the path's suffix.
 
     Args:
         path: the file.
         shape: of the map.
-        writer: what fills it.
+        writer: class of the writer to yield.
         stride: of the map in LR pixels.
         dtype: of the map.
         name: of the map in a .npz.
-        beside: gives, when the map is full, what a .npz holds before it.
+        beside: called when the map is full; returns the other arrays of a .npz, which come first.
 
     Raises:
         OutputError: the file cannot be written.
@@ -164,7 +164,7 @@ def open_map(
     packed = path.suffix.lower() == ".npz"
     with atomic_path(path) as temporary:
         with disk_reported(path.name):
-            # A zip file tells its contents' checksums, so the array is filled elsewhere first.
+            # A zip file stores checksums, so the array is filled in another file first.
             opened = tempfile.TemporaryFile(dir=path.parent) if packed else temporary.open("r+b")  # noqa: SIM115
         with opened as file:
             with disk_reported(path.name):
@@ -178,7 +178,7 @@ def open_map(
 
 
 def _mapped(file: IO[bytes], shape: Shape, dtype: str) -> np.memmap[Any, np.dtype[Any]]:
-    """Make an open, empty file a .npy file, with room for all of the array; return the array."""
+    """Write a .npy header to an empty file, reserve space for the array, and return the array."""
     np.lib.format.write_array_header_1_0(
         file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     )
@@ -186,7 +186,7 @@ def _mapped(file: IO[bytes], shape: Shape, dtype: str) -> np.memmap[Any, np.dtyp
     start = file.tell()
     size = start + math.prod(shape) * np.dtype(dtype).itemsize
     if hasattr(os, "posix_fallocate"):
-        # Writing to a memory map without room behind it would end the process.
+        # Writing to a memory map on a full disk would kill the process.
         os.posix_fallocate(file.fileno(), 0, size)
     return np.memmap(file, np.dtype(dtype), "r+", start, shape)
 

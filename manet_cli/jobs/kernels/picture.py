@@ -1,7 +1,7 @@
 """A picture of a photo's blur: size as colour over the photo, kernels as ellipses, some of them enlarged.
 
-The page is 1200 pixels wide. The photo lends its detail, as lightness, to colours whose own lightness says
-how blurred it is; where it is flat it stays grey, because nothing shows its blur there.
+The page is 1200 pixels wide. The lightness of a colour shows the blur size, plus the photo's fine detail.
+Flat areas, where no blur can be measured, are grey.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _LEGEND_LEFT = _MARGIN + _PANEL[0] + 32
 _LEGEND_WIDTH = _PAGE - _MARGIN - _LEGEND_LEFT
 _CELL = 36  # pixels between ellipses
 _SAMPLES, _SAMPLE_PIXEL, _SMALL_SAMPLE_PIXEL = 6, 9, 6
-_LOW_PANEL = 340  # below this, there is room for the samples beside the legend
-_SMOOTHING = 4  # pixels to each side that a colour is averaged over
+_LOW_PANEL = 340  # below this height, the samples fit beside the legend
+_SMOOTHING = 4  # pixels to each side in the average of a colour
 _DETAIL, _DETAIL_RADIUS, _DETAIL_LIMIT = 0.6, 22, 0.2
 
 Floats = npt.NDArray[np.float64]
 
 
 def survey_for_picture(height: int, width: int, scale: int, kernel_size: int) -> KernelSurvey:
-    """Return an empty survey of a photo of height x width pixels, to be given all its tiles, then drawn."""
+    """Return an empty survey for a photo of height x width pixels; add all tiles, then draw it."""
     largest = max(fitted(width, height, *_PANEL))
     factor = -(-max(height, width) // largest)
     cell = _CELL * max(height, width) / factor / largest
@@ -68,7 +68,7 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str, record: s
         survey: of the whole photo.
         photo: the photo.
         name: of the photo, for the title.
-        record: of how the picture is made, to be kept in the file.
+        record: record of the run, to store in the file.
     """
     lines = [line for sentence in survey.summary.words() for line in wrapped(sentence, _PANEL[0], TEXT)]
     top = 88 + 21 * max(len(lines), 3)
@@ -92,12 +92,12 @@ def draw_kernel_picture(survey: KernelSurvey, photo: Photo, name: str, record: s
 
 
 class _Panel:
-    """The photo under colour and ellipses.
+    """The photo with colours and ellipses.
 
     Args:
         sheet: to draw on.
-        survey: what to draw.
-        left, top, width, height: the place.
+        survey: to draw.
+        left, top, width, height: rectangle of the panel.
 
     Attributes:
         unit: pixels of the page per HR pixel of an ellipse.
@@ -113,10 +113,10 @@ class _Panel:
         self.unit = 0.46 * _CELL / self._high
 
     def place(self, row: int, column: int) -> Point:
-        """Return where a pixel of the grid lies on the page."""
+        """Return the position of a grid pixel on the page."""
         rows, columns = self._survey.trusted.shape
         width, height = self._size
-        # The middle of its cell, which is the pixel or at its edge: a regular grid.
+        # The middle of the cell, which is in the pixel or at its edge, so that the grid is regular.
         return self._left + (column + 0.5) / columns * width, self._top + (row + 0.5) / rows * height
 
     def draw(self, photo: Photo) -> None:
@@ -141,7 +141,7 @@ class _Panel:
         return oklab_to_srgb(mixed)
 
     def _smoothed(self, values: torch.Tensor) -> Floats:
-        """Return a map in the panel's size, without speckles."""
+        """Resize a map to the panel and smooth it."""
         image = Image.fromarray(values.float().numpy()).resize(self._size, Image.Resampling.BILINEAR)
         padded = np.pad(np.asarray(image), _SMOOTHING, mode="edge")
         window = 2 * _SMOOTHING + 1
@@ -152,7 +152,7 @@ class _Panel:
 def _draw_samples(
     sheet: Sheet, survey: KernelSurvey, panel: _Panel, top: float, width: float, pixel: int
 ) -> None:
-    """Draw some kernels, ``pixel`` pixels for each of theirs, and mark where they are."""
+    """Draw some kernels, ``pixel`` pixels of the page per kernel pixel, and mark their places."""
     sheet.text((_MARGIN, top), "Some of the kernels, enlarged", size=LABEL, bold=True)
     side = placed_side(survey.kernels.shape[-1], survey.scale)
     shown = side * pixel
@@ -180,11 +180,11 @@ def _draw_badge(sheet: Sheet, centre: Point, text: str) -> None:
 
 
 def _chosen(survey: KernelSurvey) -> list[tuple[str, int, int]]:
-    """Choose up to six pixels of the grid that show what there is: label, row and column."""
+    """Choose up to six typical and extreme pixels of the grid: label, row and column."""
     chosen: list[tuple[str, int, int]] = []
 
     def choose(label: str, places: torch.Tensor, scores: torch.Tensor) -> None:
-        """Choose the place with the smallest score that is not chosen yet."""
+        """Choose the place with the smallest score that is still free."""
         for number in scores.argsort().tolist():
             row, column = places[number].tolist()
             if all((row, column) != other[1:] for other in chosen):
@@ -195,12 +195,12 @@ def _chosen(survey: KernelSurvey) -> list[tuple[str, int, int]]:
     if len(places):
         shapes = KernelShapes(*(values[survey.trusted] for values in survey.shapes))
         size, ratio = shapes.size.log(), shapes.anisotropy.log()
-        # Not the very extremes, which are more often chance than blur.
+        # Quantiles instead of extremes, which are often estimation errors.
         usual, longest = ratio.quantile(0.5), ratio.quantile(0.97)
         for label, share in (("sharp", 0.03), ("typical", 0.5), ("blurred", 0.97)):
             choose(label, places, (size - size.quantile(share)).abs() + 0.2 * (ratio - usual).abs())
         choose("long", places, (ratio - longest).abs())
-        # Weighed by how long: opposite directions score lowest.
+        # Weighted by anisotropy; perpendicular directions score lowest.
         turned = torch.deg2rad(2 * (shapes.theta - survey.shape(*chosen[-1][1:])[2]))
         choose("long, turned", places, torch.cos(turned) * ratio.clamp(max=longest))
     places = (~survey.trusted).nonzero()

@@ -1,4 +1,4 @@
-"""Tiles of kernels with what they look like, and whether to trust them."""
+"""Tiles of kernels with their shapes and their reliability."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ShapedTile:
     """The kernels of h x w LR pixels.
 
     Attributes:
-        tile: the place, and the kernels and codes as they came.
+        tile: the engine's tile: its place, kernels and codes.
         kernels: (h, w, k, k) float32, on the device.
         shapes: (h, w) each, float32 on the CPU.
         texture: (h, w) float32 on the CPU, in levels of 255, see `degradations.texture`.
@@ -32,7 +32,7 @@ class ShapedTile:
 
     @property
     def trusted(self) -> Tensor:
-        """Where the picture shows its blur, (h, w)."""
+        """Mask of reliable pixels, (h, w): those with texture."""
         return self.texture >= FLAT_BELOW
 
 
@@ -52,7 +52,7 @@ def shaped_tiles(engine: Engine, lr: LowResolution, scale: int) -> Iterator[Shap
 
 
 def _texture(lr: LowResolution, row: int, column: int, height: int, width: int) -> Tensor:
-    """Return the texture of a part of an image, as the whole image has it there."""
+    """Return the texture of a crop, equal to the texture of the whole image there."""
     top, left = max(row - TEXTURE_MARGIN, 0), max(column - TEXTURE_MARGIN, 0)
     image = lr.rows(top, min(row + height + TEXTURE_MARGIN, lr.height))[:1]
     found = texture(image[..., left : column + width + TEXTURE_MARGIN])[0]

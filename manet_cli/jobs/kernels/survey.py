@@ -1,4 +1,4 @@
-"""What a picture of an image's blur is drawn from, gathered tile by tile: small, however large the image."""
+"""Data for a picture of the blur, gathered tile by tile; memory does not grow with the image."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class KernelSurvey:
         width: likewise.
         scale: HR pixels per LR pixel.
         kernel_size: side of the kernels.
-        largest: side of the map at most; a larger image's pixels are averaged in squares.
-        cell: side of a grid cell at least, in pixels of the map.
+        largest: largest side of the map; pixels of larger images are averaged in squares.
+        cell: smallest side of a grid cell, in pixels of the map.
 
     Attributes:
         factor: LR pixels per map pixel along a side.
         rows, columns: LR rows and columns of the grid's pixels, each in the middle of its cell.
         kernels: (rows, columns, k, k) float32.
         shapes: (rows, columns) each.
-        trusted: (rows, columns), whether the picture shows its blur there.
+        trusted: (rows, columns), mask of reliable pixels.
         summary: of all pixels.
     """
 
@@ -43,7 +43,7 @@ class KernelSurvey:
         self.shapes = KernelShapes(torch.ones(grid), torch.ones(grid), torch.zeros(grid))
         self.trusted = torch.zeros(grid, dtype=torch.bool)
         self.summary = KernelSummary(scale)
-        # Trusted pixels' logarithms of the blur size, their number, and that of all pixels.
+        # Sum of log blur sizes over reliable pixels, number of reliable pixels, number of all pixels.
         self._sums = torch.zeros(3, -(-height // self.factor), -(-width // self.factor), dtype=torch.float64)
 
     def add(self, shaped: ShapedTile) -> None:
@@ -79,23 +79,23 @@ class KernelSurvey:
 
     @property
     def size(self) -> Tensor:
-        """Blur size in HR pixels, the geometric mean over the trusted pixels of each square, (h, w)."""
+        """Blur size in HR pixels: geometric mean over the reliable pixels of each square, (h, w)."""
         return (self._sums[0] / self._sums[1].clamp(min=1)).exp()
 
     @property
     def trust(self) -> Tensor:
-        """Share of trusted pixels in each square, (h, w) in [0, 1]."""
+        """Share of reliable pixels in each square, (h, w) in [0, 1]."""
         return self._sums[1] / self._sums[2].clamp(min=1)
 
 
 def _middles(side: int, cell: float) -> Tensor:
-    """Return the middles of equal cells of at least ``cell`` pixels, at least one."""
+    """Return the middles of equal cells of at least ``cell`` pixels; at least one cell."""
     count = max(int(side // cell), 1)
     return ((torch.arange(count, dtype=torch.float64) + 0.5) * (side / count)).long()
 
 
 def _binning(start: int, length: int, factor: int) -> tuple[int, Tensor]:
-    """Return the first bin of pixels [start, start + length), and the matrix that sums each bin's pixels."""
+    """Return the first bin of pixels [start, start + length), and the matrix that sums pixels by bin."""
     first = start // factor
     places = torch.arange(start, start + length) // factor - first
     matrix = torch.zeros(int(places[-1]) + 1, length, dtype=torch.float64)
