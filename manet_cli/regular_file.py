@@ -69,4 +69,5 @@ def _opened(path: str, flags: int) -> int:
 
 
 def _too_large(most: int) -> OSError:
-    return OSError(errno.EINVAL, f"it has more than {most >> 20} MiB")
+    shown = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most >> 10} KiB"
+    return OSError(errno.EINVAL, f"it has more than {shown}")

@@ -104,6 +104,8 @@ def examine(file: BinaryIO) -> TiffPictures:
     except (struct.error, OverflowError, OSError, ValueError) as error:
         raise CorruptTagsError("its directories cannot be followed") from error
     chain = [one for one in found if one.depth == 0]
+    if not chain:
+        raise CorruptTagsError("it has no directory")
     pages = [one for one in chain if one.is_full]
     copies = [page for page in pages[1:] if page.kind is None and page.area and page.is_copy_of(pages[0])]
     pages = [page for page in pages if page not in copies]

@@ -268,6 +268,13 @@ def test_pages_are_refused(data: bytes) -> None:
             read(data, "a.tif")
 
 
+@pytest.mark.parametrize("data", [b"II*\0" + bytes(100), b"MM\0+\0\x08" + bytes(100)])
+def test_a_tiff_without_a_directory_is_refused(data: bytes) -> None:
+    for read in (read_header, read_photo):
+        with pytest.raises(InputError, match=r"^x is a damaged, cut off or unsupported TIFF file"):
+            read(data, "x")
+
+
 def test_directories_in_a_circle_end() -> None:
     data = bytearray(tiff(Part(MAIN), Part(SMALL, {LABEL: PREVIEW})))
     (first,) = struct.unpack("<L", data[4:8])
