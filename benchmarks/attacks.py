@@ -25,7 +25,7 @@ from harness import machine, peak_memory
 from PIL import Image
 
 from manet_cli.errors import ManetError
-from manet_cli.images import read_photo
+from manet_cli.images import read_content, read_photo
 from manet_cli.jobs.blur.map_file import read_kernel_map
 from manet_cli.weights import read_weights
 
@@ -48,6 +48,24 @@ def png(kind: bytes, data: bytes) -> bytes:
     content, chunk = file.getvalue(), kind + data
     framed = struct.pack(">L", len(data)) + chunk + struct.pack(">L", zlib.crc32(chunk))
     return content[:33] + framed + content[33:]
+
+
+def jpeg() -> bytes:
+    """A progressive JPEG that has its decoder go over 36 megapixels 60 times."""
+    file = io.BytesIO()
+    Image.new("L", (6000, 6000)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    start = data.rindex(b"\xff\xda")
+    return data[:start] + data[start:-2] * 50 + b"\xff\xd9"
+
+
+def jpeg2000() -> bytes:
+    """A JPEG 2000 file with millions of empty boxes."""
+    file = io.BytesIO()
+    Image.new("RGB", (24, 24)).save(file, "JPEG2000")
+    data = file.getvalue()
+    start = data.index(b"jp2h") - 4
+    return data[:start] + struct.pack(">L4s", 8, b"free") * 3_000_000 + data[start:]
 
 
 def weights() -> bytes:
@@ -74,6 +92,10 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     "open thumbnails.png": lambda: png(
         b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + b"<xmp:Thumbnails " * (SIZE // 16)
     ),
+    "scans.jpg": jpeg,
+    "boxes.jp2": jpeg2000,
+    "comments.pbm": lambda: b"P1\n8 8\n" + b"# x\n" * SIZE + b"1" * 64,
+    "sparse.png": lambda: png(b"teSt", b""),
     "sparse.webp": lambda: b"RIFF    WEBPVP8 ",
     "compressed.pth": weights,
     "bytearray.pth": lambda: b"\x80\x02cbuiltins\nbytearray\nJ" + struct.pack("<i", 2**31 - 1) + b"\x85R.",
@@ -91,7 +113,7 @@ def meet(path: Path) -> None:
         elif path.suffix == ".npz":
             read_kernel_map(path, 4, 21, torch.zeros(441, 15))
         else:
-            read_photo(path, path.name)
+            read_photo(read_content(path, path.name), path.name)
         outcome = "read"
     except ManetError as error:
         outcome = str(error).replace(str(path), path.name)
@@ -112,7 +134,7 @@ def main() -> None:
             path = Path(folder, name)
             path.write_bytes(make())
             if name.startswith("sparse"):
-                os.truncate(path, 100 << 30)
+                os.truncate(path, 1700 << 20 if path.suffix == ".png" else 100 << 30)
             command = [sys.executable, __file__, "--meet", str(path)]
             seconds, memory, outcome = json.loads(
                 subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
