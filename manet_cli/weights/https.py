@@ -246,4 +246,4 @@ def _reason(error: Exception, part: _Part) -> str:
 def _words(error: BaseException | str) -> str:
     if isinstance(error, IncompleteRead):
         return "the connection ended too early"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
