@@ -177,7 +177,7 @@ def test_alpha_and_16_bits(manet: Manet, tmp_path: Path) -> None:
     outcome = manet("degrade", tmp_path, "-o", tmp_path / "out", "--kernel", KERNEL)
     assert outcome.code == 1
     assert "deep.png has 16 bits" in outcome.stderr
-    assert "transparent.png is transparent" in outcome.stderr
+    assert "transparent.png has transparent pixels" in outcome.stderr
     assert files_below(tmp_path / "out/LR") == ["opaque.png"]
 
 
