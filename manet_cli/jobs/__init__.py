@@ -1,1 +1,1 @@
-"""What a command line asks for, planned and carried out file by file."""
+"""The work of the commands, planned and run file by file."""

@@ -1,7 +1,7 @@
-"""Taking the blur out of pictures that keep their size.
+"""Deblur pictures at their size.
 
-The networks enlarge, and what they make is brought back to the size of the input. They know a blur of about
-one input pixel; a wider one is brought there by making the picture small first.
+The networks enlarge, and the result is resized to the input's size. They are trained for a blur of about one
+input pixel; for a wider blur, the picture is shrunk first.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from manet_cli.weights.manifest import PAIR
 __all__ = ["SHRINKS", "DeblurOptions", "DeblurReport", "Level", "deblur", "open_deblur"]
 
 SHRINKS = (1, 2, 4)
-"""How many times smaller a picture may be made before the networks see it."""
+"""Factors by which a picture may be shrunk before the networks."""
 
 _COMMAND = "deblur"
 
-# Networks for each of SHRINKS, by what benchmarks/deblur.py found; x4 also brings the size back from 4.
+# Scale of the networks for each of SHRINKS, chosen by benchmarks/deblur.py; x4 also undoes a shrink of 4.
 _SCALES = {1: 2, 2: 2, 4: 4}
 
-# Blur in input pixels from which on a picture is made smaller first. The x2 networks know up to 1.12 pixels
-# of what they see, so up to 2.24 pixels of a picture at half its size. Measured by benchmarks/deblur.py.
+# Smallest blur in input pixels at which a picture is shrunk first. The x2 networks are trained up to 1.12
+# pixels of their input: 2.24 pixels of a picture at half its size. Measured by benchmarks/deblur.py.
 _FROM = {2: 1.15, 4: 2.1}
 
-# What the estimator says, in LR pixels, of a sharp picture made 2 or 4 times smaller: that blurs a little.
+# Estimate in LR pixels for a sharp picture shrunk 2 or 4 times: shrinking blurs a little.
 _SHARP = {2: 0.42, 4: 0.40}
-_LITTLE = 0.5  # input pixels of blur, below which there is hardly anything to gain
+_LITTLE = 0.5  # blur in input pixels, below which deblurring gains little
 
-# Estimates below this many pixels mean a sharp picture; they are of the middle, so many pixels square. Of 12
-# sharp photos 9 were at most at 0.36 (JPEG 85: 0.38); blurred by 0.5 pixels, 9 were at least at 0.40 (0.44).
+# A picture is sharp if the estimate in its middle square of _SHARP_SIDE pixels is below _SHARP_BELOW. Of 12
+# sharp photos, 9 were at most at 0.36 (JPEG 85: 0.38); blurred by 0.5 pixels, 9 were at least at 0.40 (0.44).
 _SHARP_BELOW, _SHARP_SIDE = 0.38, 1024
-_LEAST_SIDE = 24  # pixels of a small picture that show a blur
+_LEAST_SIDE = 24  # pixels; smaller pictures show no blur
 
 
 @dataclass(frozen=True)
 class Level:
-    """The networks for pictures that were made small.
+    """Networks for one of `SHRINKS`.
 
     Attributes:
-        engine: runs them.
+        engine: runs the networks.
         options: for enlarging with them.
     """
 
@@ -67,11 +67,11 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class DeblurOptions(UpscaleOptions):
-    """Everything that a run's pictures have in common; `scale` is 1, since they keep their size.
+    """Options of a run, the same for all pictures; `scale` is 1, since the size stays.
 
     Attributes:
-        levels: for each of `SHRINKS`.
-        shrink: how many times smaller pictures are made first; None to choose by their blur.
+        levels: networks for each of `SHRINKS`.
+        shrink: factor by which pictures are shrunk first; None to choose by their blur.
     """
 
     levels: Mapping[int, Level] = field(default_factory=dict)
@@ -79,30 +79,30 @@ class DeblurOptions(UpscaleOptions):
 
     @property
     def networks(self) -> UpscaleOptions:
-        """Those of the first level, on which every picture's blur is estimated."""
+        """Options of the first level, which estimates every picture's blur."""
         return self.levels[1].options
 
     def seen_of(self, header: Header) -> Header:
-        """Return what the networks see of an input, at most."""
+        """Return the header of the networks' largest input for a picture."""
         return _smaller_header(header, self.shrink or 1)
 
     def ending_of(self, header: Header | None) -> str:
-        """Return what the name of an input's result ends in."""
+        """Return the ending of a result's name."""
         return DEBLURRED
 
     def record_of(self, name: str, data: bytes, denoise: float | None = None) -> Record:
-        """Return the record of an output made from an input's content."""
+        """Return the record of an output for an input's content."""
         return replace(super().record_of(name, data), command=_COMMAND)
 
 
 @dataclass(frozen=True)
 class DeblurReport:
-    """What was found of a picture's blur, and done.
+    """The estimate of a picture's blur, and the decision.
 
     Attributes:
-        sigma: about the standard deviation of the blur in input pixels; None if nothing shows it.
-        shrink: how many times smaller the picture was made first.
-        sharp: nothing was to gain, and the picture is kept as it is.
+        sigma: approximate standard deviation of the blur in input pixels; None if it cannot be measured.
+        shrink: factor by which the picture was shrunk first.
+        sharp: whether the picture is sharp already, so that its pixels are kept.
     """
 
     sigma: float | None
@@ -140,14 +140,14 @@ def deblur(
     sink: RowSink,
     progress: Progress = lambda share: None,
 ) -> DeblurReport:
-    """Take the blur out of a photo; errors as in `upscale`.
+    """Deblur a photo; errors as in `upscale`.
 
     Args:
         photo: the input.
-        engine: of the first level, on which the blur is estimated.
+        engine: of the first level; it estimates the blur.
         options: of the run.
-        sink: takes the rows of the result, which has the input's size.
-        progress: is told the share done.
+        sink: for the rows of the result, which has the input's size.
+        progress: callback for the share done.
     """
     progress(0.0)
     found = _report(photo, engine, options)
@@ -165,7 +165,7 @@ def deblur(
 
 
 def _report(photo: Photo, engine: Engine, options: DeblurOptions) -> DeblurReport:
-    """Estimate a photo's blur, from far to near, and decide how much smaller it is to be made."""
+    """Estimate a photo's blur, first on the smallest copy, and choose the shrink factor."""
     coarse = _sigma(photo, engine, 4)
     if coarse is None or coarse < _FROM[2]:
         fine = _sigma(photo, engine, 2)
@@ -180,13 +180,13 @@ def _is_sharp(photo: Photo, engine: Engine) -> bool:
 
 
 def _sigma(photo: Photo, engine: Engine, shrink: int) -> float | None:
-    """Return about the blur of a photo in its pixels, as it shows in the small one; None if it does not."""
+    """Estimate the blur of a photo in its pixels, on a shrunk copy; None if it cannot be measured."""
     seen = _median_blur(_smaller(photo, shrink), engine)
     return None if seen is None else shrink * math.sqrt(max(seen**2 - _SHARP[shrink] ** 2, 0.0))
 
 
 def _median_blur(photo: Photo, engine: Engine) -> float | None:
-    """Return the median standard deviation of a photo's blur, in its pixels; None if it shows none."""
+    """Return the median standard deviation of a photo's blur in its pixels; None if it cannot be measured."""
     if min(photo.height, photo.width) < _LEAST_SIDE:
         return None
     scale = engine.restorer.footprint.scale
@@ -197,7 +197,7 @@ def _median_blur(photo: Photo, engine: Engine) -> float | None:
 
 
 def _smaller(photo: Photo, shrink: int) -> Photo:
-    """Return a photo at a whole part of its size, rounded up."""
+    """Shrink a photo by a whole factor; its sides are rounded up."""
     if shrink == 1:
         return photo
     source = photo.header
@@ -215,13 +215,13 @@ def open_deblur(request: Request, shrink: int | None) -> Run:
     """Open the networks and plan all pictures; errors of single pictures are in the plan.
 
     Args:
-        request: what the user asks for; pictures are done on one device.
+        request: the user's request; all pictures use one device.
         shrink: one of `SHRINKS`; None to choose by each picture's blur.
 
     Raises:
         UsageError: options that do not go together or have no meaning.
         DeviceError: there is no such device.
-        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+        WeightsError: the weights are missing, damaged, or lack a network.
     """
     device = str(choose_devices(request.model.device)[0])
     request = replace(request, model=replace(request.model, device=device))
@@ -255,8 +255,8 @@ def open_deblur(request: Request, shrink: int | None) -> Run:
 
 
 def _open_levels(request: Request, shrink: int | None) -> DeblurOptions:
-    """Open the networks of all levels; where the weights lack a scale, another one serves."""
-    # One set of weights: the dial of the default family is for the picture as it is, not made smaller.
+    """Open the networks of all levels; if the weights lack a scale, use another."""
+    # One set of weights: the dial of the default family does not apply to shrunk pictures.
     model = PAIR[0] if request.model.model == DEFAULT_FAMILY else request.model.model
     known = [entry.scale for entry in load_manifest() if entry.family == model]
     opened: dict[int | None, Level] = {}

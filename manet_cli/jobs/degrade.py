@@ -1,4 +1,4 @@
-"""Making test sets: LR images and their kernels from sharp pictures, by the published protocol."""
+"""Make test sets: LR images and their kernels from sharp pictures, by the published protocol."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def choose_protocol(
     steps: Sequence[DegradationStep] = (),
     seed: int,
 ) -> Protocol:
-    """Return the test that one of four parameters asks for.
+    """Return the test chosen by one of four parameters.
 
     Args:
         variances: ``SIG1,SIG2,THETA``, variances in HR pixels squared and degrees.
@@ -62,11 +62,11 @@ def choose_protocol(
         grid: the published kernels.
         protocol: as in `parse_protocol`.
         scale: HR pixels per LR pixel along a side.
-        steps: what follows the blur.
-        seed: of all that is drawn.
+        steps: steps after the blur.
+        seed: random seed.
 
     Raises:
-        UsageError: none or several of the four are given, or the variances are none.
+        UsageError: none or several of the four are given, or the variances are invalid.
     """
     given = [variances is not None, mode is not None, grid, protocol is not None]
     if sum(given) != 1:
@@ -78,25 +78,25 @@ def choose_protocol(
         )
     text = protocol or (GRID if grid else f"mode{mode}")
     if variances is not None:
-        parse_kernel(variances)  # refuses the other names that a protocol can have
+        parse_kernel(variances)  # raises for names of protocols
         text = variances
     return parse_protocol(text, scale, steps=steps, seed=seed)
 
 
 @dataclass(frozen=True)
 class DegradedFiles:
-    """How one LR image went.
+    """Result for one LR image.
 
     Attributes:
         source: the HR picture.
         kernel: ``SIG1,SIG2,THETA`` or ``modeN``, with the steps after it in the protocol ``camera``.
         scale: HR pixels per LR pixel along a side.
-        status: done, skipped (everything was there, byte for byte) or failed.
-        paths: what was written, or was there: LR image, HR image, kernels; by the names of `fields`.
+        status: done, skipped (all files existed, byte for byte) or failed.
+        paths: the files: LR image, HR image, kernels; keys as in `fields`.
         width: of the LR image, pixels; None if unknown.
         height: likewise.
-        seconds: from degrading to renaming.
-        error: why it failed.
+        seconds: time for degrading and writing.
+        error: the error, if it failed.
     """
 
     source: Source
@@ -128,19 +128,19 @@ class DegradedFiles:
         }
 
     def lines(self) -> list[str]:
-        """Return what stdout gets without ``--json``: the paths."""
+        """Return the lines for stdout without ``--json``: the paths."""
         return [] if self.error else [str(path) for path in self.paths.values()]
 
 
 class Degrader:
-    """Makes the LR images of one picture after the other.
+    """Makes the LR images of pictures, one picture at a time.
 
     Args:
-        protocol: the kernels, and what follows the blur.
-        folder: below it lie `LR`, `HR` and `kernels`, once for each kernel in a folder of its name where
-            there are several.
-        sources: all inputs, none of which is ever overwritten.
-        overwrite: replace files that exist and differ.
+        protocol: the kernels and the steps after the blur.
+        folder: output folder, with subfolders `LR`, `HR` and `kernels`; for several kernels, one folder per
+            kernel with these subfolders.
+        sources: all inputs, which are never overwritten.
+        overwrite: replace existing files that differ.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Degrader:
         self._claimed = FileLedger[Source](links=False)
 
     def remove_leftovers(self) -> None:
-        """Remove what dead processes left in the folders of the results."""
+        """Remove temporary files of dead processes from the output folders."""
         for folder in {
             path.parent
             for source in self._sources
@@ -168,11 +168,11 @@ class Degrader:
     ) -> Iterator[DegradedFiles]:
         """Degrade one picture by every kernel; errors are in the results, never raised.
 
-        A picture that cannot be read gives one result.
+        An unreadable picture gives one result.
 
         Args:
             source: the picture.
-            progress: is told the share done, in [0, 1].
+            progress: callback for the share done, in [0, 1].
         """
         first = self._protocol.degradations[0]
         try:
@@ -240,16 +240,16 @@ class Degrader:
         return paths
 
     def _claim(self, path: Path, source: Source) -> None:
-        """Refuse a path that is another input's output already."""
+        """Claim a path; OutputError if it is already an output of another input."""
         self._claimed.add(path, source)
         other = self._claimed.find(path)
         if other is not None and other != source:
             raise collision(str(path), source, other)
 
     def _write(self, contents: dict[Path, bytes]) -> str:
-        """Write files that are missing or may be replaced, the LR image last; return the status."""
+        """Write missing and replaceable files, the LR image last; return the status."""
         missing = [path for path, content in contents.items() if not self._is_there(path, content)]
-        # A run that was cut off leaves no LR image whose HR image and kernels are missing.
+        # So an interrupted run leaves no LR image without its HR image and kernels.
         for path in reversed(missing):
             prepare_folder(path.parent)
             with atomic_path(path) as temporary:
@@ -257,7 +257,7 @@ class Degrader:
         return "done" if missing else "skipped"
 
     def _is_there(self, path: Path, content: bytes) -> bool:
-        """Whether a file holds that content already; OutputError if it may not be written."""
+        """Whether a file already has this content; OutputError if it may not be written."""
         if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if not os.path.lexists(path):
@@ -273,14 +273,14 @@ class Degrader:
             )
         if not self._overwrite:
             raise OutputError(
-                f"{path} exists and holds something else: give ",
+                f"{path} exists with other content: give ",
                 *(Parameter("overwrite", True), " or choose another ", _OUTPUT),
             )
         return False
 
 
 def _encoded(image: Tensor, icc_profile: bytes | None) -> bytes:
-    """Return an image (1, 3, H, W) in [0, 1] as a PNG file of 8-bit RGB."""
+    """Encode an image (1, 3, H, W) in [0, 1] as a PNG file of 8-bit RGB."""
     pixels = to_integer(image[0].permute(1, 2, 0).numpy(), np.uint8)
     file = io.BytesIO()
     write_photo(Photo(pixels, None, Metadata(icc_profile=icc_profile)), file, format_by_name("png"))
@@ -288,7 +288,7 @@ def _encoded(image: Tensor, icc_profile: bytes | None) -> bytes:
 
 
 def _kernel_files(degraded: DegradedImage, degradation: Degradation) -> dict[str, bytes]:
-    """Return the contents of the kernel files: all in the .npz, one kernel alone in a .npy too."""
+    """Return the kernel files: a .npz with all kernels, and for a single kernel also a .npy."""
     blocks = degraded.kernels
     npz = io.BytesIO()
     np.savez_compressed(npz, **_kernel_arrays(blocks, degradation))  # type: ignore[arg-type, unused-ignore]
@@ -301,11 +301,11 @@ def _kernel_files(degraded: DegradedImage, degradation: Degradation) -> dict[str
 
 
 def _kernel_arrays(blocks: BlockKernels, degradation: Degradation) -> dict[str, npt.NDArray[np.generic]]:
-    """Return what the .npz holds.
+    """Return the arrays of the .npz.
 
     kernels (nH, nW, 21, 21); parameters (nH, nW, 3): two variances in HR pixels squared and degrees. The
     kernel of LR pixel (i, j) is kernels[i * scale // block_size, j * scale // block_size]. noise,
-    sharpen, jpeg: the text of each step's settings, empty where there is no such step.
+    sharpen, jpeg: the text of each step's settings, empty without the step.
     """
     parameters = blocks.parameters.numpy() * np.array([1, 1, 180 / math.pi])
     return {
@@ -321,5 +321,5 @@ def _kernel_arrays(blocks: BlockKernels, degradation: Degradation) -> dict[str, 
 
 
 def _is_grey(metadata: Metadata) -> bool:
-    """Whether the colour profile is one for grey, which does not fit the RGB that is written."""
+    """Whether the colour profile is for grey, which does not fit the RGB output."""
     return (metadata.icc_profile or b"")[16:20] == b"GRAY"

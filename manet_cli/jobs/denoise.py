@@ -12,10 +12,10 @@ __all__ = ["check_denoise", "parse_denoise", "recorded", "turn_to_photo"]
 
 
 def parse_denoise(text: str | None) -> Denoise | None:
-    """Return what a text says about the dial; None for no text.
+    """Parse a position of the dial; None for no text.
 
     Raises:
-        UsageError: it is neither ``auto`` nor a number from 0 to 1.
+        UsageError: the text is neither ``auto`` nor a number from 0 to 1.
     """
     if text is None:
         return None
@@ -28,19 +28,19 @@ def parse_denoise(text: str | None) -> Denoise | None:
 
 
 def check_denoise(denoise: Denoise | str | None, engine: Engine, model: str, scale: int) -> Denoise | None:
-    """Check that the weights have the dial that is asked for.
+    """Check a position of the dial against the weights.
 
     Args:
-        denoise: 0 to 1, or ``auto``; None for what suits the weights.
+        denoise: 0 to 1, or ``auto``; None for the default of the weights.
         engine: with the weights.
-        model: what the weights were asked for by.
+        model: name of the weights, as given by the user.
         scale: of the run.
 
     Returns:
-        Where the dial stands; None for weights without one.
+        The position of the dial; None for weights without a dial.
 
     Raises:
-        UsageError: no such position, or weights without a dial.
+        UsageError: an invalid position, or weights without a dial.
     """
     if isinstance(denoise, str):
         denoise = parse_denoise(denoise)
@@ -68,12 +68,12 @@ def turn_to_photo(engine: Engine, photo: Photo, denoise: Denoise | None = AUTO) 
     """Set the dial for a photo.
 
     Args:
-        engine: whose dial is set.
-        photo: that is measured for ``auto``.
-        denoise: where the dial is to stand, as `check_denoise` returns it.
+        engine: with the dial.
+        photo: measured for ``auto``.
+        denoise: position of the dial, from `check_denoise`.
 
     Returns:
-        What a record says of it, as a setting; nothing without a dial.
+        The setting for the record; empty without a dial.
     """
     if denoise is None or not engine.has_dial:
         return {}
@@ -83,12 +83,12 @@ def turn_to_photo(engine: Engine, photo: Photo, denoise: Denoise | None = AUTO) 
 
 
 def recorded(denoise: Denoise, stands: float) -> str:
-    """Return how a record tells where the dial stands: ``0.35``, or ``auto 0.35`` where it was measured."""
+    """Return the dial's position as text for the record: ``0.35``, or ``auto 0.35`` if measured."""
     return f"{AUTO} {stands:g}" if denoise == AUTO else f"{stands:g}"
 
 
 def _checked(number: float) -> float:
-    if not 0 <= number <= 1:  # not-a-number is neither
+    if not 0 <= number <= 1:  # also true for NaN
         raise _unknown(number)
     return number
 

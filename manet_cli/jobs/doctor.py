@@ -1,4 +1,4 @@
-"""What this installation and this machine can do, found out by trying."""
+"""Examine this installation and this machine, by trying the networks."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ __all__ = ["PHOTO", "Device", "Estimate", "Examination", "Probe", "examine"]
 PHOTO = (4000, 3000)
 """Width and height of a typical photo: 12 megapixels."""
 
-_SIDE = 32  # of the picture that results are compared on, LR pixels
-# The largest error of any value, in levels of 255. Half precision is off by 1 to 3 of them on this picture.
+_SIDE = 32  # of the test picture, LR pixels
+# Largest error of any value, in levels of 255. On the test picture, half precision is off by 1 to 3 levels.
 _TOLERANCE = 12.0
 
 NewEngine = Callable[..., Engine]  # of a device, and perhaps a number format and a tile
@@ -66,13 +66,13 @@ _SECRET = re.compile(r".*(TOKEN|_PROXY)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Probe:
-    """How the networks do on a device in a number format.
+    """Test of the networks on a device in one number format.
 
     Attributes:
         precision: fp32, bf16 or fp16.
-        error: why it does not work; None if it does.
+        error: why it does not work; None if it works.
         difference: largest difference of any value from float32 on the CPU, in levels of 255.
-        photo_seconds: seconds of computing that a photo of `PHOTO` pixels takes, at least and at most.
+        photo_seconds: shortest and longest computing time in seconds for a photo of `PHOTO` pixels.
     """
 
     precision: str
@@ -83,15 +83,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Device:
-    """A device, and how the networks do on it.
+    """A device, and the tests of the networks on it.
 
     Attributes:
-        device: what ``--device`` takes.
+        device: value for ``--device``.
         name: of the product.
-        threads: that PyTorch uses on a CPU; None elsewhere.
-        memory_free: bytes that can be taken now.
-        memory_total: bytes in all; None if unknown.
-        largest_untiled: side of the largest square input that fits without tiles in half of what is free.
+        threads: number of PyTorch's threads on a CPU; None elsewhere.
+        memory_free: bytes available now.
+        memory_total: bytes in total; None if unknown.
+        largest_untiled: side of the largest square input that fits half the free memory without tiles.
         probes: one for each number format.
     """
 
@@ -106,13 +106,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a typical photo will take with a family of weights, as ``auto`` would run it.
+    """Estimated time for a typical photo with a family of weights, with the settings of ``auto``.
 
     Attributes:
         model: the family.
-        scale: of the entry that was tried.
-        seconds: of computing.
-        seconds_range: seconds of computing, at least and at most.
+        scale: of the tested entry.
+        seconds: computing time.
+        seconds_range: shortest and longest computing time in seconds.
     """
 
     model: str
@@ -123,21 +123,21 @@ class Estimate:
 
 @dataclass
 class Examination:
-    """All that was found.
+    """All findings.
 
     Attributes:
-        versions: package -> version; None where it is not installed.
+        versions: package -> version; None if not installed.
         platform: the system and the processor's architecture.
         devices: the CPU first.
-        auto: what ``auto`` would choose: device, precision, tile (0: none; None: it does not work), reason.
-        photo: width and height of the photo of the estimates.
-        estimates: how long it will take.
+        auto: choice of ``auto``: device, precision, tile (0: none; None: it does not work), reason.
+        photo: width and height of the photo in the estimates.
+        estimates: time for this photo.
         weights: name -> shipped, cached or missing.
-        cache: where pulled weights are, and whether files can be written there.
-        extras: optional packages by extra, with versions; None where one is not installed.
-        formats: optional picture formats of Pillow, and whether they are there.
-        settings: variables that are set and matter; what may be secret is not told.
-        problems: what is wrong, a sentence each.
+        cache: folder of pulled weights, and whether it is writable.
+        extras: optional packages by extra, with versions; None if not installed.
+        formats: optional picture formats of Pillow, and whether they are available.
+        settings: relevant environment variables; values that may be secret are hidden.
+        problems: problems, a sentence each.
         exit_code: 0; 3 if shipped weights are missing or damaged, 4 if nothing works on any device.
     """
 
@@ -156,15 +156,15 @@ class Examination:
     exit_code: int = 0
 
     def fields(self) -> dict[str, object]:
-        """Return all of it for a script."""
+        """Return all findings for a script."""
         return asdict(self)
 
 
 def examine(progress: Callable[[float], None] = lambda share: None) -> Examination:
-    """Look at the installation and the machine, and try the networks on every device; nothing is downloaded.
+    """Examine the installation and the machine, and try the networks on every device; download nothing.
 
     Args:
-        progress: is told the share done, in [0, 1].
+        progress: callback for the share done, in [0, 1].
     """
     found = Examination(platform=f"{platform.platform()}, Python {platform.python_version()}")
     _look_at_software(found)
@@ -245,11 +245,11 @@ def _look_at_weights(found: Examination) -> None:
 
 
 def _default_model(found: Examination) -> tuple[NewEngine, int | None]:
-    """Return what makes an engine to try, and its scale; None if it does not have the default weights."""
+    """Return a factory of engines to test, and their scale; None without the default weights."""
     for scale in (4, 2, 3):
         try:
             weights, _ = load_weights(DEFAULT_FAMILY, scale)
-        except ManetError:  # not in the manifest, not at this scale, or not here; damage is said already
+        except ManetError:  # not in the manifest, not at this scale, or not here; damage is reported already
             end_if_stopped()
             continue
         return functools.partial(_engine, weights.build, weights.code_stride), scale
@@ -269,7 +269,7 @@ def _engine(
 def _examined(
     device: AnyDevice, new_engine: NewEngine, reference: Tensor | None
 ) -> tuple[Device, Tensor | None]:
-    """Try all number formats on a device; also give the float32 result."""
+    """Try all number formats on a device; return the findings and the float32 result."""
     try:
         free = available_memory(tensors_of(device))
         name, total = describe_device(device)
@@ -345,7 +345,7 @@ def _probed(
         reference: the result to compare with; None if there is none yet.
 
     Returns:
-        How it went, and the result if it is one: values of the picture.
+        The findings, and the values of the result if it is correct.
     """
     try:
         dtype = choose_precision(device, precision)
@@ -355,7 +355,7 @@ def _probed(
             error = f"its result is wrong: off by {difference:.0f} of 255 levels"
             return Probe(precision, error, difference), None
         return Probe(precision, None, difference, _photo_seconds(new_engine(device, dtype))), result
-    except Exception as error:  # noqa: BLE001 - a broken driver can raise anything, and is what is looked for
+    except Exception as error:  # noqa: BLE001 - a broken driver can raise anything
         end_if_stopped()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         return Probe(precision, reason), None
@@ -375,14 +375,14 @@ def _photo_seconds(engine: Engine) -> tuple[float, float]:
 
 
 def _run(engine: Engine, side: int) -> Tensor:
-    """Return the values of the enlarged picture's first tile."""
+    """Return the values of the result's first tile."""
     lr = ImageRows(_picture(side))
     tiles = list(engine.restore(lr, EstimatedCodes(engine, lr, None), registered=False))
     return tiles[0].pixels
 
 
 def _picture(side: int) -> Tensor:
-    """Return waves of all directions, (1, 3, side, side), in [0, 1]."""
+    """Return a test picture of waves in all directions, (1, 3, side, side), in [0, 1]."""
     y, x = torch.meshgrid(torch.arange(float(side)), torch.arange(float(side)), indexing="ij")
     waves = [torch.sin(x / 2), torch.sin((x + y) / 3), torch.cos(torch.hypot(x - side / 2, y) / 2)]
     return torch.stack(waves)[None] * 0.4 + 0.5

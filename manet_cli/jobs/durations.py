@@ -1,14 +1,14 @@
-"""Time spans as people say them."""
+"""Time spans as text for people."""
 
 from __future__ import annotations
 
 __all__ = ["duration", "time_range"]
 
-_SAME = 1.2  # times within this factor are said as one
+_SAME = 1.2  # times within this factor are shown as one
 
 
 def duration(seconds: float) -> str:
-    """Give a time span as people say it: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Format a time span: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -20,7 +20,7 @@ def duration(seconds: float) -> str:
 
 
 def time_range(shortest: float, longest: float) -> str:
-    """Return an estimate as people say it: ``45 s``, or ``40 s to 1 min 10 s`` where it is uncertain."""
+    """Format an estimate: ``45 s``, or ``40 s to 1 min 10 s`` if it is uncertain."""
     if longest <= shortest * _SAME:
         return duration((shortest + longest) / 2)
     return f"{duration(shortest)} to {duration(longest)}"

@@ -1,4 +1,4 @@
-"""Measuring models on a set of pictures: what ``manet evaluate`` asks for."""
+"""Measure models on a set of pictures, for ``manet evaluate``."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = ["EvaluateJob", "EvaluateRequest", "UnmeasuredPicture", "open_evaluati
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What the user wants to be measured, and how.
+    """Request for an evaluation.
 
     Attributes:
         pictures: a folder of sharp pictures, a picture, or a pattern.
         models: families, entries or files of weights, at least one.
-        options: how all models are run; its own model is not looked at.
+        options: options of all models; its ``model`` is ignored.
         protocol: as in `parse_protocol`.
-        steps: what follows the blur.
+        steps: steps after the blur.
         seed: random seed of noise, kernels and the mixture.
         limit: number of pictures to take; None for all.
-        recursive: take the folders below a folder too.
-        output: file of the results, which an earlier run may have begun; None to keep none.
-        denoise: where the dial of weights that have one stands: 0 to 1, or ``auto``; None for ``auto``.
+        recursive: include the subfolders of a folder.
+        output: file of the results, possibly from an earlier run; None for no file.
+        denoise: position of the dial: 0 to 1, or ``auto``; None for ``auto``.
     """
 
     pictures: str
@@ -58,7 +58,7 @@ class UnmeasuredPicture:
 
     Attributes:
         image: its name, as in `Measurement`.
-        error: why.
+        error: the error.
     """
 
     image: str
@@ -76,7 +76,7 @@ class EvaluateJob:
     Attributes:
         evaluation: the protocol, the models, and the results so far.
         sources: the pictures.
-        lines: of the pictures measured so far, those of an earlier run included.
+        lines: of the pictures measured so far, with lines of an earlier run.
     """
 
     evaluation: Evaluation
@@ -87,10 +87,10 @@ class EvaluateJob:
         """Measure all pictures. A bad picture does not stop the others.
 
         Args:
-            shown: shows the progress of the picture with the name it is given.
+            shown: shows the progress of a picture, given its name.
 
         Raises:
-            OutputError: no line can be kept any more.
+            OutputError: a line cannot be written.
         """
         for source in self.sources:
             name = source.name if source.path is None else (source.below / source.path.name).as_posix()
@@ -115,7 +115,7 @@ class EvaluateJob:
         ]
 
     def heading(self) -> list[str]:
-        """Return the lines above the tables: how the figures were made, and the models by their numbers."""
+        """Return the lines above the tables: the settings, and the models with their numbers."""
         settings, models = self.evaluation.settings, self.evaluation.models
         pictures = len({(line.image, line.image_sha256) for line in self.lines})
         parts = [f"x{settings.scale}", f"protocol {settings.protocol}", f"pictures {pictures}"]
@@ -129,7 +129,7 @@ class EvaluateJob:
         return [", ".join(parts), *names]
 
     def tables(self) -> list[Table]:
-        """Return the means as tables; none where nothing was measured."""
+        """Return the means as tables; none if nothing was measured."""
         return tables(self._groups()) if self.lines else []
 
     def _groups(self) -> list[list[Measurement]]:
@@ -145,10 +145,10 @@ def open_evaluation(request: EvaluateRequest) -> Iterator[EvaluateJob]:
     """Open the models and the file of the results, and find the pictures.
 
     Raises:
-        ManetError: anything that is wrong with what was asked for.
+        ManetError: any error in the request.
     """
     options = request.options
-    # Checked at any scale first: a protocol that means nothing is found before weights are loaded.
+    # Parse once at any scale, so that an invalid protocol fails before weights are loaded.
     scale = options.scale or DEFAULT_SCALE
     parse_protocol(request.protocol, scale, steps=request.steps, seed=request.seed)
     models = open_models(request.models, options, request.denoise)

@@ -1,4 +1,4 @@
-"""A part of a photo, computed so that it comes out as in the whole."""
+"""Compute a part of a photo with the same result as in the whole photo."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["cut", "excerpt_of", "restored_part"]
 
 
 def excerpt_of(shown: Region, photo: Photo, engine: Engine) -> Region:
-    """Return what of a photo has to be computed, so that the part shown comes out as in the whole photo.
+    """Return the excerpt to compute, so that the shown part is the same as in the whole photo.
 
-    It reaches further by what the networks look at, and starts on a multiple of the estimator's.
+    It adds the networks' context, and starts and ends on the estimator's multiples.
     """
     estimator = engine.estimator.footprint
     multiple = estimator.size_multiple
@@ -30,7 +30,7 @@ def excerpt_of(shown: Region, photo: Photo, engine: Engine) -> Region:
 
 
 def cut(photo: Photo, region: Region) -> Photo:
-    """Return a part of a photo, which shares its memory."""
+    """Return a part of a photo, as a view."""
     rows, columns = region.rows, region.columns
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
     return Photo(photo.pixels[rows, columns], alpha, photo.metadata)
@@ -39,17 +39,17 @@ def cut(photo: Photo, region: Region) -> Photo:
 def restored_part(
     photo: Photo, shown: Region, engine: Engine, options: UpscaleOptions, progress: Progress
 ) -> Photo:
-    """Return a part of the result of a photo; no more than that part and what it depends on is computed.
+    """Return a part of a photo's result; compute only this part and its context.
 
     Args:
         photo: the whole.
         shown: the part, in pixels of the photo.
         engine: runs the networks.
-        options: how; a size is not applied.
-        progress: is told the share done.
+        options: of the run; a size is ignored.
+        progress: callback for the share done.
 
     Raises:
-        ManetError: as `upscale`.
+        ManetError: as in `upscale`.
     """
     excerpt = excerpt_of(shown, photo, engine)
     piece = cut(photo, excerpt)

@@ -1,4 +1,4 @@
-"""From options to a model that is ready to run."""
+"""Open models from options."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_de
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What decides the model and how it is run, as the user gave it.
+    """The user's options of a model and its run.
 
     Attributes:
         model: family, entry or file of weights.
-        scale: 2, 3 or 4; None for what the weights are for.
+        scale: 2, 3 or 4; None for the scale of the weights.
         device: auto, cpu, cuda, cuda:N, mps, or of a runtime.
         precision: auto, fp32, bf16 or fp16.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
-        dial: load both sets of the default pair, so that the engine can be set between them.
+        dial: load both sets of the default pair, to mix their results.
         exact: give tiles the full receptive field, and compute the blur of every pixel.
-        downloads: shows downloads of weights that are not here; None to download nothing.
+        downloads: shows downloads of missing weights; None to download nothing.
     """
 
     model: str
@@ -57,11 +57,11 @@ class OpenModel:
     """A model that is ready to run.
 
     Attributes:
-        engine: runs it.
-        scale: it is used at.
-        sha256: digest of its weights, or of the pair's.
-        device: cpu, cuda or mps, or of a runtime.
-        precision: number format that is really used: fp32, bf16 or fp16.
+        engine: runs the model.
+        scale: HR pixels per LR pixel along a side.
+        sha256: digest of the weights, or of the pair.
+        device: cpu, cuda or mps.
+        precision: number format in use: fp32, bf16 or fp16.
     """
 
     engine: Engine
@@ -72,7 +72,7 @@ class OpenModel:
 
 
 def open_model(options: ModelOptions) -> OpenModel:
-    """Choose the device, load the weights and put them there.
+    """Choose the device and load the weights on it.
 
     Raises:
         UsageError: an option has no meaning.
@@ -108,15 +108,15 @@ def open_model(options: ModelOptions) -> OpenModel:
 def open_models(
     names: Sequence[str], options: ModelOptions, denoise: Denoise | None = None
 ) -> list[tuple[TestedModel, OpenModel]]:
-    """Open models that are to be compared, each with a name that tells it from the others.
+    """Open models for a comparison, each with a unique name.
 
     Args:
         names: families, entries or files of weights.
-        options: how all are run; where no scale is asked for, the first decides it.
-        denoise: where the dial stands of those that have one; None for ``auto``.
+        options: options of all models; without a scale, the first model sets it.
+        denoise: position of the dial, for models with a dial; None for ``auto``.
 
     Raises:
-        UsageError: an option has no meaning, two names stand for the same weights, or one for another scale.
+        UsageError: an option has no meaning, two models have the same weights, or one has another scale.
         DeviceError: there is no such device.
         WeightsError: weights are missing or damaged.
     """
@@ -147,23 +147,23 @@ def open_upscale(
     max_pixels: int = MAX_PIXELS,
     depth: int | None = None,
 ) -> tuple[Engine, UpscaleOptions]:
-    """Open a run's engine on its first device, and settle its options.
+    """Open a run's engine on its first device, and resolve its options.
 
     Args:
-        options: the model and how it is run.
+        options: the model and its run.
         format: of the outputs.
-        quality: for formats that have one.
+        quality: for formats with a quality.
         registration: ``input`` or ``protocol``.
-        blur: what the user says about it.
-        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
-        size: of the results, as for ``--size``; None for that of the scale.
+        blur: the user's options for the blur.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for the default of the weights.
+        size: of the results, as in ``--size``; None for the size by the scale.
         check: compare each result with its input.
-        max_pixels: larger inputs are refused.
-        depth: bits per channel of the outputs at most; None for those of the input.
+        max_pixels: larger inputs raise an error.
+        depth: largest bit depth of the outputs; None for the input's depth.
 
     Raises:
         UsageError: options that do not go together.
-        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+        WeightsError: the weights are missing, damaged, or lack a network.
     """
     if quality is not None and format.default_quality is None:
         raise UsageError(
@@ -191,7 +191,7 @@ def open_upscale(
     if format.default_quality is not None:
         settings["quality"] = quality or format.default_quality
     if result_size is not None and result_size.factor == opened.scale:
-        result_size = None  # the networks make just that
+        result_size = None  # already the size by the scale
     if result_size is not None:
         settings["size"] = str(result_size)
     if depth is not None:
@@ -215,13 +215,13 @@ def open_upscale(
 
 
 def open_on_devices(engine: Engine, scale: int, options: ModelOptions, pictures: int) -> list[Engine]:
-    """Return the engine, and one like it for each further device that ``options`` names.
+    """Return the engine, and another for each further device in ``options``.
 
     Args:
         engine: on the first device.
         scale: of the run.
-        options: the model and how it is run.
-        pictures: that there are to do; no more devices than that are used.
+        options: the model and its run.
+        pictures: number of pictures; the largest number of devices to use.
 
     Raises:
         DeviceError: a device cannot hold the model.
@@ -230,7 +230,7 @@ def open_on_devices(engine: Engine, scale: int, options: ModelOptions, pictures:
     devices = choose_devices(options.device)[: max(pictures, 1)]
     if len(devices) == 1:
         return [engine]
-    # All in the number format of the first, so that it does not matter which device a picture is done on.
+    # All in the number format of the first device, so that results do not depend on the device.
     dtype = choose_precision(devices[0], options.precision)
     precision = next(name for name, known in PRECISIONS.items() if known == dtype)
     same = dataclasses.replace(options, scale=scale, precision=precision, dial=True)

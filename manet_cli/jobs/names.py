@@ -8,12 +8,12 @@ from pathlib import Path
 __all__ = ["DEBLURRED", "result_stem"]
 
 DEBLURRED = "_deblurred"
-"""What the name of a picture ends in that was deblurred."""
+"""Ending of the name of a deblurred picture."""
 
 _RESULT_STEM = re.compile(rf"(?P<source>.+)(?:_(?:x\d+(?:\.\d+)?|\d+x\d*)(?:_kernels|_compare)?|{DEBLURRED})")
 
 
 def result_stem(path: Path) -> str | None:
-    """Give the stem of the picture that a result called ``path`` was made from; None for any other name."""
+    """Return the input's stem from the name of a result; None for any other name."""
     match = _RESULT_STEM.fullmatch(path.stem)
     return match["source"] if match else None

@@ -1,4 +1,4 @@
-"""One ONNX graph of both networks, for other programs: an image in, its registered enlargement out."""
+"""Export both networks as one ONNX graph, from an image to its registered enlargement."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = ["DYNAMIC", "EXPORT_PRECISIONS", "OneGraph", "export_onnx", "parse_gra
 
 DYNAMIC = "dynamic"
 EXPORT_PRECISIONS = ("fp32", "fp16")
-_OPSET = 17  # known to every runtime of the last years; nothing newer is needed
-_TRACED = (20, 28)  # sides of the picture that is traced where sizes stay open; no multiples of 8
+_OPSET = 17  # supported by all runtimes of the last years, and sufficient
+_TRACED = (20, 28)  # sides of the traced picture for dynamic sizes; not multiples of 8
 _LARGEST_SIDE = 4096
 
 
 class OneGraph(nn.Module):
-    """Both networks and what lies between them and around them.
+    """Both networks with padding, kernel codes and registration.
 
     lr (B, 3, H, W), RGB in [0, 1] -> sr (B, 3, s*H, s*W), RGB in [0, 1], float32, aligned with the input.
 
     Args:
         model: an estimator and a restorer.
-        size: H and W; None where they differ from call to call.
-        code_stride: compute the codes of every n-th pixel, and interpolate them.
+        size: H and W; None for dynamic sizes.
+        code_stride: compute the codes of every n-th pixel, and interpolate between them.
     """
 
     def __init__(self, model: BlindModel, size: int | None, code_stride: int) -> None:
@@ -53,14 +53,14 @@ class OneGraph(nn.Module):
         estimator, kernel_code, restorer = self.model.estimator, self.model.kernel_code, self.model.restorer
         if estimator is None or kernel_code is None or restorer is None:
             raise TypeError("one graph needs an estimator and a restorer")
-        # Sizes that are known become constants of the graph.
+        # Fixed sizes become constants of the graph.
         height, width = (self.size, self.size) if self.size else lr.shape[-2:]
         right, below = (-side % estimator.size_multiple for side in (width, height))
         padded = F.pad(lr, (0, right, 0, below), mode="replicate")
         features = estimator.features_of_padded(padded)
         some = kernel_code(estimator.kernels_of_features(features, self.code_stride))
         code = interpolated_codes(some, self.code_stride)[..., :height, :width]
-        # As the engine registers a result: a pixel more at the top and the left, less the published offset.
+        # Registered as in the engine: pad one pixel at the top and left, then crop by the published offset.
         image, code = (F.pad(tensor, (1, 0, 1, 0), mode="replicate") for tensor in (lr, code))
         scale = restorer.config.scale
         output: Tensor = restorer(image, code)[..., 1 : height * scale + 1, 1 : width * scale + 1]
@@ -68,7 +68,7 @@ class OneGraph(nn.Module):
 
 
 def parse_graph_size(text: str) -> int | None:
-    """Return the side in pixels of a graph's input; None if it stays open.
+    """Parse the side of a graph's input in pixels; None for a dynamic size.
 
     Raises:
         UsageError: the text is neither a whole number from 16 to 4096 nor ``dynamic``.
@@ -84,15 +84,15 @@ def parse_graph_size(text: str) -> int | None:
 
 
 def export_onnx(weights: Weights, path: Path, *, size: int | None = None, precision: str = "fp32") -> None:
-    """Write both networks as one ONNX file, whole or not at all.
+    """Write both networks as one ONNX file, atomically.
 
     The graph has an input ``input`` (1, 3, H, W) and an output ``output`` (1, 3, s*H, s*W), both float32 in
-    [0, 1]. Its metadata say what it was made from.
+    [0, 1]. Its metadata hold scale, precision and the weights' digest.
 
     Args:
         weights: of both networks.
-        path: of the file; an existing one is replaced.
-        size: H and W; None to leave them, and the number of pictures, open.
+        path: of the file; an existing file is replaced.
+        size: H and W; None for a dynamic size and batch.
         precision: of the networks' inner parts: fp32 or fp16.
 
     Raises:
@@ -115,7 +115,7 @@ def export_onnx(weights: Weights, path: Path, *, size: int | None = None, precis
     with atomic_path(path) as temporary:
         _export(weights, temporary, size, precision)
         model = onnx.load(temporary)
-        if size:  # the exporter leaves the output's sizes open even where they are known
+        if size:  # the exporter leaves fixed output sizes dynamic
             shape = model.graph.output[0].type.tensor_type.shape
             for dimension, length in zip(shape.dim, (1, 3, *[size * restorer.scale] * 2), strict=True):
                 dimension.dim_value = length
@@ -134,7 +134,7 @@ def _onnx() -> ModuleType:
 
 
 def _export(weights: Weights, path: Path, size: int | None, precision: str) -> None:
-    """Write the graph as PyTorch exports it."""
+    """Write the graph with PyTorch's exporter."""
     model = weights.build()
     model.set_precision(PRECISIONS[precision])
     height, width = (size, size) if size else _TRACED
@@ -149,14 +149,14 @@ def _export(weights: Weights, path: Path, size: int | None, precision: str) -> N
             output_names=["output"],
             dynamic_axes=None if size else {"input": sides, "output": scaled},
             opset_version=_OPSET,
-            # The exporter that PyTorch prefers cannot leave open a side that is padded to a multiple of 8.
+            # PyTorch's newer exporter does not support a dynamic side padded to a multiple of 8.
             dynamo=False,
         )
 
 
 @contextlib.contextmanager
 def _exporting() -> Iterator[None]:
-    """Set PyTorch's exporter up for the block, and hide what it says: nothing in it is for users."""
+    """Set up PyTorch's exporter for the block, and hide its warnings and logs."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     with warnings.catch_warnings():
@@ -188,4 +188,4 @@ def _addcmul(graph: Any, base: Any, first: Any, second: Any, value: Any) -> Any:
 
 
 _WRITTEN: dict[str, Callable[..., Any]] = {"aten::add": _add, "aten::addcmul": _addcmul}
-"""PyTorch's own way to write these makes float32 of float16 by the factor that they take."""
+"""Replacements: PyTorch's versions promote float16 to float32 by their factor."""

@@ -1,6 +1,6 @@
-"""The record inside an output: from what and how it was made, enough to know whether to make it again.
+"""The record inside an output: its input, weights and settings, so that a later run can skip or replay it.
 
-It holds nothing that differs between equal runs: no path, no time, no host, not the output's name.
+Equal runs write equal records: no path, no time, no host, no name of the output.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _log = logging.getLogger(__name__)
 Settings = Mapping[str, object]
 
 COMMAND = "upscale"
-"""The command whose results name none in their records."""
+"""The default command, which records leave out."""
 
 
 def _matches(pattern: str, longest: int = 200) -> Callable[[object], bool]:
-    """Return whether a value is text of a pattern as a whole, and short."""
+    """Return a check for short text that matches a pattern."""
     compiled = re.compile(pattern, re.ASCII)
     return lambda value: (
         isinstance(value, str) and len(value) <= longest and compiled.fullmatch(value) is not None
@@ -37,7 +37,7 @@ def _matches(pattern: str, longest: int = 200) -> Callable[[object], bool]:
 
 
 def _whole(lowest: int, highest: int) -> Callable[[object], bool]:
-    """Return whether a value is a whole number within bounds."""
+    """Return a check for a whole number within bounds."""
     return lambda value: type(value) is int and lowest <= value <= highest
 
 
@@ -69,28 +69,27 @@ SETTINGS: Mapping[str, Callable[[object], bool]] = {
     "shrink": lambda value: value == "auto" or _whole(1, 4)(value),
     "coarse-weights": _matches(_DIGEST),
 }
-"""What may stand in a record's settings, and with what values, since a record comes with a picture from
-anywhere: ``blur``, and options of ``manet upscale`` without their dashes.
+"""Allowed settings of a record and checks of their values: ``blur``, and names of options without dashes.
 
-``model`` and ``with`` hold digests of further weights and files, with commas between them, ``coarse-weights``
-that of the weights for a wide blur. `replay` turns all others back into options. Whoever adds an option that
-changes pixels adds it here.
+The checks are strict because a record may come with any picture. ``model`` and ``with`` hold digests of
+further weights and files, separated by commas; ``coarse-weights`` holds the digest of the weights for a wide
+blur. `replay` turns all others into options. Add each new option that changes pixels here.
 """
 
 
 @dataclass(frozen=True)
 class Record:
-    """What an output was made from.
+    """Origin of an output.
 
     Attributes:
         input_name: file name of the input, without its folder.
         input_sha256: digest of the input file.
         weights_sha256: digest of the weight file.
-        settings: every setting that changes pixels, as the user asked for it: an option's name without its
-            dashes and its value. An option that comes with a later version stands here only where it is not
-            at its default, so that what older versions made is still recognised.
-        tool: name and version of the program that wrote it.
-        command: that made it.
+        settings: every setting that changes pixels, as given by the user: option names without dashes, and
+            values. Options of later versions are stored only if they differ from their default, so that
+            outputs of older versions are still recognised.
+        tool: name and version of the program.
+        command: command of the run.
     """
 
     input_name: str
@@ -119,7 +118,7 @@ class Record:
         return json.dumps(self.fields())
 
     def fields(self) -> dict[str, object]:
-        """Return the record as it stands in JSON."""
+        """Return the record as fields for JSON."""
         command = {} if self.command == COMMAND else {"command": self.command}
         return {
             "tool": self.tool,
@@ -134,10 +133,10 @@ class Record:
 def made_from(
     output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
 ) -> Finished | None:
-    """Return what ``output`` is, if it holds a record of this command, input, weights and settings.
+    """Return the state of ``output`` if it holds a record of this command, input, weights and settings.
 
-    It may be cut off, or have been edited since. Names do not matter, so that files can be renamed and
-    folders moved. The input is read only if all else agrees.
+    The file may be truncated or edited. Names do not matter, so files can be renamed and folders moved. The
+    input is read only if everything else agrees.
 
     Raises:
         OSError: the input cannot be read.
@@ -146,7 +145,7 @@ def made_from(
     record = parse_record(found.record) if found else None
     if record is None:
         return None
-    # As JSON gives it back: tuples become lists.
+    # Through JSON, so that tuples become lists.
     wanted = json.loads(json.dumps(dict(settings)))
     same = record.weights_sha256 == weights_sha256 and _agree(record.settings, wanted)
     same = same and record.command == command
@@ -161,9 +160,9 @@ def is_kept(output: Path, made: Finished | None) -> bool:
 
 
 def _agree(found: Settings, wanted: Settings) -> bool:
-    """Whether an output was made with the settings wanted.
+    """Whether recorded settings agree with wanted settings.
 
-    A dial that was measured is recorded as ``auto 0.35``; that agrees with ``auto`` and with ``0.35``.
+    A measured dial is recorded as ``auto 0.35``, which agrees with ``auto`` and with ``0.35``.
     """
     words = str(found.get("denoise", "")).split()
     if wanted.get("denoise") in words:
@@ -172,7 +171,7 @@ def _agree(found: Settings, wanted: Settings) -> bool:
 
 
 def parse_record(text: str | None) -> Record | None:
-    """Read the text of a record; None for no text, or any that is not a record."""
+    """Parse a record; None for no text and for any other text."""
     try:
         fields = json.loads(text or "")
         record = Record(

@@ -1,4 +1,4 @@
-"""From the record inside a result to the command that makes it again."""
+"""Turn the record inside a result into the command that repeats it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from manet_cli.weights import (
 __all__ = ["Replay", "plan_replay"]
 
 _KERNEL_SIZE = 21
-_SHOWN = 60  # characters of what a record should not hold
+_SHOWN = 60  # characters of an invalid value in messages
 
 _OUTPUT_OPTIONS = {"upscale": "-o", "deblur": "-o", "compare": "-o", "kernels": "--picture"}
-"""The commands whose results hold records, and the option that names the result."""
+"""Commands that write records -> option for the result."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """How a result can be made again.
+    """A command that repeats a result.
 
     Attributes:
-        record: what is in it.
-        input: where the picture is that it was made from.
+        record: the record in the result.
+        input: path of the input.
         command: the command, as words.
     """
 
@@ -49,7 +49,7 @@ class Replay:
     command: tuple[str, ...]
 
     def line(self) -> str:
-        """Return the command for the shell: POSIX, or Windows' own."""
+        """Return the command for a POSIX shell, or on Windows for its shell."""
         return subprocess.list2cmdline(self.command) if os.name == "nt" else shlex.join(self.command)
 
 
@@ -61,20 +61,20 @@ def plan_replay(
     kernel: Path | None = None,
     target: Path | None = None,
 ) -> Replay:
-    """Find what a result was made from, and say how to make it again.
+    """Find the input of a result, and the command that repeats it.
 
     Args:
         output: the result.
-        sought: the picture that it was made from, or a folder in or below which it is; by default it is
-            looked for beside the result and in the folder above.
-        model: the weights, where they are neither in the manifest nor pulled.
-        kernel: the blur's file, where it was given by one.
-        target: the file to write; by default the result itself.
+        sought: the input, or a folder to search with its subfolders; by default the folder of the result and
+            the folder above are searched.
+        model: the weights, if they are neither in the manifest nor pulled.
+        kernel: file of the blur, if the result used one.
+        target: the file to write; by default the result.
 
     Raises:
-        InputError: there is no such file, no record in it, or what it was made from is not found.
+        InputError: the result does not exist or has no record, or an input is not found.
         WeightsError: there are no weights called ``model``.
-        UsageError: ``model`` or ``kernel`` is something else than what it was made with.
+        UsageError: ``model`` or ``kernel`` differs from the recorded one.
     """
     record = _record_in(output)
     source = _find_input(record, output, sought)
@@ -112,7 +112,7 @@ def _record_in(output: Path) -> Record:
 
 
 def _find_input(record: Record, output: Path, sought: Path | None) -> Path:
-    """Give the first file with the content that was recorded; the recorded name is tried first."""
+    """Return the first file with the recorded content; try the recorded name first."""
     for path in dict.fromkeys(_candidates(record.input_name, output, sought)):
         if _has_content(path, record.input_sha256):
             return path
@@ -124,7 +124,7 @@ def _find_input(record: Record, output: Path, sought: Path | None) -> Path:
 
 
 def _has_content(path: Path, digest: str) -> bool:
-    """Whether there is such a file, and it can be read and has this digest."""
+    """Whether a file exists, is readable and has this digest."""
     try:
         return is_file(path) and file_sha256(path) == digest
     except OSError:
@@ -132,7 +132,7 @@ def _has_content(path: Path, digest: str) -> bool:
 
 
 def _candidates(name: str, output: Path, sought: Path | None) -> Iterator[Path]:
-    name = Path(name).name  # a record is data from a file: no way out of the folder
+    name = Path(name).name  # records are untrusted: stay in the folder
     if sought is None:
         folder = output.parent
         yield folder / name
@@ -155,12 +155,12 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _path_word(path: Path) -> str:
-    """Give a path so that it is taken for a file whatever its first character is."""
+    """Return a path that no command takes for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _model_word(record: Record, output: Path, model: str | None) -> str:
-    """Give what ``--model`` takes for the weights that were used."""
+    """Return the value of ``--model`` for the recorded weights."""
     digest, scale = record.weights_sha256, record.settings.get("scale")
     if digest in map(pair_digest, (2, 3, 4)) and model in (None, DEFAULT_FAMILY):
         return DEFAULT_FAMILY
@@ -184,7 +184,7 @@ def _known_model(digest: str, output: Path) -> str:
 
 
 def _check_coarse(record: Record, output: Path, model: str) -> None:
-    """Raise UsageError unless the weights for a wide blur, where there are other ones, are those recorded."""
+    """Raise UsageError if the recorded weights for a wide blur differ from the present ones."""
     digest = record.settings.get("coarse-weights")
     if digest is not None and locate_weights(model, DEFAULT_SCALE).sha256 != digest:
         raise UsageError(
@@ -193,12 +193,12 @@ def _check_coarse(record: Record, output: Path, model: str) -> None:
 
 
 def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Path | None) -> list[str]:
-    """Give the options for the settings that were recorded."""
+    """Return the options for the recorded settings."""
     words = []
-    # Deblurring has no option for its scale: its weights decide it.
+    # deblur has no option for the scale: the weights set it.
     no_options = {"coarse-weights", "scale"} if record.command == "deblur" else {"coarse-weights"}
     for name, value in record.settings.items():
-        # A record is data from a file: nothing but settings of pixels may come out of it.
+        # Records are untrusted: allow only known settings.
         if name not in SETTINGS or not SETTINGS[name](value):
             raise InputError(
                 f"{output} was made by {record.tool} with a setting that is not known here, "
@@ -212,7 +212,7 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
         elif name == "blur":
             words += _blur_words(str(value), output, kernel)
         elif name == "denoise":
-            words.append(f"--denoise={str(value).rpartition(' ')[2]}")  # of "auto 0.35" the number
+            words.append(f"--denoise={str(value).rpartition(' ')[2]}")  # the number of "auto 0.35"
         elif value is True:
             words.append(f"--{name}")
         elif value is not False:
@@ -221,7 +221,7 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
 
 
 def _further(name: str, digest: str, output: Path, sought: Path | None) -> str:
-    """Give the further weights or the file that a picture was made from besides its input."""
+    """Find further weights or another input file by digest."""
     if name == "model":
         return _known_model(digest, output)
     for path in dict.fromkeys(_candidates("", output, sought)):

@@ -1,4 +1,4 @@
-"""From what the user names (files, folders, patterns, lists, stdin) to the pictures that are meant."""
+"""Expand inputs (files, folders, patterns, lists, stdin) to pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LIST = "@"
 _ANY_DEPTH = "**"
 _LONGEST_LIST = 64 << 20  # bytes
 _MOST_NAMES = 1_000_000
-_THUMBNAILS = "@eaDir"  # which the NAS of one maker puts into every folder
+_THUMBNAILS = "@eaDir"  # folder of thumbnails that some NAS put into every folder
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -46,10 +46,10 @@ class Source:
     """One picture to work on.
 
     Attributes:
-        name: the path as the user gave or would give it; ``-`` for standard input.
+        name: the path in the user's form; ``-`` for standard input.
         path: the file; None for standard input.
-        below: folders between the one that was given and the file, to be kept in the output.
-        error: why it cannot be used at all; None if nothing speaks against it yet.
+        below: folders between the given folder and the file, kept in the output.
+        error: why the input cannot be used; None if no error is known.
     """
 
     name: str
@@ -59,26 +59,25 @@ class Source:
 
 
 def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source]:
-    """Expand the inputs of a command line, each picture once, in the order given.
+    """Expand the inputs of a command line, each picture once, in the given order.
 
-    Folders give their pictures by name: files with a known image suffix that are not hidden and were not
-    written by this tool; how many were is logged. Links to folders below them are not followed, and folders
-    of thumbnails are not looked into unless they are named. A pattern or list is expanded where
-    no file has that very name. A name that no file has is also looked for in Unicode's other spelling (NFC,
-    NFD).
+    A folder gives its pictures sorted by name: files with a known image suffix, without hidden files and
+    without results of this tool, whose number is logged. Links to folders below it are not followed, and
+    folders of thumbnails are skipped unless given by name. A pattern or list is expanded only if no file has
+    this name. A missing name is also looked up in the other Unicode form (NFC, NFD).
 
     Args:
         inputs: files, folders, glob patterns (``**`` crosses folders), ``-``, or ``@FILE`` for a list of
-            files and folders, one a line or separated by NUL; ``@-`` reads the list from standard input.
-        recursive: take the folders below a folder too.
+            files and folders, one per line or separated by NUL; ``@-`` reads the list from standard input.
+        recursive: include the subfolders of a folder.
 
     Raises:
-        UsageError: standard input is to be a picture and a list.
+        UsageError: standard input is given both as a picture and as a list.
     """
     if STDIN in inputs and _LIST + STDIN in inputs:
         raise UsageError("- and @- both read standard input; give one of them")
     sources: list[Source] = []
-    # A link to a picture is another picture: it has a name of its own, and so has its result.
+    # A link to a picture counts as another picture: its name differs, and so does the result's name.
     seen = FileLedger[Source](links=False, names=True)
     for name in dict.fromkeys(inputs):
         for source in _expand(name, recursive):
@@ -90,7 +89,7 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
 
 
 def names_several(name: str) -> bool:
-    """Whether an input may stand for more than one picture: a folder, a pattern or a list."""
+    """Whether an input may be several pictures: a folder, a pattern or a list."""
     if is_folder(Path(name)):
         return True
     return (glob.has_magic(name) or name.startswith(_LIST)) and not os.path.lexists(name)
@@ -115,7 +114,7 @@ def _expand(name: str, recursive: bool) -> list[Source]:
 
 
 def _named(name: str, recursive: bool) -> list[Source]:
-    """Give what a name stands for that is no pattern: the pictures of a folder, or a file."""
+    """Expand a name without pattern: the pictures of a folder, or a file."""
     name = _spelled(name)
     path = Path(name)
     if is_folder(path):
@@ -124,7 +123,7 @@ def _named(name: str, recursive: bool) -> list[Source]:
 
 
 def _spelled(name: str) -> str:
-    """Give a name in the Unicode spelling under which it exists, unchanged if it exists in none."""
+    """Return a name in the Unicode form of the existing file; unchanged if there is none."""
     if os.path.lexists(name):
         return name
     found = ""
@@ -136,7 +135,7 @@ def _spelled(name: str) -> str:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Give the paths that match a pattern, sorted; ``**`` crosses folders, but no links to folders."""
+    """Return the paths that match a pattern, sorted; ``**`` crosses folders, but not links to folders."""
     parts = Path(pattern).parts
     if _ANY_DEPTH not in parts:
         found = glob.glob(pattern)  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -158,7 +157,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _listed(name: str, recursive: bool) -> list[Source]:
-    """Give what a list names: files and folders, from the current folder on; patterns mean nothing there."""
+    """Expand a list of files and folders, relative to the current folder, without patterns."""
     file = name.removeprefix(_LIST)
 
     def failed(reason: str) -> list[Source]:
@@ -186,8 +185,8 @@ def _listed(name: str, recursive: bool) -> list[Source]:
 
 
 def _lines(data: bytes) -> Iterator[str]:
-    """Give the names in a list: separated by NUL if it holds any, else by newlines; empty ones left out."""
-    if data.startswith(_UTF16):  # as Windows PowerShell redirects
+    """Yield the non-empty names in a list, separated by NUL if it has any, else by newlines."""
+    if data.startswith(_UTF16):  # from redirects in Windows PowerShell
         data = data.decode("utf-16").encode()
     data = data.removeprefix(codecs.BOM_UTF8)
     separator = b"\0" if b"\0" in data else b"\n"
@@ -198,7 +197,7 @@ def _lines(data: bytes) -> Iterator[str]:
 
 
 def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
-    """Give the pictures in a folder, and a source with an error for what cannot be looked into."""
+    """Return the pictures in a folder, and a source with an error for each unreadable folder."""
     errors: list[Source] = []
     pictures: list[Path] = []
     others: Counter[str] = Counter()
@@ -246,13 +245,13 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
 
 
 def _counted(suffixes: Counter[str]) -> str:
-    """Say how many files have which suffix, the most frequent first: ``3 .cr2 and 1 .mov files``."""
+    """Return the numbers of files by suffix, most frequent first: ``3 .cr2 and 1 .mov files``."""
     parts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common()]
     return f"{listed(parts, 'and')} {'file' if suffixes.total() == 1 else 'files'}"
 
 
 def _without_raw_twins(pictures: list[Path], folder: Path) -> list[Path]:
-    """Leave out, and count, the raw files beside which the camera put another picture of the same name."""
+    """Drop raw files with another picture of the same name beside them, and log their number."""
     developed = {(path.parent, path.stem.lower()) for path in pictures if not has_raw_suffix(path)}
     kept = [
         path
@@ -276,9 +275,9 @@ def _warn_of_link(path: Path, root: Path) -> None:
 
 
 def _is_result(path: Path, stems: set[str]) -> bool:
-    """Whether a picture was written by this tool: it has a record in it.
+    """Whether a picture was written by this tool: it has a record.
 
-    Of a format that holds no record, one is that is named after another picture; ``stems`` are of all.
+    In a format without records: it is named after another picture; ``stems`` are those of all pictures.
     """
     named = format_for_suffix(path)
     if named is None or named.record:

@@ -1,4 +1,4 @@
-"""How fast the networks run on a device: timed on tiles as large as those of a run."""
+"""Measure the speed of the networks on a device, on tiles of a run's size."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 __all__ = ["Speed", "measure_speed"]
 
-# Other programs slow small squares down out of proportion: every layer waits for the last thread.
+# Other programs slow down small squares most: every layer waits for the last thread.
 _FIRST_SIDE = 128
-_SECONDS = 3.0  # that a measurement takes at most; more only where two runs of the first size do
-_RUNS = 2.5  # of the next size must fit in the seconds that are left
+_SECONDS = 3.0  # most time of a measurement, unless two runs of the first size take longer
+_RUNS = 2.5  # number of runs of the next size that must fit in the time left
 _AGREE = 1.1  # two runs agree if they differ by less than this factor
 
 
 @dataclass(frozen=True)
 class Speed:
-    """The time that the networks take, as a range: other programs slow them down.
+    """Time of the networks, as a range: other programs slow them down.
 
     Attributes:
-        fastest: seconds per pixel that the restorer computes, tiles' context included.
-        slowest: likewise; hardly more than ``fastest`` if the runs agreed.
-        side: of the square that was timed, LR pixels.
+        fastest: seconds per pixel that the restorer computes, with the tiles' context.
+        slowest: likewise; close to ``fastest`` if the runs agreed.
+        side: of the timed square, LR pixels.
     """
 
     fastest: float
@@ -46,16 +46,18 @@ def measure_speed(
     """Time growing squares, each until two of three runs agree.
 
     Args:
-        run: runs the networks over a square of this side and returns how many pixels the restorer computed.
-        largest: side of a tile of the run that is to be predicted.
-        pixels: that the restorer computes in that run. The measurement takes no longer than the run would.
-        clock: seconds from any moment on.
+        run: runs the networks on a square of this side and returns the number of pixels that the restorer
+            computed.
+        largest: side of a tile in the run to predict.
+        pixels: number of pixels that the restorer computes in this run. The measurement takes no longer than
+            the run.
+        clock: returns seconds from an arbitrary start.
 
     Raises:
         ManetError: the networks do not work.
     """
     side = min(_FIRST_SIDE, largest, max(math.isqrt(int(pixels)) // 2, 1))
-    run(side)  # prepares what later runs use
+    run(side)  # warm-up
 
     def timed() -> float:
         began = clock()
@@ -64,9 +66,9 @@ def measure_speed(
 
     started = clock()
     found = [timed()]
-    end = started + min(_SECONDS, found[0] * pixels / 2)  # the warm-up took a part of the run's time too
+    end = started + min(_SECONDS, found[0] * pixels / 2)  # half: the warm-up took time too
     while True:
-        # At least two: the first of a size is often slower.
+        # At least two runs: the first of a size is often slower.
         while len(found) < 2 or (not _agreeing(found) and clock() + min(found) * side**2 < end):
             found.append(timed())
         larger = min(2 * side, largest)
@@ -79,7 +81,7 @@ def measure_speed(
 
 
 def _agreeing(found: list[float]) -> tuple[float, float] | None:
-    """Return the two nearest of the last three times if they agree."""
+    """Return the two closest of the last three times if they agree."""
     last = sorted(found[-3:])
     pairs = sorted(itertools.pairwise(last), key=lambda pair: pair[1] - pair[0])
     return pairs[0] if pairs and pairs[0][1] <= pairs[0][0] * _AGREE else None

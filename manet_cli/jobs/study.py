@@ -1,4 +1,4 @@
-"""What the studies of ``manet study`` have in common: their models, their pictures, their files."""
+"""Shared parts of the studies of ``manet study``: models, pictures and files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SharpPicture:
 
     Attributes:
         pixels: (1, 3, H, W) in [0, 1].
-        about: what the numbers of the study say about its file.
+        about: facts about its file, for the numbers of the study.
     """
 
     pixels: Tensor
@@ -53,8 +53,8 @@ class UncomparedPicture:
     """A photo that could not be enlarged.
 
     Attributes:
-        name: as the user gave it.
-        error: why.
+        name: as given by the user.
+        error: the error.
     """
 
     name: str
@@ -66,12 +66,12 @@ def open_subjects(names: Sequence[str], options: ModelOptions, *, restorer: bool
 
     Args:
         names: families, entries or files of weights.
-        options: how all are run; where no scale is asked for, the first decides it.
-        restorer: whether a restorer is needed besides the estimator.
+        options: options of all models; without a scale, the first model sets it.
+        restorer: whether the study needs a restorer besides the estimator.
 
     Raises:
-        UsageError, DeviceError: as `open_models`.
-        WeightsError: weights are missing or damaged, or lack a network that is needed.
+        UsageError, DeviceError: as in `open_models`.
+        WeightsError: weights are missing or damaged, or lack a network.
     """
     models = open_models(names, options)
     for _, opened in models:
@@ -86,8 +86,8 @@ def read_sharp_picture(name: str) -> SharpPicture:
     """Read the picture that a study blurs.
 
     Raises:
-        InputError: it cannot be read.
-        OutOfMemoryError: it is too large.
+        InputError: the picture cannot be read.
+        OutOfMemoryError: the picture is too large.
     """
     data = read_content(Path(name), name)
     with memory_reported(name):
@@ -96,10 +96,10 @@ def read_sharp_picture(name: str) -> SharpPicture:
 
 
 def find_pictures(inputs: list[str]) -> list[Source]:
-    """Return the photos that go on a sheet.
+    """Return the photos of a sheet.
 
     Raises:
-        UsageError: there are too many.
+        UsageError: there are too many photos.
     """
     sources = expand_sources(inputs)
     if len(sources) > _MOST_PICTURES:
@@ -110,13 +110,13 @@ def find_pictures(inputs: list[str]) -> list[Source]:
 def compare_pictures(
     subjects: Sequence[Subject], sources: Sequence[Source], crop: Crop | None, shown: Downloads
 ) -> Iterator[Compared | UncomparedPicture]:
-    """Enlarge photos in every way. A bad photo does not stop the others.
+    """Enlarge photos by each method. A bad photo does not stop the others.
 
     Args:
         subjects: the models.
         sources: the photos.
         crop: the detail; None for the square with most contrast.
-        shown: shows the progress of the photo with the name it is given.
+        shown: shows the progress of a photo, given its name.
     """
     for source in sources:
         try:
@@ -139,11 +139,11 @@ def finish_study(study: Study, about: dict[str, object], files: StudyFiles) -> d
 
     Args:
         study: the study.
-        about: what the numbers say about the picture.
-        files: where it goes.
+        about: facts about the picture, for the numbers.
+        files: the output files.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: the files cannot be written.
     """
     numbers = {"study": study.numbers["study"], **about, **study.numbers}
     files.write(dataclasses.replace(study, numbers=numbers))

@@ -1,4 +1,4 @@
-"""A training run from its options: what ``manet train`` asks for."""
+"""Plan and run a training, for ``manet train``."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ __all__ = ["TrainJob", "TrainRequest", "TrainResult", "plan_training"]
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the user wants to be trained, and how.
+    """Request for a training run.
 
     Attributes:
         stage: manet, sr, finetune or crisp.
         data: folder of photos.
         output: folder of the run.
-        scale: 2, 3 or 4; None for the recipe's.
+        scale: 2, 3 or 4; None for the recipe's scale.
         recipe: name of a recipe.
-        config: TOML file of keys that are laid over it.
-        options: keys laid over both; None for a key that was not given.
-        start: what the run begins from.
+        config: TOML file whose keys override the recipe.
+        options: keys that override both; None for a key that was not given.
+        start: initial weights of the run.
         validation: folder of photos to measure on; None for none.
-        cache: folder of the decoded photos; None for one in the run's folder.
+        cache: folder of the decoded photos; None for a folder in the run's folder.
         device: auto, cpu, cuda, cuda:N or mps.
-        begun: when the user began to wait, as `time.monotonic`.
+        begun: start of the command, seconds of `time.monotonic`.
     """
 
     stage: str
@@ -71,10 +71,10 @@ _FIGURES = {
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended.
+    """Result of a run.
 
     Attributes:
-        weights: the file of its weights.
+        weights: the file of the weights.
         outcome: of the loop.
         recipe: of the run.
     """
@@ -118,12 +118,12 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class TrainJob:
-    """A run whose options are checked and whose photos are found.
+    """A run with checked options and its photos.
 
     Attributes:
-        request: what the user wants.
+        request: the user's request.
         recipe: of the run, complete.
-        photos: to learn from.
+        photos: for training.
         validation: photos to measure on, if any.
     """
 
@@ -136,11 +136,11 @@ class TrainJob:
         """Train.
 
         Args:
-            decoding: is told the share of the photos that are decoded, in [0, 1].
-            report: is told how it goes, on the first process alone.
+            decoding: callback for the share of photos decoded, in [0, 1].
+            report: callback for step reports, in the first process only.
 
         Raises:
-            ManetError: as `training.train`.
+            ManetError: as in `training.train`.
         """
         request, folder = self.request, RunFolder(self.request.output)
         outcome = train(
@@ -162,7 +162,8 @@ def plan_training(request: TrainRequest) -> TrainJob:
     """Check the options and find the photos.
 
     Raises:
-        OutputError: the run would replace what it begins from, or its folder's name is too long.
+        OutputError: the run would overwrite its initial weights or its config, or its folder's name is too
+            long.
         UsageError: an option has no meaning.
         InputError: a folder holds no photos.
     """
@@ -177,7 +178,7 @@ def plan_training(request: TrainRequest) -> TrainJob:
 
 
 def _check_inputs(request: TrainRequest) -> None:
-    """Refuse to replace a file that the run begins from."""
+    """Raise OutputError if the run would overwrite one of its input files."""
     folder = RunFolder(request.output)
     read = ledger_of(files_among(request.start.estimator, request.start.restorer, request.config))
     for path in folder.files:
@@ -188,7 +189,7 @@ def _check_inputs(request: TrainRequest) -> None:
 
 
 def _photos(folder: Path, besides: Photos | None = None) -> Photos:
-    """Return the pictures in a folder and below it, without those that are validated on."""
+    """Return the pictures in a folder and its subfolders, without the validation photos."""
     if not is_folder(folder):
         raise InputError(f"{folder} is no folder: give a folder of photos")
     sources = expand_sources([str(folder)], recursive=True)
