@@ -225,7 +225,7 @@ def test_the_bar_names_the_picture_at_work_and_waits_for_the_file() -> None:
     batch = BatchProgress([10, 10], lambda batch: None)
     with batch.picture("first", 10) as first, batch.picture("second", 10) as second:
         second(0.0)
-        assert batch.description == "1/2 first", "entered, though nothing was told of it yet"
+        assert batch.description == "1/2 second", "the networks have begun with it"
         first(1.0)
         assert (batch.description, batch.finishing) == ("2/2 second", False)
         second(1.0)
