@@ -12,26 +12,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from harness import machine
-from torch import Tensor
+from harness import blind_psnr, machine
 
-from manet_cli.degradations.quantization import apply_quantization
-from manet_cli.evaluation.metrics import psnr_y
-from manet_cli.evaluation.pictures import ImageRows, hr_tensor
+from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.evaluation.protocols import parse_protocol
 from manet_cli.images import read_photo
 from manet_cli.inference import PRECISIONS, Engine
-from manet_cli.inference.estimated_codes import EstimatedCodes
-from manet_cli.inference.streams import assembled
 from manet_cli.weights import load_weights
-
-
-def blind_psnr(engine: Engine, lr: Tensor, hr: Tensor, scale: int) -> float:
-    """Return the PSNR-Y in dB of the blind result in 8 bits, in the published registration."""
-    rows = ImageRows(lr)
-    tiles = engine.restore(rows, EstimatedCodes(engine, rows), registered=False)
-    result = apply_quantization(assembled(tiles, rows.height * scale, rows.width * scale))
-    return psnr_y(result, hr, border=scale)
 
 
 def main() -> None:

@@ -2,37 +2,54 @@
 
     python benchmarks/cpu.py                    # full-size network, LR 128 to 256; some minutes
     python benchmarks/cpu.py --sizes 128 --rounds 1 --growth 256 512
+    python benchmarks/cpu.py --paths testsets/Set5                   # all devices and number formats of a CPU
+    python benchmarks/cpu.py --whole photo.png [--against CHECKOUT]  # the same as whole processes
 
 The plain graph is float32 in PyTorch's default layout on the whole image at once: LR-size kernels, enlarged
 to HR size and shrunk back (nearest), multiplied with the basis pixel by pixel (441x15 numbers each) and
 summed. Both sides have the same random weights and are checked to agree. Every run is a process of its own,
 and the variants take turns, so that what else the machine does meets all alike.
+
+``--paths`` compares what ``--device`` and ``--precision`` offer on a CPU, with the shipped weights: the CPU
+time of the networks over degraded pictures, and the PSNR-Y of the results. ``--whole`` compares whole
+processes of ``manet upscale``, start and compilation included, perhaps with those of an older checkout.
+Both are measured best with OMP_NUM_THREADS=1: other programs change CPU time less than time on the clock.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
-from harness import Picture, machine, peak_memory
+from harness import Picture, blind_psnr, machine, peak_memory
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from manet_cli.inference import Engine, choose_precision
+from manet_cli.errors import DeviceError
+from manet_cli.evaluation.pictures import hr_tensor
+from manet_cli.evaluation.protocols import parse_protocol
+from manet_cli.images import read_photo
+from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_precision
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.models import RRDBSFT, BlindConfig, BlindModel, MANet, MANetConfig, RRDBSFTConfig
 from manet_cli.models.manet import MutualAffineBlock, MutualAffineConv
 from manet_cli.models.rrdb_sft import DenseBlock, FeatureTransform
+from manet_cli.weights import load_weights
 
-PRECISIONS = {"ours, float32": torch.float32, "ours, bfloat16": torch.bfloat16}
+OURS = {"ours, float32": torch.float32, "ours, bfloat16": torch.bfloat16}
+PATHS = [("cpu", "fp32"), ("cpu", "bf16"), ("openvino", "fp32"), ("openvino", "bf16")]
 PUBLISHED = "published"
 STAND_IN = BlindConfig(MANetConfig(channels=(16, 32)), RRDBSFTConfig(features=16, blocks=2, growth=8))
 MIB = 1 << 20
@@ -161,7 +178,7 @@ def work(variant: str, side: int, small: bool) -> None:
         def run(source: Picture) -> NDArray[np.uint8]:
             return run_published(model, source)
     else:
-        engine = Engine(model, torch.device("cpu"), PRECISIONS[variant])
+        engine = Engine(model, torch.device("cpu"), OURS[variant])
 
         def run(source: Picture) -> NDArray[np.uint8]:
             return run_ours(engine, source)
@@ -199,7 +216,7 @@ def check_agreement() -> float:
 
 def compare(sizes: list[int], rounds: int) -> None:
     """Print the table of both sides."""
-    variants = [PUBLISHED, *PRECISIONS]
+    variants = [PUBLISHED, *OURS]
     print(
         "| LR size | variant | median s | times faster | CPU s | peak MiB | of which run | times less (run) |"
     )
@@ -236,12 +253,97 @@ def show_growth(sizes: list[int]) -> None:
         )
 
 
+def path_engines(scale: int) -> dict[str, Engine]:
+    """Return an engine of each path that is here; the first is float32 with the codes of every pixel."""
+    weights, _ = load_weights("clean", scale)
+    engines = {"cpu, fp32, codes of every pixel": Engine(weights.build(), torch.device("cpu"))}
+    for name, precision in PATHS:
+        try:
+            device = choose_device(name)
+        except DeviceError as error:
+            print(f"left out: {error}")
+            continue
+        engine = Engine(weights.build(), device, PRECISIONS[precision], code_stride=weights.code_stride)
+        engines[f"{name}, {precision}"] = engine
+    return engines
+
+
+def compare_paths(folder: Path, scale: int, protocol: str, rounds: int) -> None:
+    """Print each path's CPU time and PSNR-Y over the degraded pictures of a folder."""
+    engines = path_engines(scale)
+    seconds, quality, pictures = dict.fromkeys(engines, 0.0), dict.fromkeys(engines, 0.0), 0
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        hr = hr_tensor(read_photo(path.read_bytes(), path.name), path.name)
+        for degradation in parse_protocol(protocol, scale).degradations:
+            degraded = degradation.apply(hr)
+            pictures += 1
+            # The first run of a size compiles for it, and gives the result.
+            for name, engine in engines.items():
+                quality[name] += blind_psnr(engine, degraded.lr, degraded.hr, scale)
+            runs: dict[str, list[float]] = {name: [] for name in engines}
+            for _ in range(rounds):
+                for name, engine in engines.items():
+                    started = time.process_time()
+                    blind_psnr(engine, degraded.lr, degraded.hr, scale)
+                    runs[name].append(time.process_time() - started)
+            for name, found in runs.items():
+                seconds[name] += min(found)
+    first, *_ = engines
+    print(f"\n{folder.name}, x{scale}, {protocol}, {pictures} pictures, least of {rounds} runs each\n")
+    print("| device, format | times faster | PSNR-Y, dB | difference |")
+    print("|---|---|---|---|")
+    for name in engines:
+        mean, loss = quality[name] / pictures, (quality[name] - quality[first]) / pictures
+        print(f"| {name} | {seconds[first] / seconds[name]:.2f} | {mean:.3f} | {loss:+.4f} |")
+
+
+def whole(arguments: list[str], checkout: Path | None = None) -> float:
+    """Return the CPU seconds of a process of ``manet upscale``, perhaps that of another checkout."""
+    environment = os.environ | ({"PYTHONPATH": str(checkout.resolve())} if checkout else {})
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "manet_cli", "upscale", *arguments, "--overwrite", "--quiet"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def compare_whole(photo: Path, rounds: int, checkout: Path | None, their_model: str) -> None:
+    """Print how much CPU time whole processes take, relative to the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        common = [str(photo.resolve()), "-o", str(Path(folder, "result.png"))]
+        runs: dict[str, tuple[list[str], Path | None]] = {}
+        for precision in ("fp32", "bf16") if checkout else ():
+            arguments = [*common, "--model", their_model, "--device", "cpu", "--precision", precision]
+            runs[f"checkout, cpu, {precision}"] = arguments, checkout
+        for device, precision in PATHS:
+            arguments = [*common, "--model", "clean", "--device", device, "--precision", precision]
+            runs[f"{device}, {precision}"] = arguments, None
+        found: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, run in runs.items():
+                found[name].append(whole(*run))
+    first, *_ = runs
+    print(f"\nWhole processes, {photo.name}, medians of {rounds} runs\n")
+    print(f"| device, format | CPU s | times faster than {first} | least and most s |")
+    print("|---|---|---|---|")
+    for name, seconds in found.items():
+        median = statistics.median(seconds)
+        ratio = statistics.median(found[first]) / median
+        print(f"| {name} | {median:.1f} | {ratio:.2f} | {min(seconds):.1f}, {max(seconds):.1f} |")
+
+
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sizes", type=int, nargs="*", default=[128, 192, 256], help="sides in LR pixels")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", type=int, nargs="*", default=[256, 512, 1024, 2048])
+    parser.add_argument("--paths", type=Path, metavar="HR_FOLDER", help="sharp pictures to compare paths on")
+    parser.add_argument("-s", "--scale", type=int, default=4, help="of --paths")
+    parser.add_argument("--protocol", default="9,1,45", help="of --paths")
+    parser.add_argument("--whole", type=Path, metavar="PHOTO", help="compare whole processes")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="of --whole: an older one, too")
+    parser.add_argument("--their-model", default="default", help="the family of its weights")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -249,6 +351,12 @@ def main() -> None:
         work(options.worker, options.sizes[0], options.small)
         return
     print(machine() + f"; precision auto: {choose_precision(torch.device('cpu'))}")
+    if options.paths:
+        compare_paths(options.paths, options.scale, options.protocol, options.rounds)
+    if options.whole:
+        compare_whole(options.whole, options.rounds, options.against, options.their_model)
+    if options.paths or options.whole:
+        return
     print(f"Both sides agree to {check_agreement():.1e} of the largest value.\n")
     if options.sizes:
         compare(options.sizes, options.rounds)

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from manet_cli.degradations.quantization import apply_quantization
+from manet_cli.evaluation.metrics import psnr_y
+from manet_cli.evaluation.pictures import ImageRows
 from manet_cli.inference import Engine
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.inference.streams import Codes, assembled
 
-__all__ = ["SUFFIXES", "Picture", "machine", "peak_memory", "photos", "restored", "to_levels"]
+__all__ = ["SUFFIXES", "Picture", "blind_psnr", "machine", "peak_memory", "photos", "restored", "to_levels"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -56,6 +59,14 @@ def restored(engine: Engine, picture: Picture, codes: Codes | None = None) -> Te
     scale = engine.restorer.footprint.scale
     tiles = engine.restore(picture, codes or EstimatedCodes(engine, picture))
     return assembled(tiles, picture.height * scale, picture.width * scale)[0]
+
+
+def blind_psnr(engine: Engine, lr: Tensor, hr: Tensor, scale: int) -> float:
+    """Return the PSNR-Y in dB of the blind result in 8 bits, in the published registration."""
+    rows = ImageRows(lr)
+    tiles = engine.restore(rows, EstimatedCodes(engine, rows), registered=False)
+    result = apply_quantization(assembled(tiles, rows.height * scale, rows.width * scale))
+    return psnr_y(result, hr, border=scale)
 
 
 def to_levels(image: Tensor) -> Tensor:
