@@ -1,1 +1,1 @@
-"""Enlarging pictures: from the plan to the file."""
+"""Upscale pictures, from the plan to the file."""

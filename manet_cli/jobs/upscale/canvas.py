@@ -1,4 +1,4 @@
-"""A photo as the networks see it, and the canvas on which their tiles become a photo again."""
+"""Convert a photo to the networks' input, and assemble their tiles into a photo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from manet_cli.inference import RestoredTile
 
 __all__ = ["Canvas", "PhotoRows"]
 
-# Alpha may not leave the range of the input's alpha in a square of this side: flat areas stay exactly flat.
+# Alpha is clamped to the range of the input's alpha in a square of this side: flat areas stay exactly flat.
 _ALPHA_NEIGHBOURHOOD = 5
 _BYTES_AT_ONCE = 16 << 20
 
@@ -23,9 +23,9 @@ _BYTES_AT_ONCE = 16 << 20
 class PhotoRows:
     """A photo as an engine's input (`inference.LowResolution`): RGB, and alpha as a second layer.
 
-    Grey is repeated into three channels; colours are multiplied by alpha, so that what is invisible does not
-    bleed into what is visible. An alpha that is opaque everywhere needs no layer. Numbers whose
-    colour profile has another transfer curve than sRGB, which the networks know, are recoded to it.
+    Grey is repeated into three channels. Colours are premultiplied by alpha, so that invisible colours do not
+    bleed into visible ones. A fully opaque alpha needs no layer. Numbers of a colour profile with another
+    transfer curve are converted to sRGB's curve, on which the networks are trained.
     """
 
     def __init__(self, photo: Photo) -> None:
@@ -42,10 +42,11 @@ class PhotoRows:
     def rows(self, start: int, stop: int) -> Tensor:
         """Return rows [start, stop) as (layers, 3, stop - start, width), float32 in [0, 1].
 
-        They are not to be changed: the latest are kept, because all tiles beside each other ask for the same.
+        Callers must not change them: the latest rows are cached, because tiles side by side need the same
+            rows.
         """
         if self._latest is None or self._latest[0] != (start, stop):
-            self._latest = None  # the old ones go before there are new ones
+            self._latest = None  # free the old rows first
             self._latest = (start, stop), self._floats(start, stop)
         return self._latest[1]
 
@@ -63,16 +64,16 @@ class PhotoRows:
 
 
 class Canvas:
-    """Where finished tiles are put together, at the depth and with the channels of the input.
+    """Assembles finished tiles, in the depth and with the channels of the input.
 
-    Rows go out as soon as all tiles of theirs and all rows above are there, so that no more than a row of
-    tiles is held.
+    Rows are passed on as soon as they and all rows above are complete, so that at most one row of tiles is in
+    memory.
 
     Args:
         photo: the input.
-        lr: the same photo as the engine sees it.
+        lr: the photo as the engine's input.
         scale: output pixels per input pixel along a side.
-        sink: is given the finished rows from the top down.
+        sink: for the finished rows, from the top down.
     """
 
     def __init__(self, photo: Photo, lr: PhotoRows, scale: int, sink: RowSink) -> None:
@@ -91,7 +92,7 @@ class Canvas:
             self._alpha_range = (_extreme(lr.alpha, np.minimum), _extreme(lr.alpha, np.maximum))
 
     def paint(self, tile: RestoredTile) -> None:
-        """Put a finished tile in its place."""
+        """Add a finished tile."""
         layers = tile.pixels.permute(0, 2, 3, 1).numpy()
         colours = layers[0]
         height, width = colours.shape[:2]
@@ -114,7 +115,7 @@ class Canvas:
         self._hand_out()
 
     def _hold(self, rows: int) -> None:
-        """Make room for so many rows."""
+        """Allocate space for ``rows`` rows."""
         more = rows - len(self._pixels)
         if more > 0:
             self._pixels = _longer(self._pixels, more, 0)
@@ -123,12 +124,12 @@ class Canvas:
                 self._alpha = _longer(self._alpha, more, self._opaque)
 
     def _hand_out(self) -> None:
-        """Give the sink the rows that are finished."""
+        """Pass the finished rows to the sink."""
         unfinished = np.flatnonzero(self._painted < self._width)
         rows = int(unfinished[0]) if len(unfinished) else len(self._painted)
         if rows == 0:
             return
-        # In parts, of which a sink may make copies.
+        # In parts, because a sink may copy them.
         step = max(_BYTES_AT_ONCE // self._pixels[0].nbytes, 1)
         for start in range(0, rows, step):
             part = slice(start, min(start + step, rows))
@@ -146,7 +147,7 @@ def _longer(array: npt.NDArray[Any], rows: int, value: int) -> npt.NDArray[Any]:
 
 
 def _extreme(alpha: npt.NDArray[Any], choose: np.ufunc) -> npt.NDArray[Any]:
-    """Give the smallest or largest alpha around each pixel, (H, W)."""
+    """Return the smallest or largest alpha around each pixel, (H, W)."""
     reach = _ALPHA_NEIGHBOURHOOD // 2
     for axis in (0, 1):
         padded = np.pad(alpha, [(reach, reach) if each == axis else (0, 0) for each in (0, 1)], "edge")

@@ -1,4 +1,4 @@
-"""Checks of a result: can it be right at all, and does it explain its input (`--check`)."""
+"""Checks of a result: whether it is plausible, and whether it matches its input (`--check`)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from manet_cli.jobs.upscale.canvas import PhotoRows
 __all__ = ["LOWEST_LR_PSNR", "LOWEST_REGION", "BothSinks", "CheckReport", "ResultCheck", "sound_tiles"]
 
 LOWEST_LR_PSNR = 38.0
-"""Below so many dB a result is warned of."""
+"""Agreement in dB below which a result gets a warning."""
 
 LOWEST_REGION = 32.0
-"""Likewise for its worst region."""
+"""Agreement in dB of the worst region below which a result gets a warning."""
 
 _ROWS = 256
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found."""
+    """Result of a check."""
 
     agreement: Agreement
 
@@ -37,7 +37,7 @@ class CheckReport:
 
     @property
     def warning(self) -> str | None:
-        """What is wrong; None if nothing is."""
+        """The warning; None if the result agrees."""
         found = self.agreement
         said = "blurred and made small again, the result agrees with the input to only"
         if found.lr_psnr < LOWEST_LR_PSNR:
@@ -77,13 +77,13 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class BothSinks:
-    """Gives rows to one after the other (`images.RowSink`)."""
+    """Passes rows to two sinks (`images.RowSink`)."""
 
     first: RowSink
     second: RowSink
 
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
-        """Give both the next rows."""
+        """Pass the next rows to both."""
         self.first.write(pixels, alpha)
         self.second.write(pixels, alpha)
 
@@ -94,7 +94,7 @@ class ResultCheck:
     Args:
         lr: the input.
         metadata: of the result.
-        kernels: its kernels.
+        kernels: of the input.
         scale: result pixels per input pixel along a side.
         kernel_size: side of the kernels.
         registered: whether the result lies over the input.
@@ -121,24 +121,24 @@ class ResultCheck:
             self._check.add(part.rows(0, part.height)[0])
 
     def report(self) -> CheckReport:
-        """Return what was found, once all rows were taken."""
+        """Return the result of the check, after all rows."""
         return CheckReport(self._check.agreement())
 
 
 _LEVEL = 1 / 255
-_ONE_COLOUR = 8 * _LEVEL  # a picture this near to one colour may become it
+_ONE_COLOUR = 8 * _LEVEL  # a picture this close to one colour may become that colour
 _ROWS = 256
 
 
 def sound_tiles(tiles: Iterator[RestoredTile], lr: LowResolution, scale: int) -> Iterator[RestoredTile]:
-    """Pass tiles on as they are, as long as they can be right.
+    """Pass plausible tiles on unchanged.
 
-    The engine has refused not-a-number before. A tile of one colour is refused where the picture differs from
-    that colour by more than 8 of 255 on average, and a whole result of one colour where it does so anywhere.
-    Only the picture is looked at, not its transparency.
+    The engine checks for NaN. A tile of one colour is an error if the picture differs from this colour by
+    more than 8 of 255 levels on average; a whole result of one colour is an error if it differs so anywhere.
+    Transparency is ignored.
 
     Raises:
-        ManetError: the result cannot be right.
+        ManetError: the result is wrong.
     """
     low, high = torch.ones(3), torch.zeros(3)
     for tile in tiles:
@@ -158,7 +158,7 @@ def _is_flat(low: Tensor, high: Tensor) -> bool:
 
 
 def _mean_distance(colour: Tensor, lr: LowResolution, tile: RestoredTile, scale: int) -> float:
-    """Return how far the picture is from a colour within a tile, at most one channel's mean."""
+    """Return the mean distance of the picture in a tile from a colour, of the channel where it is largest."""
     _, _, height, width = tile.pixels.shape
     rows = lr.rows(tile.row // scale, -(-(tile.row + height) // scale))[0]
     part = rows[..., tile.column // scale : -(-(tile.column + width) // scale)]

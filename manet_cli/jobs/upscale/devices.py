@@ -1,4 +1,4 @@
-"""The devices of a run, each with an engine, for one picture at a time."""
+"""The devices of a run, with one engine and one picture at a time each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Devices"]
 
 
 class Devices:
-    """Lends engines; whoever comes when all are lent waits.
+    """A pool of engines.
 
     Args:
         engines: one for each device, with the same weights.
@@ -27,10 +27,10 @@ class Devices:
 
     @contextmanager
     def take(self, denoise: float | None = None) -> Iterator[Engine]:
-        """Lend the first engine that is free, for a block.
+        """Yield the first free engine; wait if all are in use.
 
         Args:
-            denoise: where its dial is to stand; None for weights without one.
+            denoise: position of its dial; None for weights without a dial.
         """
         engine = self._free.get()
         try:

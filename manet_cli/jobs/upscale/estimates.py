@@ -1,4 +1,4 @@
-"""How long pictures will take, estimated from a short measurement on the device that will be used."""
+"""Estimate the time for pictures, from a short measurement on the device of the run."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from manet_cli.stopping import end_if_stopped
 
 __all__ = ["Pace", "measure_pace", "preview"]
 
-_SAMPLE_AREA = 512 * 512  # pixels that a sample has best: enough to crop from, quick to decode
+_SAMPLE_AREA = 512 * 512  # best size of a sample in pixels: enough to crop from, quick to decode
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast pictures go.
+    """Measured speed.
 
     Attributes:
         network: of the networks.
         reading: seconds per pixel of an input.
         writing: seconds per pixel of a result.
-        sample: what was measured, for people.
+        sample: description of the measurement.
     """
 
     network: Speed
@@ -42,7 +42,7 @@ class Pace:
     sample: str
 
     def seconds(self, engine: Engine, options: UpscaleOptions, header: Header) -> tuple[float, float]:
-        """Estimate the seconds that a picture will take: at least, at most."""
+        """Estimate the shortest and longest time for a picture in seconds."""
         result = options.result_of(header)
         pixels = computed_pixels(engine, options.seen_of(header))
         files = self.reading * header.width * header.height + self.writing * result.width * result.height
@@ -50,18 +50,18 @@ class Pace:
 
 
 def computed_pixels(engine: Engine, header: Header) -> int:
-    """Give how many pixels the restorer computes for a picture: tiles overlap, transparency counts too."""
+    """Return the pixels that the restorer computes for a picture, with overlaps and transparency."""
     return engine.computed_pixels(header.height, header.width, 1 + header.has_alpha)
 
 
 def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> Pace | None:
-    """Read a picture of the run, enlarge a crop of it, and write that into memory; nothing else is touched.
+    """Read a picture of the run, upscale a crop of it, and encode that in memory.
 
     Returns:
-        How fast that went; None if no picture is known that can be read.
+        The speed; None if no picture can be read.
     """
     if options.blur.given is not None:
-        # Kernels from a file fit whole pictures only; any blur takes the restorer as long.
+        # Kernels from a file fit only whole pictures; the restorer's time does not depend on the blur.
         kernel = sigma_kernel((1.0,), options.scale, engine.kernel_size).kernel
         options = replace(options, blur=Blur(options.blur.settings, kernel=kernel))
     todo = _to_do(items)
@@ -93,7 +93,7 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
 
 
 def preview(item: Item, engine: Engine, options: UpscaleOptions, pace: Pace | None) -> Result:
-    """Say what a run will do with one picture, without doing any of it."""
+    """Return the planned result for one picture, without any work."""
     result = Result(item, "planned", options.scale)
     if item.error:
         return replace(result, status="failed", error=item.error)
@@ -117,13 +117,13 @@ def _to_do(items: list[Item]) -> list[Item]:
 
 
 def _distance(item: Item) -> float:
-    """Give how far a picture is from the best size of a sample."""
+    """Return the distance of a picture's size from the best sample size."""
     area = item.header.width * item.header.height if item.header else 1
     return abs(math.log(area / _SAMPLE_AREA))
 
 
 def _network_speed(engine: Engine, options: UpscaleOptions, photo: Photo, pixels: int) -> Speed:
-    """Time the networks on the middle of a photo, for a run of so many pixels."""
+    """Time the networks on the middle of a photo, for a run of ``pixels`` pixels."""
 
     def run(side: int) -> int:
         crop = photo.middle(side)

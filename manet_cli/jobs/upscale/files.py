@@ -1,4 +1,4 @@
-"""One picture of a run, from its file to the file of its result: read, run, write whole."""
+"""One picture of a run, from its file to the result's file: read, run, write atomically."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from manet_cli.stopping import end_if_stopped
 __all__ = ["PictureMaker", "Restore"]
 
 Restore = Callable[[Photo, Engine, UpscaleOptions, RowSink, Progress, KernelMapWriter | None], Report | None]
-"""Makes the result of a photo, as `job.upscale` does."""
+"""Makes the result of a photo, such as `job.upscale`."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PictureMaker:
-    """Makes one picture of a run after the other.
+    """Makes the pictures of a run, one per call.
 
     Attributes:
-        devices: where the networks run.
+        devices: the engines.
         options: of the run.
         restore: makes a result.
     """
@@ -47,13 +47,13 @@ class PictureMaker:
     restore: Restore = upscale
 
     def host_memory(self, item: Item) -> int:
-        """Return about how many bytes of the host a picture takes from reading to renaming."""
+        """Estimate the host memory in bytes for a picture, from reading to writing."""
         if item.header is None:
             return 0
         return host_memory(item.header, self.options.result_of(item.header))
 
     def make(self, item: Item, progress: Progress) -> Result:
-        """Make one picture unless it is done already or cannot be; what goes wrong is in the result."""
+        """Make one picture, unless it is done or has an error; errors are in the result."""
         if item.error:
             return self._failed(item, item.error)
         try:
@@ -67,7 +67,7 @@ class PictureMaker:
             return self._failed(item, error)
 
     def not_started(self, item: Item) -> Result:
-        """Say that a picture was left alone because another one failed."""
+        """Return the result of a picture that was skipped because another one failed."""
         name = item.source.name
         error = NotStartedError(
             f"{name} was not started, because another input failed (", Parameter("fail_fast", True), ")"
@@ -78,9 +78,9 @@ class PictureMaker:
         return Result(item, "failed", self.options.scale, error=error)
 
     def _skip(self, item: Item) -> Result:
-        """Leave one picture's output as it is, and check that where a check is asked for.
+        """Skip one picture, and check its existing output if requested.
 
-        A result that was brought to another size afterwards cannot be checked any more.
+        A resized result cannot be checked.
 
         Raises:
             InputError: the input or the output cannot be read for the check.
@@ -97,11 +97,11 @@ class PictureMaker:
         return Result(item, "skipped", options.scale, width, height, report=report)
 
     def _run(self, item: Item, progress: Progress) -> Result:
-        """Make one picture; its seconds are those from reading to renaming.
+        """Make one picture; ``seconds`` is the time from reading to writing.
 
         Raises:
-            MadeMeanwhileError: another process made it since it was planned.
-            ManetError: whatever is wrong with this picture; nothing is left behind.
+            MadeMeanwhileError: another process made it after the plan.
+            ManetError: any error of this picture; no output is written.
         """
         started = time.perf_counter()
         options, name = self.options, item.source.name
@@ -121,15 +121,15 @@ class PictureMaker:
             self._kernel_map(item, photo) as kernel_map,
             self._output(item.output, header, photo.metadata, record) as rows,
         ):
-            check_still_free(item, record)  # from here on no other process writes these files
-            # Rows wait in memory while the picture has a device, so that encoding does not keep it.
+            check_still_free(item, record)  # now locked: no other process writes these files
+            # Rows are buffered while the picture uses a device, so that encoding does not block the device.
             held = HeldRows(rows, HELD_ROWS)
             with self.devices.take(denoise) as engine:
                 report = self.restore(photo, engine, options, held, progress, kernel_map)
             held.let_go()
         seconds = time.perf_counter() - started
         size = header.width, header.height
-        item = replace(item, header=photo.header)  # that of standard input is known by now
+        item = replace(item, header=photo.header)  # for standard input, known only now
         return Result(item, "done", options.scale, *size, seconds, report=report, denoise=denoise)
 
     def _kernel_map(self, item: Item, photo: Photo) -> AbstractContextManager[KernelMapWriter | None]:
@@ -142,7 +142,7 @@ class PictureMaker:
     def _output(
         self, output: Path | None, header: Header, metadata: Metadata, record: str
     ) -> Iterator[RowSink]:
-        """Open the output, standard output for no path; it is there, whole, when the block ends."""
+        """Open the output (standard output without a path), written atomically when the block ends."""
         file_format = self.options.format
         settings: dict[str, Any] = {"quality": self.options.quality, "record": record}
         if output is not None:

@@ -1,4 +1,4 @@
-"""Upscaling one picture with one engine: knows no threads, no files and no other pictures."""
+"""Upscale one picture with one engine, without threads, files or other pictures."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from manet_cli.jobs.upscale.size import ResultSize
 __all__ = ["Progress", "UpscaleOptions", "check_result", "result_tiles", "upscale", "upscaled"]
 
 Progress = Callable[[float], None]
-"""Is told the share done, in [0, 1]."""
+"""Callback for the share done, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class UpscaleOptions:
-    """Everything that a run's pictures have in common, beside the engine.
+    """Options of a run, the same for all its pictures.
 
     Attributes:
         scale: output pixels per input pixel along a side.
         format: of the outputs.
-        quality: for formats that have one; None for the format's default.
+        quality: for formats with a quality; None for the format's default.
         registered: align the result with the input.
-        blur: of the pictures: estimated, given, or changed.
+        blur: of the pictures: estimated, given, or adjusted.
         weights_sha256: digest of the weight file.
-        settings: the settings that change pixels, as the user asked for them.
-        size: that results are brought to after super-resolution; None to leave them.
-        check: compare each result, blurred and made small again, with its input.
-        max_pixels: larger inputs are refused.
-        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for weights that are one set.
-        depth: bits per channel of the results at most; None for those of the input.
+        settings: the settings that change pixels, as given by the user.
+        size: of the results after resizing; None for no resizing.
+        check: compare each result, blurred and subsampled, with its input.
+        max_pixels: larger inputs raise an error.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for weights without a dial.
+        depth: largest bit depth of the results; None for the input's depth.
     """
 
     scale: int
@@ -70,30 +70,30 @@ class UpscaleOptions:
         return min(header.bits, self.depth or most, most)
 
     def enlarged(self, header: Header) -> Header:
-        """Return what the networks make of an input."""
+        """Return the header of the networks' result for an input."""
         return replace(header, width=header.width * self.scale, height=header.height * self.scale)
 
     def result_of(self, header: Header) -> Header:
-        """Return what the result of an input will be.
+        """Return the header of an input's result.
 
         Raises:
-            OutputError: the size asked for makes no sense.
+            OutputError: the requested size is too large or too small.
         """
         enlarged = self.enlarged(header)
         sized = enlarged if self.size is None else self.size.of(enlarged, self.scale)
         return replace(sized, bits=self.bits_of(header))
 
     def denoise_of(self, photo: Photo) -> float | None:
-        """Return where the dial stands for a photo; None for weights that are one set."""
+        """Return the position of the dial for a photo; None for weights without a dial."""
         return None if self.denoise is None else position(self.denoise, photo)
 
     def record_of(self, name: str, data: bytes, denoise: float | None = None) -> Record:
-        """Return the record of an output made from an input's content.
+        """Return the record of an output for an input's content.
 
         Args:
             name: of the input.
             data: its content.
-            denoise: where the dial stood, if it was measured.
+            denoise: position of the dial, if measured.
         """
         settings = self.settings
         if self.denoise is not None and denoise is not None:
@@ -102,15 +102,15 @@ class UpscaleOptions:
 
     @property
     def networks(self) -> UpscaleOptions:
-        """The options that the networks are run with."""
+        """The options for the networks."""
         return self
 
     def seen_of(self, header: Header) -> Header:
-        """Return what the networks see of an input."""
+        """Return the header of the networks' input for a picture."""
         return header
 
     def ending_of(self, header: Header | None) -> str:
-        """Return what the name of an input's result ends in; the header is None if it is unknown."""
+        """Return the ending of a result's name; the header is None if unknown."""
         if self.size is None:
             return f"_x{self.scale}"
         return self.size.ending(header and self.result_of(header))
@@ -130,15 +130,15 @@ def upscale(
         photo: the input.
         engine: runs the networks.
         options: of the run.
-        sink: takes the rows of the result as they are finished.
-        progress: is told the share done.
-        kernel_map: takes the kernels; None to keep none.
+        sink: for the rows of the result, passed on as they are finished.
+        progress: callback for the share done.
+        kernel_map: for the kernels; None to drop them.
 
     Returns:
-        What the check found; None without one.
+        The result of the check; None without a check.
 
     Raises:
-        ManetError: the networks' result cannot be right (not a number, black), or memory ran out.
+        ManetError: the networks' result is wrong (NaN, black), or memory ran out.
     """
     enlarged, result = options.enlarged(photo.header), options.result_of(photo.header)
     if result.bits < enlarged.bits:
@@ -146,7 +146,7 @@ def upscale(
     if result != enlarged:
         sink = Resizer(enlarged, result, sink)
     check = _check_of(photo, engine, options) if options.check else None
-    if check:  # sees the rows before they are brought to another size
+    if check:  # sees the rows before resizing
         sink = BothSinks(sink, check)
     lr = PhotoRows(photo)
     canvas = Canvas(photo, lr, options.scale, sink)
@@ -172,20 +172,20 @@ def result_tiles(
     options: UpscaleOptions,
     on_kernels: Callable[[KernelTile], None] | None = None,
 ) -> Iterator[RestoredTile]:
-    """Yield the result tile by tile; ``on_kernels`` is given the kernels as they are estimated."""
+    """Yield the result tile by tile; call ``on_kernels`` with the kernels of each tile."""
     codes = options.blur.codes(engine, lr, on_kernels)
     return sound_tiles(engine.restore(lr, codes, registered=options.registered), lr, options.scale)
 
 
 def check_result(photo: Photo, result: Photo, engine: Engine, options: UpscaleOptions) -> CheckReport:
-    """Compare a result that was made before with its input."""
+    """Compare an existing result with its input."""
     check = _check_of(photo, engine, options)
     check.write(result.pixels, result.alpha)
     return check.report()
 
 
 def _check_of(photo: Photo, engine: Engine, options: UpscaleOptions) -> ResultCheck:
-    """Return what compares a result's rows with the photo that it is made from."""
+    """Return a check of a result's rows against the input photo."""
     lr = PhotoRows(photo)
     return ResultCheck(
         lr,

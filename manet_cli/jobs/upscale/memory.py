@@ -1,4 +1,4 @@
-"""How much memory a picture will take, before anything is done."""
+"""Estimate the memory for a picture before any work."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from manet_cli.inference import Engine
 __all__ = ["HELD_ROWS", "host_memory", "needed_memory"]
 
 HELD_ROWS = 64 << 20
-"""Bytes of a result that may wait for the encoder until the device is free for the next picture."""
+"""Bytes of a result that may wait for the encoder while the picture uses the device."""
 
-_COLLECTED = 256 << 20  # bytes of a result that the encoder itself may hold
+_COLLECTED = 256 << 20  # bytes of a result that the encoder may keep in memory
 _PROGRAM = 300_000_000  # Python, PyTorch and the weights
 _CODE = 15 * 4  # bytes of a pixel's kernel code
-_FLOATS = 3 * 4  # bytes of a pixel's colours as the networks take them
+_FLOATS = 3 * 4  # bytes of a pixel's colours in the networks' input
 
 
 def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageFormat) -> int:
-    """Return about how many bytes a run will take at most.
+    """Estimate the peak memory of a run in bytes.
 
-    It holds the input whole and of all else a row of tiles; but a format that is not streamed is encoded from
-    the whole result.
+    It holds the whole input and one row of tiles; a format that is not streamed also needs the whole result.
 
     Args:
-        engine: runs it.
+        engine: runs the networks.
         header: of the input.
-        result: what it becomes.
+        result: header of the result.
         fmt: of the output.
     """
     pixels, photo = header.width * header.height, _pixel_bytes(header)
@@ -48,11 +47,11 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
 
 
 def host_memory(header: Header, result: Header) -> int:
-    """Return about how many bytes of the host a picture takes while it is decoded or encoded.
+    """Estimate the host memory in bytes for decoding and encoding a picture.
 
     Args:
         header: of the input.
-        result: what it becomes.
+        result: header of the result.
     """
     return 2 * _pixel_bytes(header) + min(_pixel_bytes(result), HELD_ROWS + _COLLECTED)
 

@@ -1,8 +1,8 @@
 """Many pictures at once: while one is on a device, the next is decoded and the last one encoded.
 
 A few threads take pictures in the order of the plan, as many as fit in memory, each from reading to
-renaming. In between a thread waits for a device, which runs one picture at a time. Results are given back in
-the order of the plan.
+writing. In between a thread waits for a device, which runs one picture at a time. Results come in the order
+of the plan.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEAST_ROOM = 256 << 20
 _WAKE_SECONDS = 0.5  # on Windows a waiting thread sees no Ctrl-C
 
 Watch = Callable[[Item], AbstractContextManager[Progress]]
-"""Follows a picture while its block runs."""
+"""Shows the progress of a picture while its block runs."""
 
 
 def run_plan(
@@ -44,15 +44,15 @@ def run_plan(
     fail_fast: bool = False,
     restore: Restore = upscale,
 ) -> Generator[Result]:
-    """Carry out a plan and yield how each picture went, in the order of the plan.
+    """Run a plan and yield the result of each picture, in the order of the plan.
 
     Args:
         items: the plan.
         engines: one for each device.
         options: of the run.
-        watch: follows each picture.
-        fleet: shares the work with other processes, of which the first yields all results, the others none.
-        fail_fast: start no more when one fails, and nothing at all if there is anything wrong with the plan.
+        watch: shows the progress of each picture.
+        fleet: shares the work with other processes; the first one yields all results, the others none.
+        fail_fast: start no more pictures after a failure, and none if the plan has errors.
         restore: makes the result of a photo.
 
     Raises:
@@ -76,14 +76,14 @@ def run_plan(
 
 
 class Work(Protocol):
-    """Which pictures are still to be taken, by the threads of this process and perhaps by other processes."""
+    """A queue of pictures, for the threads of this process and perhaps for other processes."""
 
     def take(self) -> int | None:
         """Return the place of the next picture in the plan; None if there is none left."""
         ...
 
     def finished(self, place: int, result: Result) -> None:
-        """Tell how a picture went."""
+        """Report the result of a picture."""
         ...
 
     def stop(self) -> None:
@@ -92,12 +92,12 @@ class Work(Protocol):
 
     @property
     def stopped(self) -> bool:
-        """Whether no more is to be started."""
+        """Whether the workers must stop."""
         ...
 
 
 class LocalWork:
-    """All the pictures of a plan, for this process alone."""
+    """A queue of all pictures of a plan, for this process only."""
 
     def __init__(self, pictures: int) -> None:
         self._places = iter(range(pictures))
@@ -108,26 +108,26 @@ class LocalWork:
         return next(self._places, None)
 
     def finished(self, place: int, result: Result) -> None:
-        """Do nothing: the pipeline has it."""
+        """Do nothing: the pipeline has the result."""
 
     def stop(self) -> None:
-        """Start no more."""
+        """Stop all workers."""
         self.stopped = True
 
 
 class _GivenUp(BaseException):
-    """Unwinds a picture in the middle, because the run ends; nothing of it is left behind."""
+    """Aborts a picture because the run ends; its files are removed."""
 
 
 class Pipeline:
-    """Runs a plan, in threads that end with the block; what they were at is given up without a trace.
+    """Runs a plan in threads, which end with the block; unfinished pictures are aborted and removed.
 
     Args:
         items: the plan.
-        work: which of them are still to be taken.
+        work: queue of the pictures.
         maker: makes a picture.
-        watch: follows each picture.
-        fail_fast: start no more when one fails, and none ahead of its turn.
+        watch: shows the progress of each picture.
+        fail_fast: start no more pictures after a failure, and none ahead of its turn.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Pipeline:
         self._next = threading.Lock()
         self._changed = threading.Condition()
         self._maker = maker
-        # For each device a picture that is on it and one that is decoded or encoded, and one more.
+        # For each device, one picture on it and one being decoded or encoded; and one more.
         pictures = maker.devices.count if fail_fast else 2 * maker.devices.count + 1
         self._threads = [
             threading.Thread(target=self._take_pictures, daemon=True)
@@ -180,7 +180,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Give up what is not finished, and wait until all is put away."""
+        """Abort unfinished pictures, and wait for the threads."""
         self._end()
 
     def _end(self) -> None:
@@ -191,12 +191,12 @@ class Pipeline:
             thread.join()
 
     def results(self) -> Iterator[Result]:
-        """Yield how each picture that was taken here went, in the order of the plan.
+        """Yield the result of each picture taken here, in the order of the plan.
 
-        Where the run is interrupted meanwhile, what is finished is told before that is raised again.
+        After an interruption, finished pictures are still yielded before it is raised again.
 
         Raises:
-            BaseException: what a thread did not expect.
+            BaseException: an unexpected error in a thread.
         """
         try:
             for place in range(len(self._items)):
@@ -216,7 +216,7 @@ class Pipeline:
             raise
 
     def check(self) -> None:
-        """Raise what a thread did not expect, if there is such a thing."""
+        """Raise an unexpected error of a thread, if there is one."""
         if self._error:
             raise self._error
 
@@ -241,8 +241,8 @@ class Pipeline:
                 self._changed.notify_all()
 
     def _take(self) -> int | None:
-        """Return the place of the next picture as soon as there is room for it."""
-        with self._next:  # those who come later wait behind a large one
+        """Return the place of the next picture as soon as it fits in memory."""
+        with self._next:  # later pictures wait behind a large one
             if self._stopping:
                 return None
             place = self._work.take()

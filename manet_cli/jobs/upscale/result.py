@@ -1,4 +1,4 @@
-"""How one picture of a run went, how much work it is, and how the run went in one line."""
+"""The result of one picture, its amount of work, and a summary of the run."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ __all__ = ["Report", "Result", "Tally", "work_of"]
 
 
 class Report(Protocol):
-    """What was found about a picture while its result was made."""
+    """A report about a picture, from making its result."""
 
     @property
     def name(self) -> str:
-        """Its name among the fields of a result."""
+        """Key in the fields of a result."""
         ...
 
     def fields(self) -> dict[str, object]:
-        """Return it for a script."""
+        """Return the report for a script."""
         ...
 
     def sentence(self) -> Message:
-        """Return it for a reader."""
+        """Return the report for a reader."""
         ...
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one picture went.
+    """Result of one picture.
 
     Attributes:
-        item: what was planned.
+        item: the plan.
         status: done, skipped, failed, or planned by a dry run.
         width: of the output, pixels; None if unknown.
         height: likewise.
-        seconds: from reading to renaming.
-        memory: about how many bytes the run will need; by a dry run only.
-        report: what was found, such as how well the result explains the input, where that was asked for.
-        error: why it failed.
-        estimate: seconds that the run will take, at least and at most; by a dry run only.
-        denoise: where the dial stood, 0 to 1; None for weights without one, or if nothing was made.
+        seconds: time from reading to writing.
+        memory: estimated bytes of memory; only in a dry run.
+        report: such as the agreement of the result with the input, if requested.
+        error: the error, if it failed.
+        estimate: shortest and longest time in seconds; only in a dry run.
+        denoise: position of the dial, 0 to 1; None for weights without a dial, or if nothing was made.
     """
 
     item: Item
@@ -86,7 +86,7 @@ class Result:
         return fields
 
     def lines(self) -> list[str]:
-        """Return what stdout gets without ``--json``: the written path, or the plan; or nothing."""
+        """Return the lines for stdout without ``--json``: the written path, or the plan; or nothing."""
         if self.error or self.item.output is None or self.status == "skipped":
             return []
         if self.status == "done":
@@ -97,7 +97,7 @@ class Result:
         return [f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"]
 
     def remark(self) -> Message | None:
-        """Say that a result has fewer pixels than its input; None where it has not, or nothing is known."""
+        """Return a remark if the result has fewer pixels than its input; None otherwise, or if unknown."""
         before = self.item.header
         if self.status not in ("done", "planned") or before is None:
             return None
@@ -113,7 +113,7 @@ class Result:
 
 
 def work_of(item: Item) -> float:
-    """Give about how much work a picture is, for the share of a run that is done; 0 for none."""
+    """Estimate the work of a picture, for the progress of a run; 0 for none."""
     if item.error or item.done:
         return 0.0
     header = item.header
@@ -121,13 +121,13 @@ def work_of(item: Item) -> float:
 
 
 class Tally:
-    """Counts how the pictures of a run went.
+    """Counts the results of a run.
 
     Args:
-        total: pictures of the run.
+        total: number of pictures in the run.
 
     Attributes:
-        estimate: seconds that those planned will take, at least and at most, as far as that was estimated.
+        estimate: shortest and longest time in seconds for the planned pictures with an estimate.
     """
 
     def __init__(self, total: int) -> None:
@@ -148,7 +148,7 @@ class Tally:
             self.estimate = (self.estimate[0] + low, self.estimate[1] + high)
 
     def line(self) -> str:
-        """Say how the run went: ``12 done, 3 skipped, 1 failed``; ``not done`` after an interruption."""
+        """Return the counts as text: ``12 done, 3 skipped, 1 failed``; ``not done`` after an interruption."""
         counts = self._counts.copy()
         counts["not done"] = self._total - counts.total()
         kinds = ("done", "planned", "skipped", "failed", "not started", "not done")
@@ -156,7 +156,7 @@ class Tally:
         return ", ".join(parts) or "nothing to do"
 
     def interrupted(self) -> str:
-        """Say how far a run came that is interrupted, and how it goes on."""
+        """Return a message about an interrupted run, and how to resume it."""
         if self._total == self._counts.total():
             return self.line()
         if self._total == 1:

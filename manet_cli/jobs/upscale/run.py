@@ -26,24 +26,24 @@ __all__ = ["Request", "Run", "open_run"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for.
+    """The user's request.
 
     Attributes:
         inputs: pictures, folders, patterns, lists of names, or standard input.
-        destination: where outputs go.
-        model: the weights and how they are run.
-        blur: what the user says about the blur.
-        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for what suits the weights.
-        recursive: take the folders below a folder too.
-        quality: for formats that have one; None for the format's default.
+        destination: of the outputs.
+        model: the weights and their run.
+        blur: the user's options for the blur.
+        denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for the default of the weights.
+        recursive: include the subfolders of a folder.
+        quality: for formats with a quality; None for the format's default.
         registration: ``input`` or ``protocol``.
-        size: of the results; None for that of the scale.
-        max_pixels: larger inputs are refused.
-        depth: bits per channel of the results at most; None for those of the input.
-        kernels: where kernel maps go: a folder or a .npy file; None to write none.
+        size: of the results; None for the size by the scale.
+        max_pixels: larger inputs raise an error.
+        depth: largest bit depth of the results; None for the input's depth.
+        kernels: folder or .npy file for kernel maps; None to write none.
         check: compare each result with its input.
-        overwrite: replace outputs that exist and were made otherwise.
-        fail_fast: start no more pictures when one fails, and none if the plan has errors.
+        overwrite: replace existing outputs from other inputs, weights or settings.
+        fail_fast: start no more pictures after a failure, and none if the plan has errors.
     """
 
     inputs: list[str]
@@ -65,12 +65,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is planned; nothing is written yet.
+    """A planned run; nothing is written yet.
 
     Attributes:
-        request: what was asked for.
+        request: the user's request.
         engine: runs the networks on the first device.
-        options: what all pictures have in common.
+        options: the same for all pictures.
         items: the plan, a picture each.
         left_out: inputs that this tool made from other inputs.
         restore: makes the result of a photo.
@@ -84,15 +84,15 @@ class Run:
     restore: Restore = upscale
 
     def preview(self) -> tuple[Pace | None, Iterator[Result]]:
-        """Measure the pace, and yield what a run would do with each picture. Writes nothing."""
+        """Measure the speed, and yield the planned result of each picture. Writes nothing."""
         pace = measure_pace(self.engine, self.options.networks, self.items)
         return pace, (preview(item, self.engine, self.options, pace) for item in self.items)
 
     def results(self, watch: Watch, fleet: Fleet | None = None) -> Generator[Result]:
-        """Make the pictures, and yield how each went, in the order of the plan.
+        """Make the pictures, and yield the result of each, in the order of the plan.
 
         Args:
-            watch: follows each picture.
+            watch: shows the progress of each picture.
             fleet: shares the work with other processes.
 
         Raises:
@@ -118,7 +118,7 @@ def open_run(request: Request) -> Run:
     Raises:
         UsageError: options that do not go together or have no meaning.
         DeviceError: there is no such device.
-        WeightsError: the weights are missing, damaged, or lack a network that is needed.
+        WeightsError: the weights are missing, damaged, or lack a network.
     """
     if request.kernels is not None:
         if request.blur.kernel is not None or request.blur.sigma is not None:

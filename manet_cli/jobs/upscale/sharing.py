@@ -1,7 +1,7 @@
-"""One plan for the processes of a ``torchrun``, on one machine or several that see the same folders.
+"""Share one plan among the processes of a ``torchrun``, on one machine or several with the same folders.
 
-Every process makes the same plan. A counter in the store that torchrun keeps for its processes says which
-picture is next, so a fast process takes more. Results go through the store too; the first process prints all.
+Every process makes the same plan. A counter in torchrun's store gives the next picture, so a fast process
+takes more. Results go through the store too; the first process prints all.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Fleet", "join_fleet"]
 
 _POLL_SECONDS = 0.05
-_PATIENCE = timedelta(minutes=10)  # for others to start and to plan
+_PATIENCE = timedelta(minutes=10)  # for the others to start and to plan
 
 
 def join_fleet() -> Fleet | None:
-    """Join the processes that torchrun started this one with; None if it did not.
+    """Join the other processes of this torchrun; None without torchrun.
 
     Raises:
         UsageError: torchrun's variables make no sense, or the other processes cannot be reached.
@@ -49,13 +49,13 @@ def join_fleet() -> Fleet | None:
 
 
 class Fleet:
-    """The processes of a run, and what they know together (`pipeline.Work`).
+    """The processes of a run and their shared queue (`pipeline.Work`).
 
     Args:
-        store: that they share.
+        store: shared by the processes.
         rank: of this process.
-        size: how many they are.
-        local_rank: of this process among those on its machine.
+        size: number of processes.
+        local_rank: of this process on its machine.
     """
 
     def __init__(self, store: Store, rank: int, size: int, local_rank: int) -> None:
@@ -66,18 +66,18 @@ class Fleet:
         self.first = rank == 0
 
     def device(self, name: str) -> str:
-        """Return what ``--device`` means for this process: one GPU each, where any will do."""
+        """Return the device of this process: for ``auto`` and ``cuda``, one GPU each."""
         if name in ("auto", "cuda") and torch.cuda.is_available():
             return f"cuda:{self._local_rank % torch.cuda.device_count()}"
         return name
 
     def agree(self, items: Sequence[Item]) -> None:
-        """Wait until all have planned, and check that they planned the same.
+        """Wait until all processes have a plan, and check that the plans are equal.
 
-        Nobody writes a result before, so that all see the same ones as made already.
+        No process writes a result before, so that all see the same existing results.
 
         Raises:
-            UsageError: they see other inputs, or do not come.
+            UsageError: the processes see different inputs, or one does not arrive.
         """
         names = json.dumps([[item.source.name, str(item.output)] for item in items])
         mine = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
@@ -94,29 +94,29 @@ class Fleet:
         self._pictures = len(items)
 
     def take(self) -> int | None:
-        """Return the place of the next picture that nobody has taken."""
+        """Return the place of the next free picture."""
         place = int(self._store.add("next", 1)) - 1
         return place if place < self._pictures else None
 
     def finished(self, place: int, result: Result) -> None:
-        """Tell the first process how a picture went."""
+        """Send the result of a picture to the first process."""
         self._store.set(_key(place), _packed(result))
 
     def stop(self) -> None:
-        """Tell all to start no more."""
+        """Stop all workers of all processes."""
         self._store.set("stop", "")
 
     @property
     def stopped(self) -> bool:
-        """Whether no more is to be started."""
+        """Whether the workers must stop."""
         return self._store.check(["stop"])
 
     def results(self, items: Sequence[Item], check: Callable[[], None]) -> Iterator[Result]:
-        """Yield how all pictures went, whoever made them, in the order of the plan.
+        """Yield the results of all pictures from all processes, in the order of the plan.
 
         Args:
             items: the plan.
-            check: is called while waiting.
+            check: called while waiting.
         """
         for place, item in enumerate(items):
             while not self._store.check([_key(place)]):
@@ -146,7 +146,7 @@ def _packed(result: Result) -> str:
 
 
 def _packed_parts(error: ManetError) -> list[str | list[object]]:
-    """Return the parts of a message; values of parameters that JSON does not know become text."""
+    """Return the parts of a message; parameter values without a JSON type become text."""
     return [
         [part.name, part.value if isinstance(part.value, str | int | float | None) else str(part.value)]
         if isinstance(part, Parameter)

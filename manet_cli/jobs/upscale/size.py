@@ -1,4 +1,4 @@
-"""The size that a user wants the result to have."""
+"""The user's size of the result."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["ResultSize", "parse_size"]
 
 _FACTOR = re.compile(r"x\d{1,2}\.\d{1,4}|x0*[1-8]")
 _PATTERN = re.compile(r"(?P<width>\d{1,9})?(?:x(?P<height>\d{1,9})?)?")
-# Beyond this a plain enlargement of the result shows; a second run does it better.
+# Above this factor, interpolation becomes visible; a second run is better.
 _LARGEST_ENLARGEMENT = 2
-# Below this part of the input's side the networks' detail is lost: it is a slip, such as x12 for a factor.
+# Below this share of the input's side, the networks' detail is lost: a slip, such as x12 meant as a factor.
 _SMALLEST_PART = 4
 
 
 @dataclass(frozen=True)
 class ResultSize:
-    """Bounds of a result, or how many times as large as the input it is; its aspect is always the input's.
+    """Bounds of a result in pixels, or its factor to the input; the aspect ratio is always the input's.
 
     Attributes:
-        width: pixels that it may be wide; None if only the height matters.
-        height: pixels that it may be high; None if only the width matters.
-        factor: result pixels per input pixel along a side; None if there are bounds.
+        width: largest width in pixels; None for no limit.
+        height: largest height in pixels; None for no limit.
+        factor: result pixels per input pixel along a side; None for bounds.
     """
 
     width: int | None = None
@@ -35,31 +35,31 @@ class ResultSize:
     factor: Fraction | None = None
 
     def __str__(self) -> str:
-        """Return it as a user may type it."""
+        """Return the size in the syntax of the option."""
         if self.factor is not None:
             return f"x{float(self.factor)}"
         return f"{self.width or ''}x{self.height or ''}"
 
     @property
     def scale(self) -> int | None:
-        """The smallest scale that reaches the factor, 4 at most; None if there are bounds."""
+        """The smallest scale that reaches the factor, at most 4; None for bounds."""
         return None if self.factor is None else min(4, max(2, math.ceil(self.factor)))
 
     def ending(self, header: Header | None) -> str:
-        """Return what the name of a result of this size ends in: ``_x2.5``, or ``_3000x2000`` in pixels.
+        """Return the ending of a result's name: ``_x2.5``, or ``_3000x2000`` in pixels.
 
         Args:
-            header: of the result; None if unknown: then it is what was asked for.
+            header: of the result; None if unknown: then the ending has the bounds.
         """
         if self.factor is not None:
             return f"_x{float(self.factor):g}"
         return f"_{self}" if header is None else f"_{header.width}x{header.height}"
 
     def of(self, enlarged: Header, scale: int) -> Header:
-        """Return what a picture that was super-resolved by `scale` becomes: the largest within the bounds.
+        """Return the header of a picture, super-resolved by `scale`, in this size: largest within the bounds.
 
         Raises:
-            OutputError: that is more than twice the super-resolved picture, or less than a quarter of the
+            OutputError: the size is more than twice the super-resolved picture, or less than a quarter of the
                 input along a side.
         """
         width, height = enlarged.width, enlarged.height
@@ -88,12 +88,12 @@ class ResultSize:
 
 
 def parse_size(text: str) -> ResultSize:
-    """Return the size that ``--size`` names.
+    """Parse ``--size``.
 
     W or Wx is a width, xH a height, WxH both, as bounds. x1 to x8, also with a point as x2.5, is a factor.
 
     Raises:
-        UsageError: it is none of that.
+        UsageError: the text has another form.
     """
     if _FACTOR.fullmatch(text.lower()) and (factor := Fraction(text[1:])):
         return ResultSize(factor=factor)
