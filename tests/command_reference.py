@@ -1,4 +1,4 @@
-"""The page of all commands, made from the command line; ``python -m tests.command_reference`` writes it."""
+"""Make the page of all commands from the command line: ``python -m tests.command_reference``."""
 
 from __future__ import annotations
 

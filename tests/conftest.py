@@ -7,17 +7,17 @@ import signal
 
 import pytest
 
-# Before PyTorch is imported, here and in the processes that tests start: on a busy machine several threads
+# Before PyTorch is imported, here and in child processes: on a busy machine several threads
 # each would wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A shell's background job ignores Ctrl-C, and so would all that the tests start.
+# A shell's background job ignores Ctrl-C, and so would all child processes.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let ``make soak`` and ``make test-browser`` ask for it."""
+    """Add the options of ``make soak`` and ``make test-browser``."""
     parser.addoption(
         "--soak", action="store_true", help="kill and damage for many minutes instead of seconds"
     )

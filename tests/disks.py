@@ -1,4 +1,4 @@
-"""A disk that ignores case: exFAT by FUSE, which gives two inode numbers to the two spellings of a name."""
+"""A disk that ignores case: exFAT by FUSE, which gives each spelling of a name another inode number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BYTES = 32 << 20
 
 @contextmanager
 def mounted_exfat(folder: Path) -> Iterator[Path]:
-    """Mount a new, empty disk below a folder while the block runs; skip the test where that cannot be."""
+    """Mount a new, empty disk below a folder while the block runs; skip the test if that is impossible."""
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     if os.geteuid() != 0 or missing:
         pytest.skip(f"needs {', '.join(missing)}" if missing else "only root may mount")

@@ -1,4 +1,4 @@
-"""Prints the oldest versions that pyproject.toml allows, as constraints: ``python tests/floors.py``."""
+"""Print the oldest versions allowed by pyproject.toml as constraints: ``python tests/floors.py``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def floors(project: dict[str, Any]) -> list[str]:
-    """Return ``NAME==VERSION`` of what a user needs: the dependencies, and the extras but the developers'."""
+    """Return ``NAME==VERSION`` of the dependencies and of all extras except the developers'."""
     extras = project.get("optional-dependencies", {})
     users = [name for name in extras if name not in ("dev", "docs")]
     texts = project["dependencies"] + [text for name in users for text in extras[name]]

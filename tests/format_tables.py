@@ -1,4 +1,4 @@
-"""The tables of formats in the docs, made from the list; ``python -m tests.format_tables`` writes them."""
+"""Make the tables of formats in the docs from the list: ``python -m tests.format_tables``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METADATA = {"exif": "EXIF", "icc_profile": "ICC", "xmp": "XMP", "iptc": "IPTC", 
 
 
 def kept_table() -> str:
-    """What each format keeps."""
+    """The table of metadata and depths kept by each format."""
     head = ["format", *METADATA.values(), "grey", "16 bits", "alpha", "record of the run"]
     rows = [
         [
@@ -31,7 +31,7 @@ def kept_table() -> str:
 
 
 def written_table() -> str:
-    """How each format is written."""
+    """The table of each format's encoding."""
     head = [
         "format",
         "suffixes",
@@ -61,11 +61,11 @@ def written_table() -> str:
 
 
 TABLES = {"kept": ("docs/photographers.md", kept_table), "written": ("docs/files.md", written_table)}
-"""The name of a table -> the page that holds it, and what makes it."""
+"""Name of a table -> its page, and the function that makes it."""
 
 
 def documented_table(name: str) -> str:
-    """The table that the page holds, after the comment that names it."""
+    """The table in the page, after the comment with its name."""
     page = (ROOT / TABLES[name][0]).read_text(encoding="utf-8")
     match = re.search(rf"<!-- formats: {name} -->\n((?:\|.*\n)+)", page)
     assert match is not None, f"{TABLES[name][0]} has no table of formats called {name!r}"

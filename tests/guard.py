@@ -1,4 +1,4 @@
-"""Ends a test that hangs: an attack is to be refused, however slow the machine."""
+"""End a test that hangs: an attack must be refused, even on a slow machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = 120
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Fail when the block takes longer than `SECONDS`, where the system has such an alarm."""
+    """Fail if the block takes longer than `SECONDS`, on systems with an alarm."""
     if not hasattr(signal, "SIGALRM"):
         yield
         return

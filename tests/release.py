@@ -1,4 +1,4 @@
-"""What ``make release-check`` does: see RELEASING.md."""
+"""The work of ``make release-check``, see RELEASING.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHELLS = {"bash": "manet.bash", "zsh": "_manet", "fish": "manet.fish"}
 
 
 def stated_versions(root: Path) -> dict[str, str]:
-    """The version that each file of a release states."""
+    """The version in each file of a release."""
     found = {"manet_cli/__init__.py": manet_cli.__version__}
     for name, pattern in {
         "CHANGELOG.md": r"^## \[([0-9][^]]*)\]",
@@ -31,14 +31,14 @@ def stated_versions(root: Path) -> dict[str, str]:
 
 
 def missing_from(wheel: Path) -> set[str]:
-    """The shipped weights, and the manifest, that a wheel lacks."""
+    """The shipped weights and the manifest, if missing from a wheel."""
     wanted = {f"manet_cli/weights/shipped/{entry.file}" for entry in load_manifest() if entry.file}
     with zipfile.ZipFile(wheel) as archive:
         return (wanted | {"manet_cli/weights.toml"}) - set(archive.namelist())
 
 
 def write_completions(folder: Path) -> None:
-    """Write what each shell reads to complete commands and options."""
+    """Write the completion scripts for each shell."""
     folder.mkdir(exist_ok=True)
     for shell, name in SHELLS.items():
         environment = {**os.environ, "_MANET_COMPLETE": f"source_{shell}"}
@@ -48,7 +48,7 @@ def write_completions(folder: Path) -> None:
 
 
 def main() -> None:
-    """Build the archives and look into them; end with a sentence where something is wrong."""
+    """Build the archives and check them; exit with a message at an error."""
     versions = stated_versions(ROOT)
     if len(set(versions.values())) != 1:
         sys.exit(f"the versions differ: {versions}")

@@ -1,4 +1,4 @@
-"""The Python interface: the command line's pixels, for arrays and images of every kind."""
+"""The Python interface gives the command line's pixels, for arrays and images of every kind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def model() -> Model:
 
 
 def written(manet: Manet, picture: Path, *options: str) -> Array:
-    """What the command line makes of a picture."""
+    """The command line's result for a picture."""
     output = picture.with_name("written.png")
     assert manet("upscale", picture, "-o", output, "--overwrite", "--precision", "fp32", *options).code == 0
     with Image.open(output) as image:

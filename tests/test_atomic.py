@@ -257,7 +257,7 @@ def test_a_disk_that_fails_in_the_block_is_a_sentence(tmp_path: Path, number: in
     ):
         raise OSError(number, os.strerror(number))
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.png"):
-        (tmp_path / "missing").read_bytes()  # no fault of the file that is written
+        (tmp_path / "missing").read_bytes()  # not an error of the written file
     assert names(tmp_path) == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"before"
 
@@ -375,7 +375,7 @@ def test_a_temporary_file_with_another_name_is_not_written_through(tmp_path: Pat
 
 
 def test_a_lock_is_on_the_spelling_that_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a disk that ignores case, where another process has the file in another case."""
+    """As on a disk that ignores case, where another process has locked the file in another case."""
     stored = tmp_path / ".Photo.png.manet-tmp"
     with holder(tmp_path / "Photo.png") as process:
         monkeypatch.setattr(atomic, "stored_name", lambda folder, name: stored.name)

@@ -51,7 +51,7 @@ def test_files_that_are_not_there_are_told_by_their_paths(folder: Path) -> None:
 def test_a_disk_that_ignores_case_has_one_file_for_two_names(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where it gives the two names two inode numbers, as a disk by FUSE does."""
+    """Also if the two names have two inode numbers, as on a disk by FUSE."""
     monkeypatch.setattr(file_identity, "ignores_case", lambda there: there.name != "below")
     assert same_file(folder / "Photo.PNG", folder / "photo.png")
     assert same_file(folder / "a\u0308.png", folder / "\u00c4.png")
@@ -61,7 +61,7 @@ def test_a_disk_that_ignores_case_has_one_file_for_two_names(
 def test_each_folder_says_whether_the_name_in_it_has_a_case(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The root of a stick that ignores case, mounted where case counts; and the other way round."""
+    """The root of a disk that ignores case, mounted on a case-sensitive one; and the reverse."""
     ignoring = {folder / "Stick", folder / "stick"}
     monkeypatch.setattr(file_identity, "ignores_case", lambda there: there in ignoring)
     assert not same_file(folder / "Stick" / "a.png", folder / "stick" / "a.png")
@@ -69,7 +69,7 @@ def test_each_folder_says_whether_the_name_in_it_has_a_case(
     assert same_file(folder / "Stick" / "A.png", folder / "Stick" / "a.png")
     assert same_file(folder / "stick" / "Mount" / "a.png", folder / "stick" / "mount" / "a.png")
     assert not same_file(folder / "stick" / "Mount" / "A.png", folder / "stick" / "mount" / "a.png")
-    # The first of several paths that are equal when folded is not the only one that is looked at.
+    # All paths that are equal when folded are compared, not only the first.
     ledger = ledger_of([folder / "Stick" / "a.png", folder / "stick" / "a.png"])
     assert ledger.find(folder / "stick" / "A.png") == folder / "stick" / "a.png"
     assert ledger.alike(folder / "stick" / "a.png") is None
@@ -80,7 +80,7 @@ def test_case_is_ignored_where_a_name_is_found_that_is_not_listed(
 ) -> None:
     assert not ignores_case(folder)
     real = os.path.lexists
-    # As on exFAT by FUSE: every spelling is found, with an inode number of its own.
+    # As on exFAT by FUSE: every spelling exists, with a different inode number.
     monkeypatch.setattr(os.path, "lexists", lambda path: real(path) or real(str(path).swapcase()) or True)
     assert ignores_case(folder / "below")
     assert ignores_case(folder / "not" / "yet")

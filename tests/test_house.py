@@ -1,4 +1,4 @@
-"""The house rules that a reader could break without noticing."""
+"""House rules that are easy to break unnoticed."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(path: Path) -> str:
-    """The part of the house that a module is in."""
+    """The part of the house of a module."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """The parts of the house that a module imports from, wherever in it the import stands."""
+    """The parts of the house that a module imports from, with imports anywhere in it."""
     rooms = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     if path == PACKAGE / "__init__.py":
-        # What it offers from above is named for type checkers and imported when it is first asked for.
+        # Its imports from above are for type checkers only, and lazy at run time.
         tree.body = [node for node in tree.body if ast.unparse(node).split(":")[0] != "if TYPE_CHECKING"]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "manet_cli":
@@ -70,9 +70,9 @@ def name_of(path: Path) -> str:
 
 
 def needed_modules(path: Path, known: set[str]) -> set[str]:
-    """The modules that the import statements of a module name, wherever in it they stand.
+    """The modules imported anywhere in a module.
 
-    Names for type checkers count too, since they bind two modules just as firmly.
+    Imports for type checkers count too, since they couple two modules as well.
     """
     needed = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -86,7 +86,7 @@ def needed_modules(path: Path, known: set[str]) -> set[str]:
 
 
 def circle(needs: dict[str, set[str]]) -> tuple[str, ...]:
-    """A way along the needs that ends where it began, empty if there is none."""
+    """A cycle of imports; empty if there is none."""
     cleared: set[str] = set()
 
     def walk(name: str, way: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def circle(needs: dict[str, set[str]]) -> tuple[str, ...]:
 
 def test_no_import_goes_round_in_a_circle() -> None:
     known = {name_of(path) for path in MODULES}
-    # What the package itself offers from above is imported when it is first asked for.
+    # The package's imports from above are lazy.
     paths = [path for path in MODULES if path != PACKAGE / "__init__.py"]
     assert not circle({name_of(path): needed_modules(path, known) for path in paths})
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"d", "b"}}) == ("b", "c", "b")
@@ -163,7 +163,7 @@ def test_the_version_is_one() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_error_hides_a_signal(path: Path) -> None:
-    """What goes on after an error of any kind asks first whether a signal was what caused it."""
+    """Code that continues after any error first checks for a signal."""
     for handler in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
             continue
@@ -175,14 +175,14 @@ def test_no_error_hides_a_signal(path: Path) -> None:
 
 
 _COMMAND_MAKERS = ("jobs/doctor.py", "jobs/replay.py")
-"""Modules whose results are commands to type."""
+"""Modules whose results are commands."""
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 _COMMAND = re.compile(r"'(?:manet|pip) [^']*'")
 
 
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
-    """The strings of a module, each with its line; docstrings are left out."""
+    """The strings of a module with their lines, without docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     left_out = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     left_out |= {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
@@ -198,7 +198,7 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_message_names_an_option(path: Path) -> None:
-    """A message names parameters; the command line puts its options there. Whole commands are allowed."""
+    """A message names parameters, which become options on the command line. Whole commands are allowed."""
     below = path.relative_to(PACKAGE).as_posix()
     if ROW_OF[room_of(path)] >= ROW_OF["console"] or below in _COMMAND_MAKERS:
         return

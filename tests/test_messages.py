@@ -1,4 +1,4 @@
-"""Messages: one text, spelled for a Python user and for the command line."""
+"""Messages: one text for Python and for the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blocks of docs/python.md run as they stand."""
+"""The code blocks of docs/python.md run as written."""
 
 from __future__ import annotations
 

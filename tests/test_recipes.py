@@ -1,4 +1,4 @@
-"""The first recipes of docs/recipes.md, run as they stand there."""
+"""The first recipes of docs/recipes.md run as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of a release notice what they are for."""
+"""The checks of a release find the errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A browser, and pages with the kernels that they should show."""
+"""A browser, and pages with their expected kernels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def browser(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 @dataclass(frozen=True)
 class Shown:
-    """A page, and the kernels of its picture as `manet kernels` gives them: (H, W, 21, 21)."""
+    """A page, and the kernels of its picture from `manet kernels`: (H, W, 21, 21)."""
 
     page: Path
     kernels: npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ def shown(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
 
 def write_page(photo: Path, page: Path, crop: tuple[int, int, int, int] | None = None) -> float:
-    """Make a page in fp32 on the CPU, and give the largest error of its kernels."""
+    """Make a page in fp32 on the CPU, and return the largest error of its kernels."""
     options = models.ModelOptions("default", None, "cpu", "fp32", None)
     model = models.open_model(options)
     job = plan_explore(str(photo), str(page), model, options, crop=crop, overwrite=False)

@@ -16,12 +16,12 @@ __all__ = ["DEBIAN_PACKAGE", "Browser", "missing_browser"]
 
 DEBIAN_PACKAGE = "chromium-driver"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_START = 30  # seconds that the driver may take to answer
-_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key that WebDriver names elements by
+_START = 30  # longest wait for the driver, in seconds
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # WebDriver's key of an element
 
 
 def missing_browser() -> str | None:
-    """Say what is missing, or None if a browser can be driven here."""
+    """Return what is missing for a browser; None if nothing is."""
     if shutil.which("chromedriver") and any(map(shutil.which, _BROWSERS)):
         return None
     return f"no chromedriver or no Chromium here: install Debian's package {DEBIAN_PACKAGE}"
@@ -60,11 +60,11 @@ class Browser:
         self._post("/url", {"url": page.as_uri()})
 
     def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the script returns
-        """Run the body of a function in the page and give what it returns."""
+        """Run the body of a function in the page and return its result."""
         return self._post("/execute/sync", {"script": script, "args": list(arguments)})
 
     def logs(self) -> list[str]:
-        """Give what the console got since it was last asked: errors, and what the policy blocked."""
+        """Return the new entries of the console: errors and blocked requests."""
         return [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
 
     def command(self, name: str, **parameters: object) -> Any:  # noqa: ANN401 - as the command has it
@@ -72,7 +72,7 @@ class Browser:
         return self._post("/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def press(self, selector: str, *keys: str) -> None:
-        """Press keys in an element, one after the other; Shift and its like stay down until the end."""
+        """Press keys in an element, one after the other; modifiers such as Shift stay down until the end."""
         element = self._element(selector)
         self._post(f"/element/{element[_ELEMENT]}/value", {"text": "".join(keys)})
 
@@ -83,7 +83,7 @@ class Browser:
     def point(self, *moves: tuple[str, float, float], kind: str = "mouse", down: int | None = None) -> None:
         """Move a pointer to places (selector, x, y from the element's upper left corner).
 
-        With `down`, it is pressed at that move and released after the last.
+        `down`: the move at which it is pressed; it is released after the last move.
         """
         actions: list[dict[str, object]] = []
         for number, (selector, x, y) in enumerate(moves):
@@ -98,13 +98,13 @@ class Browser:
         self._post("/actions", {"actions": [source]})
 
     def box(self, selector: str) -> tuple[float, float, float, float]:
-        """Give left, top, width and height of an element in the window."""
+        """Return left, top, width and height of an element in the window."""
         script = "const {x, y, width, height} = document.querySelector(arguments[0]).getBoundingClientRect();"
         left, top, width, height = self.run(f"{script} return [x, y, width, height];", selector)
         return left, top, width, height
 
     def screenshot(self) -> bytes:
-        """Give the window as PNG."""
+        """Return a screenshot as PNG."""
         return base64.b64decode(self._ask("GET", f"{self._session}/screenshot"))
 
     def _element(self, selector: str) -> Any:  # noqa: ANN401 - WebDriver's own

@@ -1,4 +1,4 @@
-"""What the page of `manet explore` does in a browser."""
+"""The page of `manet explore` in a browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOSTILE = "<img src=x onerror='window.pwned=1'><script>window.pwned=1<\N{DIVISIO
 
 @pytest.fixture
 def page(browser: Browser, shown: Shown) -> Iterator[Browser]:
-    """The page, just loaded; after the test its console must be empty and nothing may have been fetched."""
+    """The loaded page; after the test its console must be empty, without any request."""
     browser.command("Emulation.clearDeviceMetricsOverride")
     browser.open(shown.page)
     yield browser
@@ -43,12 +43,12 @@ def point(page: Browser) -> tuple[int, int]:
 
 
 def painted_kernel(page: Browser) -> npt.NDArray[np.float64]:
-    """The values that the colours of the kernel's picture stand for, the largest being 1."""
+    """The values of the colours in the kernel's picture, scaled to a largest value of 1."""
     return shares(page, canvas(page, "#kernel"))
 
 
 def shares(page: Browser, picture: Image.Image) -> npt.NDArray[np.float64]:
-    """Where colours lie on the scale from low (0) to high (1)."""
+    """The positions of colours on the scale from low (0) to high (1)."""
     stops = np.array(page.run("return JSON.parse(document.getElementById('data').textContent).colours"))
     fine = np.linspace(0, 1, 1001)
     scale = np.stack([np.interp(fine, np.linspace(0, 1, len(stops)), part) for part in stops.T], axis=1)
@@ -58,7 +58,7 @@ def shares(page: Browser, picture: Image.Image) -> npt.NDArray[np.float64]:
 
 
 def canvas(page: Browser, selector: str) -> Image.Image:
-    """What is painted on a canvas, RGBA."""
+    """The pixels of a canvas, RGBA."""
     return of_url(page.run("return document.querySelector(arguments[0]).toDataURL()", selector))
 
 
@@ -164,7 +164,7 @@ def test_the_slider(page: Browser) -> None:
     assert page.run("return document.getElementById('share').getAttribute('aria-valuetext')") == (
         f"{share():g} % bicubic, {100 - share():g} % manet"
     )
-    # And the picture changes: at 0 it is the result, at the other end the bicubic enlargement.
+    # The picture changes too: 0 shows the result, the other end shows the bicubic enlargement.
     page.press("#share", HOME)
     after = picture(page)
     page.press("#share", *[PAGE_UP] * 10)
@@ -177,7 +177,7 @@ def test_the_slider(page: Browser) -> None:
 
 
 def picture(page: Browser) -> npt.NDArray[np.float64]:
-    """The lower left of the picture as it is seen, without handle, mark and labels."""
+    """The visible lower left of the picture, without handle, mark and labels."""
     left, top, width, height = (round(side) for side in page.box("#stage"))
     with Image.open(io.BytesIO(page.screenshot())) as window:
         seen = np.asarray(window.convert("RGB"), np.float64)[top : top + height, left : left + width]
@@ -282,7 +282,7 @@ def test_a_narrow_window_needs_no_sideways_scrolling(page: Browser) -> None:
     wide, room = page.run("return [document.documentElement.scrollWidth, innerWidth]")
     assert wide <= room == 360
     _, top, _, height = page.box("#kernel")
-    assert top + height < 740  # the kernel is seen together with the picture
+    assert top + height < 740  # kernel and picture are visible together
 
 
 def test_a_hostile_name_is_text_and_foreign_scripts_do_not_run(browser: Browser, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A command line to call and pictures to call it on."""
+"""The command line and pictures for the tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from manet_cli.cli import main
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended and what it printed."""
+    """Exit code and output of a command."""
 
     code: int
     stdout: str
@@ -53,7 +53,7 @@ def manet(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
             main()
         printed = capfd.readouterr()
         code = int(end.value.code or 0)
-        # The command takes a signal meant for the tests, such as that of `timeout`, for its own end.
+        # The command also ends on signals for the tests, such as from `timeout`.
         assert code not in STOPPED, f"stopped from outside: {printed.err}"
         return Outcome(code, printed.out, printed.err)
 
@@ -71,7 +71,7 @@ def texture(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A small RGB picture, alone in its folder."""
+    """A small RGB picture in an otherwise empty folder."""
     path = tmp_path / "photo.png"
     Image.fromarray(texture(30, 41)).save(path)
     return path

@@ -1,4 +1,4 @@
-"""Many pictures at once: what is checked before, what is told, and what a second run does."""
+"""Many pictures at once: checks before the run, progress and results, and a second run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.jobs.conftest import nobody
 
 @pytest.fixture
 def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three small pictures in a folder that is the current one."""
+    """Three small pictures in the current folder."""
     folder = tmp_path / "three"
     folder.mkdir()
     for name in ("a.png", "b.png", "c.png"):
@@ -64,7 +64,7 @@ def test_a_summary_for_several(manet: Manet, three: Path) -> None:
 
 
 def test_the_time_is_that_of_the_clock(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that a user waits counts, loading of weights too."""
+    """The time includes loading the weights."""
 
     def slowly(*arguments: Any) -> object:  # noqa: ANN401 - passed on
         time.sleep(1.5)
@@ -88,7 +88,7 @@ def test_fail_fast(manet: Manet, three: Path) -> None:
     assert outcome.stderr.count("manet: ") == 1
     assert "1 failed, 2 not started" in outcome.stderr
     assert not Path("c_x4.png").exists(), "the plan is checked before anything starts"
-    # What only shows while a picture is decoded stops those after it.
+    # An error found only in decoding stops the pictures after it.
     data = Path("b.png").read_bytes()
     Path("b.png").write_bytes(data[:60] + bytes(40) + data[100:])
     outcome = manet("upscale", "a.png", "b.png", "c.png", "--fail-fast")
@@ -128,7 +128,7 @@ def test_collisions_are_found_before(manet: Manet, three: Path) -> None:
 
 
 def test_names_that_differ_in_case_only(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a disk that ignores case the second would replace the first."""
+    """On a disk that ignores case, the second file would replace the first."""
     sources = [Source(name, Path(name)) for name in ("a.png", "A.png", "Ä.png", "A\u0308.png")]
     outputs = [Path("out", f"{name}_x4.png") for name in ("a", "A", "ä", "A\u0308")]
 
@@ -160,7 +160,7 @@ def test_whether_a_disk_ignores_case(three: Path) -> None:
 
 
 def test_folders_that_cannot_be_written_are_found_before(three: Path) -> None:
-    """Root may write anywhere, so this is planned as somebody else."""
+    """Root may write anywhere, so plan as another user."""
     three.chmod(0o555)
     three.parent.chmod(0o755)
     ledger = Claims([], overwrite=False)
@@ -168,12 +168,12 @@ def test_folders_that_cannot_be_written_are_found_before(three: Path) -> None:
         for output in (Path("a_x4.png"), Path("new", "a_x4.png")):
             with pytest.raises(ManetError, match="cannot be written to"):
                 ledger.claim(output, Source("a.png", Path("a.png")))
-    # It is said before that a file exists there: --overwrite would not help.
+    # This error comes before the one about an existing file: --overwrite would not help.
     Path("a_x4.png").touch()
     three.chmod(0o555)
     with nobody(), pytest.raises(ManetError, match="cannot be written to"):
         ledger.claim(Path("a_x4.png"), Source("a.png", Path("a.png")))
-    # And in a folder that may not even be looked into.
+    # Also in an unreadable folder.
     three.chmod(0o000)
     with nobody(), pytest.raises(ManetError, match="cannot be written to"):
         ledger.claim(three / "new" / "a_x4.png", Source("a.png", Path("a.png")))
@@ -283,7 +283,7 @@ def test_a_dry_run_estimates_the_time(manet: Manet, three: Path) -> None:
 
 
 def test_a_dry_run_measures_what_can_be_read(manet: Manet, three: Path) -> None:
-    """The best sample turns out to be damaged; another one is taken."""
+    """If the best sample is damaged, another is used."""
     Image.fromarray(texture(60, 90)).save("large.png")
     data = Path("large.png").read_bytes()
     Path("large.png").write_bytes(data[:80] + bytes(40) + data[120:])
@@ -294,7 +294,7 @@ def test_a_dry_run_measures_what_can_be_read(manet: Manet, three: Path) -> None:
 
 
 def test_a_dry_run_with_kernels_from_a_file(manet: Manet, three: Path) -> None:
-    """They fit the whole picture only, and what is measured is a part of one."""
+    """Kernel maps fit only whole pictures, but the measurement uses a crop."""
     Image.fromarray(texture(60, 90)).save("large.png")
     manet("kernels", "large.png", "-o", "k.npy")
     (line,) = manet("upscale", "large.png", "--kernel-map", "k.npy", "-n", "--json").json
@@ -302,7 +302,7 @@ def test_a_dry_run_with_kernels_from_a_file(manet: Manet, three: Path) -> None:
 
 
 def test_long_runs_say_how_long(manet: Manet, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Off a terminal a line now and then."""
+    """Without a terminal, progress is a line now and then."""
     monkeypatch.setattr(console, "_LINE_SECONDS", 0.0)
     outcome = manet("upscale", "a.png", "b.png", "c.png", "-o", "out")
     assert outcome.lines == ["out/a_x4.png", "out/b_x4.png", "out/c_x4.png"]
@@ -315,7 +315,7 @@ def test_a_bar_on_a_terminal(manet: Manet, three: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("COLUMNS", "100")
     outcome = manet("upscale", "a.png", "b.png", "none.png")
     assert outcome.lines == ["a_x4.png", "b_x4.png"]
-    # The two overlap; and a bar is drawn ten times a second, so that one of them may never be seen.
+    # The two overlap, and a bar is drawn ten times a second, so one of them may never show.
     assert re.search(r"[12]/2 [ab]\.png", outcome.stderr)
     assert "2 done, 1 failed" in outcome.stderr
     assert "\x1b[" not in manet("upscale", "c.png", "-q").stderr
@@ -343,7 +343,7 @@ def test_a_pictures_bytes_do_not_depend_on_its_company(manet: Manet, tmp_path: P
         manet("upscale", folder / path.name.replace("_x4", ""), "-o", single)
         assert single.read_bytes() == path.read_bytes()
 
-    # A run that goes on where this one might have been stopped gives the same bytes too.
+    # A resumed run gives the same bytes too.
     before = {path: path.read_bytes() for path in made}
     for path in (made[0], made[3], made[6], made[-1]):
         path.unlink()
@@ -422,7 +422,7 @@ def test_a_result_that_was_cut_off_is_made_again(
 
 
 def test_a_result_of_another_size_is_somebodys_work(manet: Manet, three: Path) -> None:
-    """Cropped or made smaller by a program that keeps the record, or another picture that was given it."""
+    """Cropped or shrunk by a program that keeps the record, or another picture with this record."""
     assert manet("upscale", "a.png", "-q").code == 0
     whole = Path("a_x4.png").read_bytes()
     record = read_record(Path("a_x4.png"))

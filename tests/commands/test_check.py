@@ -1,4 +1,4 @@
-"""`manet upscale --check`, and results that are refused without it."""
+"""`manet upscale --check`, and results that are errors without it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_check(manet: Manet, photo: Path) -> None:
     assert found["worst_psnr"] == found["lr_psnr"]  # of one region
     assert found["worst_box"] == [0, 0, 41, 30]
     assert found["warning"] is None
-    # What is there already is read and checked; PNG holds it as it was.
+    # An existing result is read and checked; PNG is lossless.
     (again,) = manet("upscale", photo, "--check", "--json").json
     assert again["status"] == "skipped"
     assert again["check"] == found

@@ -1,4 +1,4 @@
-"""`manet compare`: a part of a photo in several ways, side by side."""
+"""`manet compare`: enlargements of a part of a photo, side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.commands.test_explore import write_model
 
 COMMON = ("--device", "cpu", "--precision", "fp32")
 MARGIN, TOP = 28, 204
-"""Where the first panel begins on the page."""
+"""Position of the first panel on the page."""
 
 
 @pytest.fixture

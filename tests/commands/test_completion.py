@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment with `manet` on the path, whose imports of PyTorch are told."""
+    """An environment with `manet` on the path that reports imports of PyTorch."""
     command = tmp_path / "bin" / "manet"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -X importtime -m manet_cli "$@"\n')
@@ -27,7 +27,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash(environment: dict[str, str]) -> None:
-    """The script that --show-completion prints works in the shell that it is for."""
+    """The script of --show-completion works in its shell."""
     script = """
         source <(manet --show-completion 2>/dev/null)
         complete_words() {
@@ -55,7 +55,7 @@ def test_bash(environment: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells(environment: dict[str, str], shell: str) -> None:
-    """Their scripts name our command, and what they call answers."""
+    """Their scripts name our command, and the command answers."""
     shown = subprocess.run(
         ["manet", "--show-completion", shell],
         env={**environment, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},

@@ -1,4 +1,4 @@
-"""``manet deblur``: pictures keep their size, lose their blur, and are treated as by ``manet upscale``."""
+"""``manet deblur``: pictures keep their size and lose their blur; the rest is as in ``manet upscale``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.commands.conftest import Manet, texture
 
 
 def drawn(height: int, width: int) -> Image.Image:
-    """A sharp picture of rectangles of all sizes, with edges at every place."""
+    """A sharp picture of rectangles of all sizes, with edges everywhere."""
     generator = np.random.default_rng(0)
     pixels = np.full((height, width, 3), 128, np.uint8)
     for _ in range(height * width // 60):

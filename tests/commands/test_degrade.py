@@ -1,4 +1,4 @@
-"""``manet degrade``: what is written, where, and what is refused."""
+"""``manet degrade``: outputs, their paths, and errors."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_equal_files_are_skipped_and_others_kept(manet: Manet, photo: Path, tmp_
     assert manet(*command, "9,1,0", "--overwrite").code == 0
     assert lr.stat().st_mtime_ns != before
 
-    lr.unlink()  # as after a run that was cut off: the LR image comes last
+    lr.unlink()  # as after an interrupted run: the LR image comes last
     outcome = manet(*command, "9,1,0", "--json")
     assert (outcome.code, outcome.json[0]["status"]) == (0, "done")
 

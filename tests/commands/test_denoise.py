@@ -82,7 +82,7 @@ def test_a_measured_one_is_recorded_and_replayed_as_a_number(manet: Manet, here:
     Path("out.png").unlink()
     assert manet(*words[1:]).code == 0
     assert np.array_equal(pixels("out.png"), before)
-    # A number that was asked for is not what auto would have given.
+    # A given number differs from the measured one.
     assert manet("upscale", "noisy.png", "-o", "out.png", *FAST).code == 1
 
 

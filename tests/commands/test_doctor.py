@@ -1,4 +1,4 @@
-"""`manet doctor`: what it finds is so, and what is wrong is said."""
+"""`manet doctor`: its findings are true, and problems are reported."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_faster_device_is_named() -> None:
 
 
 def test_an_input_of_the_size_told_fits(manet: Manet) -> None:
-    """The largest input without tiles takes half of what is free, by the engine's own count."""
+    """The largest input without tiles takes half of the free memory, by the engine's estimate."""
     cpu = object_of(manet("doctor", "--json"))["devices"][0]
     weights, _ = load_weights()
     engine = Engine(weights.build(), torch.device("cpu"), tile=0)
@@ -165,7 +165,7 @@ def test_a_driver_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_broken_gpu(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch says that it is there, and everything that is done with it fails."""
+    """PyTorch reports the device, but every operation on it fails."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))

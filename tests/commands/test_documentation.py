@@ -1,4 +1,4 @@
-"""README, docs and the command line say the same."""
+"""README and docs agree with the command line."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ WHAT_NONSENSE_DOES = {
 def test_every_documented_variable_has_its_effect(
     name: str, manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MANET_DEBUG has a test of its own, with a process of its own."""
+    """MANET_DEBUG has a separate test with a real process."""
     code, message = WHAT_NONSENSE_DOES[name]
     monkeypatch.setenv(name, "nonsense")
     for command in (["upscale"], ["kernels"], ["evaluate", "--protocol", "9,1,0"]):
@@ -86,7 +86,7 @@ def test_every_documented_variable_has_its_effect(
 
 
 def anchors(page: Path) -> set[str]:
-    """The places of a page that a link can name: its headings, as Markdown names them."""
+    """The anchors of a page: its headings, as Markdown names them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 

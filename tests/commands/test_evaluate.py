@@ -1,4 +1,4 @@
-"""``manet evaluate``: the figures, the lines and their file, the table, and what is refused."""
+"""``manet evaluate``: the figures, the lines and their file, the table, and errors."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_degraded_files_give_the_figures_again(
     for line, other in zip(outcome.json[:-1], cropped.json[:-1], strict=True):
         assert [line[name] for name in FIGURES] == [other[name] for name in FIGURES]
 
-    # The same again through files alone: LR image, upscaled and its kernels estimated by other commands.
+    # The same through files: LR image, upscaling and kernels by other commands.
     lr = tmp_path / "set/LR/a.png"
     true = image(tmp_path / "set/HR/a.png")
     line = outcome.json[0]

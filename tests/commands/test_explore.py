@@ -1,4 +1,4 @@
-"""`manet explore`: what is in the page. tests/browser looks at what it does."""
+"""`manet explore`: the content of the page. tests/browser tests its behaviour."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&amp;\"'$data</script>.png".replace("/", 
 
 
 class Page(HTMLParser):
-    """A page, taken apart as a browser would."""
+    """A page, parsed as in a browser."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Page(HTMLParser):
 
     @property
     def kernels(self) -> npt.NDArray[np.float64]:
-        """The kernels as the page rebuilds them, (rows, columns, 21, 21)."""
+        """The kernels as the page decodes them, (rows, columns, 21, 21)."""
         return rebuilt(np.moveaxis(self.planes[:-4], 0, -1), self.basis)
 
 
@@ -115,7 +115,7 @@ def test_the_page_holds_what_the_other_commands_give(manet: Manet, tmp_path: Pat
     manet("upscale", photo, *COMMON)
     page = Page(folder / "photo_x4_explore.html")
 
-    # What docs/explore.md says of this photo.
+    # As docs/explore.md says of this photo.
     kernels = np.load(folder / "photo_x4_kernels.npy")
     errors = np.abs(page.kernels - kernels)
     assert errors[::2, ::2].max() == pytest.approx(told["largest_error"], rel=0.01)
@@ -292,7 +292,7 @@ def test_too_large_parts_are_refused_with_one_that_fits(
 
 def test_two_megapixels_of_noise_fit_in_15_megabytes(manet: Manet, tmp_path: Path) -> None:
     model = write_model(tmp_path / "small.safetensors", scale=4)
-    # A quarter of them: what a page holds grows with its pixels.
+    # A quarter of them: the size of a page grows with its pixels.
     noise = np.random.default_rng(0).integers(0, 256, (153, 204, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     (told,) = manet("explore", tmp_path / "noise.png", "--model", model, *COMMON, "--json").json

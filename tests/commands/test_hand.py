@@ -1,4 +1,4 @@
-"""The user's hand on the blur: `--kernel-map`, `--strength`, `--smooth`, `--flat-sigma`."""
+"""Adjustments of the blur: `--kernel-map`, `--strength`, `--smooth`, `--flat-sigma`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_strength_is_a_dial(manet: Manet, photo: Path) -> None:
 
 
 def test_a_map_given_back_gives_the_same(manet: Manet, photo: Path) -> None:
-    # A map is of every pixel, and so is the blur of --exact.
+    # A map has every pixel, and so has the blur of --exact.
     plain = pixels(upscale(manet, photo, "plain.png", "--exact"))
     whole = kernel_map(manet, photo, "k.npy")
     assert np.abs(pixels(upscale(manet, photo, "whole.png", "--kernel-map", whole)) - plain).max() <= 1

@@ -53,7 +53,7 @@ def test_options_stand_in_groups_of_one_order(manet: Manet, name: str) -> None:
 
 
 def test_weights_list_has_a_line_each(manet: Manet) -> None:
-    """On a terminal, where a table is as wide as that."""
+    """On a terminal, where a table has the terminal's width."""
     lines = on_terminal("weights", "list").splitlines()
     assert len(lines) == len(manet("weights", "list").lines)
     assert max(map(len, lines)) <= 80
@@ -64,7 +64,7 @@ def test_weights_list_has_a_line_each(manet: Manet) -> None:
 
 
 def on_terminal(*arguments: str) -> str:
-    """What a command prints on a terminal of 80 columns."""
+    """The output of a command on a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     process = subprocess.Popen(
@@ -74,7 +74,7 @@ def on_terminal(*arguments: str) -> str:
     printed = io.BytesIO()
 
     def read() -> None:
-        with contextlib.suppress(OSError):  # how Linux tells the end
+        with contextlib.suppress(OSError):  # the end of a terminal on Linux
             while data := os.read(ours, 4096):
                 printed.write(data)
 

@@ -1,4 +1,4 @@
-"""`manet kernels`: arrays on disk, pictures of the blur, and the figures."""
+"""`manet kernels`: arrays on disk, pictures of the blur, and the summary."""
 
 from __future__ import annotations
 

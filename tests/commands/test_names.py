@@ -1,4 +1,4 @@
-"""Names that no file can have, wherever a file can be named: a sentence, and nothing else is lost."""
+"""Impossible file names in every option: a clear message, and no other file is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEEP = "/".join(["y" * 200] * 30)
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two small pictures in a folder that is the current one."""
+    """Two small pictures in the current folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "b.png"):
         Image.fromarray(texture(8, 8)).save(name)
@@ -46,7 +46,7 @@ def test_one_line_of_a_list_costs_no_other(manet: Manet, here: Path, monkeypatch
 
 
 def test_a_result_whose_name_would_be_too_long(manet: Manet, here: Path) -> None:
-    """The input's name is just short enough, and so is the result's, but not that of the kernel map."""
+    """The names of the input and the result are just short enough; the kernel map's name is too long."""
     name = "z" * 251 + ".png"
     Path("b.png").rename(name)
     outcome = manet("upscale", "a.png", name, "--json")

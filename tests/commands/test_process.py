@@ -1,4 +1,4 @@
-"""Real processes: streams, signals, kills, and what they leave behind."""
+"""Real processes: streams, signals, kills, and their files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_traceback_only_when_asked(photo: Path) -> None:
 def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(
     photo: Path, number: signal.Signals, command: str, interrupted: str, error: str
 ) -> None:
-    """The run ends at once, as if nothing had been made of the signal, and blames no picture and no file."""
+    """The run ends at once, as if no code had caught the signal, and reports no picture or file."""
     module, name = interrupted.rsplit(".", 1)
     pictures = [str(photo.parent)] if command.startswith(("upscale", "degrade")) else []
     script = (
@@ -126,7 +126,7 @@ def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Path:
-    """A folder with pictures that take a while together."""
+    """A folder of pictures that takes a while."""
     folder = tmp_path / "in"
     folder.mkdir()
     for i in range(4):
@@ -138,7 +138,7 @@ def batch(tmp_path: Path) -> Path:
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_a_run_that_is_stopped(batch: Path, number: signal.Signals, code: int) -> None:
-    """Nothing half-written stays under a final name, and the next run finishes the same bytes."""
+    """No incomplete file has a final name, and the next run writes the same bytes."""
     out = batch.parent / "out"
     originals = {path: path.read_bytes() for path in batch.iterdir()}
     command = [*MANET, "upscale", str(batch), "-o", str(out), "--save-kernels", str(out)]
@@ -220,7 +220,7 @@ WAITS = {
 @pytest.mark.parametrize("waits", WAITS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(photo: Path, number: signal.Signals, waits: str) -> None:
-    """Whatever the run is at, and its temporary files are removed."""
+    """At every moment of the run, and its temporary files are removed."""
     script = f"""
 import hashlib, sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`manet replay`: from a result back to its command."""
+"""`manet replay`: from a result to its command."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.commands.conftest import Manet, texture
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with one small picture in it."""
+    """The current folder, with one small picture."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(texture(8, 11)).save("a.png")
     return tmp_path
 
 
 def forged(name: str, **fields: object) -> None:
-    """Make a picture with a record that this tool would not write."""
+    """Make a picture with a foreign record."""
     record = Record("a.png", "0" * 64, "1" * 64, {"scale": 4}).fields() | fields
     text = PngInfo()
     text.add_itxt("manet_cli", json.dumps(record))
@@ -152,7 +152,7 @@ def test_what_holds_no_record(manet: Manet, here: Path) -> None:
     ],
 )
 def test_a_record_cannot_name_other_options(manet: Manet, here: Path, settings: dict[str, object]) -> None:
-    """A record comes with a picture from anywhere, and the command may be piped into a shell."""
+    """A record may come with any picture, and the command may be piped into a shell."""
     real = json.loads(manet_record(manet, "a.png"))
     forged("evil.png", **(real | {"settings": settings}))
     outcome = manet("replay", "evil.png")

@@ -1,4 +1,4 @@
-"""``manet study``: the findings that the shipped weights show, the files, and what is refused."""
+"""``manet study``: findings with the shipped weights, the files, and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_model(path: Path, seed: int = 0, scale: int = 4, factor: float = 1.0) 
 
 @pytest.fixture
 def hr(tmp_path: Path) -> Path:
-    """Dead leaves: discs of all sizes over each other, sharp edges at every angle, on a flat lower part."""
+    """Dead leaves: overlapping discs of all sizes, sharp edges at every angle, and a flat lower part."""
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:192, :192]
     picture = np.full((192, 192, 3), 130, np.uint8)
@@ -66,7 +66,7 @@ def hr(tmp_path: Path) -> Path:
 
 
 def check_files(folder: Path, stem: str, outcome: Outcome) -> dict[str, Any]:
-    """Check both files against what was printed with --json, and return the numbers."""
+    """Check both files against the output of --json, and return the numbers."""
     assert outcome.code == 0, outcome.stderr
     assert outcome.stderr == ""
     numbers: dict[str, Any] = outcome.json[0]
@@ -86,11 +86,11 @@ def test_estimates_lie_near_the_truth_or_are_round(manet: Manet, hr: Path, tmp_p
     assert (numbers["study"], numbers["kernel"], numbers["precision"]) == ("tsne", "9,1,0", "fp32")
     assert (numbers["lr_width"], numbers["lr_height"]) == (48, 48)
     assert numbers["all"]["pixels"] == 48 * 48
-    # Most estimates are near the truth where there is texture, and next to none is perpendicular to it.
+    # In texture, most estimates are near the true kernel, and almost none is perpendicular to it.
     assert numbers["textured"]["share_near"] > 0.6
     assert numbers["textured"]["share_turned"] < 0.05
     assert numbers["textured"]["median_kernel_psnr"] > numbers["true_to_blank_psnr"] + 3
-    # Where there is none, they are near the kernel of a blank picture, which is round and always the same.
+    # In flat areas they are near the kernel of a blank picture, which is round and always the same.
     assert numbers["blank"]["pixels"] > 200
     assert numbers["blank"]["median_psnr_to_blank"] > numbers["blank"]["median_kernel_psnr"] + 10
     assert numbers["blank"]["share_near"] < 0.1
@@ -282,7 +282,7 @@ def test_nothing_global_is_changed(
 
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
 
-    def settings() -> dict[str, object]:  # asking for the backend would load pyplot to choose one
+    def settings() -> dict[str, object]:  # reading the backend would load pyplot
         return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 
     before = settings()

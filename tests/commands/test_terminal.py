@@ -1,4 +1,4 @@
-"""What reaches a terminal, a log and a pipe: names of files steer none of them."""
+"""Output on a terminal, in a log and in a pipe: file names cannot steer a terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOSTILE = (
 
 
 def on_a_terminal(*arguments: str | Path, cwd: Path) -> tuple[int, bytes]:
-    """Run with both streams on a terminal; return the exit code and what the terminal got."""
+    """Run with both streams on a terminal; return the exit code and the terminal's output."""
     terminal, process_end = pty.openpty()
     got = bytearray()
 
@@ -69,7 +69,7 @@ def on_a_terminal(*arguments: str | Path, cwd: Path) -> tuple[int, bytes]:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A folder with pictures whose names steer terminals, and as many damaged ones."""
+    """A folder of pictures whose names could steer a terminal, and as many damaged ones."""
     folder = tmp_path / "in"
     folder.mkdir()
     for name in HOSTILE:

@@ -1,4 +1,4 @@
-"""`manet train` as its users run it."""
+"""`manet train` on the command line."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_restorer_of_another_scale_gives_all_but_its_end(
     four, two = (read_weights(tmp_path / name / "weights.safetensors") for name in ("4", "2"))
     assert (two.scale, two.tensors["restorer.tail.weight"].shape[0]) == (2, 12)
     assert not torch.equal(two.tensors["kernel_code.basis"], four.tensors["kernel_code.basis"])
-    # One step at a small learning rate later, the blocks are still those that were given.
+    # After one step at a small learning rate, the blocks are still the given ones.
     name = "restorer.blocks.0.dense.0.convs.0.weight"
     torch.testing.assert_close(two.tensors[name], four.tensors[name], atol=2e-3, rtol=0.05)
     refused = manet(
@@ -289,7 +289,7 @@ def test_a_signal_saves_and_ends_the_process(photos: Path, tiny: Path, tmp_path:
 
 
 def test_a_full_disk_is_one_sentence(photos: Path, tiny: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the decoded photos fit, the checkpoint does not."""
+    """A limit on file sizes simulates the disk: the decoded photos fit, the checkpoint does not."""
     folder = tmp_path / "run"
     script = (
         "import resource, signal, sys\n"
@@ -331,13 +331,13 @@ def test_json_tells_how_the_run_ended(manet: Manet, photos: Path, tiny: Path, tm
     assert line["step"] == 3
     assert set(line["validation"]) == {"nonblind_psnr_y"}
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["validation"]
-    # What is validated on is not trained on, though it lies below the folder that is.
+    # Validation photos are not trained on, although they are below the training folder.
     index = json.loads((tmp_path / "run" / "cache" / "photos.json").read_text())
     assert [photo[0] for photo in index["photos"]] == ["a.png"]
 
 
 def test_a_second_signal_leaves_the_last_checkpoint(photos: Path, tiny: Path, tmp_path: Path) -> None:
-    """It comes while the first one's checkpoint is being written, which hangs here."""
+    """The second signal comes while the first one's checkpoint is written, which hangs here."""
     folder = tmp_path / "run"
     toml = tiny.read_text(encoding="utf-8") + "[report]\nlog_every = 1\ncheckpoint_seconds = 0.0\n"
     tiny.write_text(toml, encoding="utf-8")

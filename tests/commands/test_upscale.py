@@ -1,4 +1,4 @@
-"""`manet upscale`, as a user and a script meet it."""
+"""`manet upscale`, for users and scripts."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_dry_run_touches_nothing(manet: Manet, photo: Path) -> None:
 
 
 def test_alpha(manet: Manet, tmp_path: Path) -> None:
-    """What is invisible must not bleed into what is visible, and flat areas of alpha stay flat."""
+    """Invisible colours must not bleed into visible ones, and flat areas of alpha stay flat."""
     rgba = np.zeros((24, 24, 4), np.uint8)
     rgba[..., :] = (0, 255, 0, 0)  # invisible green
     rgba[6:18, 6:18] = (200, 30, 30, 255)
@@ -284,7 +284,7 @@ def test_16_bit_colours_and_alpha_stay(manet: Manet, tmp_path: Path) -> None:
     assert eight.alpha is not None
     assert sixteen.header == replace(eight.header, bits=16)
     assert np.abs(sixteen.alpha / 257 - eight.alpha).max() <= 0.51
-    visible = eight.alpha > 200  # what is nearly invisible is divided by its rounded alpha
+    visible = eight.alpha > 200  # nearly invisible pixels are divided by a rounded alpha
     assert np.abs(sixteen.pixels / 257 - eight.pixels)[visible].max() <= 1.2
     assert len(np.unique(sixteen.pixels)) > 256
 
@@ -594,7 +594,7 @@ def test_a_size_without_sense(manet: Manet, photo: Path) -> None:
     outcome = manet("upscale", photo, "--size", "10x", "--dry-run")
     assert outcome.code == 1
     assert "less than a quarter" in outcome.stderr
-    # What the format cannot hold at the scale it may hold at the size.
+    # A picture too large for the format at the scale may fit at the size.
     wide = photo.with_name("wide.png")
     Image.fromarray(texture(2, 5000)).save(wide)
     assert "at most 16383" in manet("upscale", wide, "--format", "webp", "--dry-run").stderr

@@ -1,4 +1,4 @@
-"""`manet weights`: what a user is told about weights, and converts."""
+"""`manet weights`: information about weights, and conversion."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_bad_weights_end_in_3(manet: Manet, tmp_path: Path, photo: Path) -> None
 
 
 def test_a_part_alone(manet: Manet, tmp_path: Path, photo: Path) -> None:
-    """Weights with one network serve what needs no other, and say what is missing for the rest."""
+    """Weights with one network work where it is enough; elsewhere the message names the missing network."""
     import safetensors.torch
 
     (path,) = manet("weights", "path", "default").lines

@@ -1,4 +1,4 @@
-"""Weights from elsewhere, as a user gets them: pulled by name or address, and used by every command."""
+"""Pulled weights, by name or address, in every command."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_published_weights_are_described_and_not_fetched(manet: Manet, cache: Pa
 
 
 def test_the_manifest_counts_as_the_published_layout_does() -> None:
-    """Parameters of files that nobody has seen, against those of networks of the published setting."""
+    """Numbers of parameters in the manifest, against networks of the published setting."""
     from manet_cli.models import BlindConfig, BlindModel, MANetConfig, RRDBSFTConfig
 
     for scale in (2, 3, 4):

@@ -1,4 +1,4 @@
-"""Blur changed by hand: exact on Gaussians, within the trained range, medians as by definition."""
+"""Manual changes of a blur: exact for Gaussians, within the trained range, medians by definition."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_strength_stays_within_the_range() -> None:
     limits = KernelRange.for_scale(4)
     blurs = shapes([3.0, 0.9, 5.0, 0.5], [1.0, 0.9, 5.0, 0.5], [0.0, 0.0, 0.0, 0.0])
     weak, strong = strengthen(blurs, 0.01, 4), strengthen(blurs, 10, 4)
-    # What is beyond the range already is brought to it at most from its own side.
+    # A blur outside the range moves at most to the limit on its side.
     assert (weak.sigma_x**2).tolist() == pytest.approx([limits.low] * 3 + [0.25])
     assert (strong.sigma_x**2).tolist() == pytest.approx([limits.high, 8.1, 25, 2.5])
     assert (strong.sigma_y**2).tolist() == pytest.approx([limits.high, 8.1, 25, 2.5])

@@ -1,4 +1,4 @@
-"""Blur: one kernel, a kernel per image, per block and per LR pixel all mean the same thing."""
+"""Blur: one kernel, a kernel per image, per block and per LR pixel give the same result."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Kernels that are centred in their array, as other tools write them."""
+"""Kernels of other tools, which are centred in their array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernel shapes by moments against kernels whose shape is known, and the texture that vouches for them."""
+"""Kernel shapes by moments against known shapes, and the texture measure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kernel_of(sigma_x: float, sigma_y: float, degrees: float, scale: int = 4) ->
     return GaussianParameters.from_degrees(sigma_x**2, sigma_y**2, degrees).kernel(scale)
 
 
-# The tolerance of x2 is that of sampling its narrowest kernels (0.59 pixels) once per pixel.
+# The tolerance of x2 allows for sampling its narrowest kernels (0.59 pixels) once per pixel.
 @pytest.mark.parametrize(
     ("scale", "tolerance", "degrees"), [(2, 0.017, 1.2), (3, 0.002, 0.1), (4, 0.0035, 0.2)]
 )

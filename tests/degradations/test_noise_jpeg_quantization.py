@@ -1,4 +1,4 @@
-"""What happens to an LR image after the blur."""
+"""Steps on an LR image after the blur."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Types 1-6: which kernel goes where."""
+"""Types 1-6: the kernel of each block."""
 
 import math
 

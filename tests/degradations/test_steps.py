@@ -1,4 +1,4 @@
-"""The steps after the blur: what holds for each entry of the list, and what each step does."""
+"""The steps after the blur: common properties of all entries, and the effect of each step."""
 
 from __future__ import annotations
 

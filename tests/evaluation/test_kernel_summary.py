@@ -1,4 +1,4 @@
-"""The figures of a picture's blur, from kernels whose shapes are known."""
+"""The summary of a picture's blur, from known kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics: agreement with reference figures, and what they must do by definition."""
+"""The metrics: agreement with reference figures, and properties by definition."""
 
 import json
 import math

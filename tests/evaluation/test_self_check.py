@@ -1,4 +1,4 @@
-"""A result against its input: exact where it can be, whatever the pieces, and it finds what is wrong."""
+"""A result against its input: exact if possible, for any pieces, and sensitive to errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEIGHT, WIDTH = 70, 41  # of the LR image: more rows than are compared together
 
 
 def kernel_map(scale: int) -> Tensor:
-    """A kernel of its own for every LR pixel, (H, W, 21, 21)."""
+    """A different kernel for every LR pixel, (H, W, 21, 21)."""
     generator = torch.Generator().manual_seed(scale)
     kernels, _ = sample_kernels(HEIGHT * WIDTH, scale, generator)
     return kernels.reshape(HEIGHT, WIDTH, 21, 21)

@@ -1,4 +1,4 @@
-"""Pictures, metadata and files made on the spot."""
+"""Pictures, metadata and files made by the tests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def exif_block(*, orientation: int | None = 6, big_endian: bool = False, thumbnail: bool = False) -> bytes:
-    """An EXIF block as a camera writes it, without the `Exif` prefix of JPEG."""
+    """An EXIF block as from a camera, without the `Exif` prefix of JPEG."""
     exif = Image.Exif()
     exif.endian = ">" if big_endian else "<"
     exif[0x010F] = "Maker of cameras"
@@ -85,7 +85,7 @@ def exif_block(*, orientation: int | None = 6, big_endian: bool = False, thumbna
 
 
 def facts(block: bytes | None) -> dict[str, Any]:
-    """What Pillow reads in an EXIF block."""
+    """The content of an EXIF block by Pillow."""
     assert block is not None
     exif = Image.Exif()
     exif.load(b"Exif\0\0" + block)
@@ -94,7 +94,7 @@ def facts(block: bytes | None) -> dict[str, Any]:
         "first": {tag: exif[tag] for tag in exif if tag not in (0x8769, 0x8825)},
         "exif": {tag: value for tag, value in inner.items() if tag != 0xA005},
         "gps": dict(exif.get_ifd(0x8825)),
-        # Pillow before 13 raises for a directory that is not there.
+        # Pillow before 13 raises for a missing directory.
         "interoperability": dict(exif.get_ifd(0xA005)) if 0xA005 in inner else {},
         "thumbnail": dict(exif.get_ifd(ExifTags.IFD.IFD1)),
     }

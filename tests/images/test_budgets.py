@@ -1,4 +1,4 @@
-"""Pictures whose metadata or size would cost time and memory without bound are refused unopened."""
+"""Pictures whose metadata or size would take unbounded time or memory are refused unopened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _guarded() -> Iterator[None]:
 
 
 def directories(count: int, size: int, order: str = ">", tag: int = 0x8769) -> bytes:
-    """A block of EXIF with a directory below `tag` whose `count` values all are the same `size` bytes."""
+    """An EXIF block with a directory below `tag` whose `count` values are all the same `size` bytes."""
 
     def packed(form: str, *values: int) -> bytes:
         return struct.pack(order + form, *values)
@@ -44,7 +44,7 @@ def directories(count: int, size: int, order: str = ">", tag: int = 0x8769) -> b
 
 
 def tiff(block: bytes) -> bytes:
-    """A TIFF whose first directory also points at what is in a block of EXIF."""
+    """A TIFF whose first directory also points into an EXIF block."""
     file = io.BytesIO()
     order = "<" if block[:2] == b"II" else ">"
     (place,) = struct.unpack_from(order + "L", block, 18)
@@ -71,7 +71,7 @@ def segments(*contents: bytes) -> bytes:
 
 
 def split_exif(block: bytes) -> bytes:
-    """A JPEG with a block of EXIF that takes several segments."""
+    """A JPEG with an EXIF block in several segments."""
     return segments(*(b"Exif\0\0" + block[at : at + 65_000] for at in range(0, len(block), 65_000)))
 
 
@@ -81,7 +81,7 @@ def gif_comment(blocks: int) -> bytes:
 
 
 def chained(count: int) -> bytes:
-    """A TIFF of one directory after the other, each with as many tags as fit, all over one another."""
+    """A TIFF of many directories with as many tags as fit, all overlapping."""
     data = bytearray(tiff(directories(1, 26)))
     data += bytes(len(data) % 2)
     place = len(data)
@@ -109,7 +109,7 @@ def with_segments(segments: bytes) -> bytes:
 
 
 def tiled(side: int) -> bytes:
-    """A JPEG 2000 codestream that claims tiles of so many pixels a side."""
+    """A JPEG 2000 codestream that claims tiles of this side."""
     data = bytearray(J2K)
     struct.pack_into(">LL", data, 8, 255, 255)
     struct.pack_into(">LL", data, 24, side, side)
@@ -155,7 +155,7 @@ ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
 def test_metadata_without_bound(
     make: Callable[[], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The budget is charged before Pillow sees the file, and before raw files are told from others."""
+    """The budget is checked before Pillow opens the file, and before raw files are detected."""
     data = make()
 
     def opened(*_: object, **__: object) -> None:
@@ -169,7 +169,7 @@ def test_metadata_without_bound(
 
 
 def test_much_metadata_is_read() -> None:
-    """Half a megabyte of honest EXIF in several segments, hundreds of other segments, thousands of chunks."""
+    """Half a megabyte of valid EXIF in several segments, hundreds of other segments, thousands of chunks."""
     block = directories(1, 500_000)
     assert read_photo(split_exif(block), "x").metadata.exif == block
     assert read_photo(segments(*[b"FLIR\0" + bytes(65_000)] * 300), "x").width == IMAGE.width
@@ -183,7 +183,7 @@ def test_much_metadata_is_read() -> None:
 
 
 def test_blocks_that_begin_again_and_again() -> None:
-    """Each beginning is passed once, not copied with all that follow."""
+    """Each start is passed once, not copied with all the following data."""
     tail = b"II*\0\x08\0\0\0" + bytes(8)
     block = b"Exif\0\0" * 1_000_000 + tail
     assert exif.orientation(block) == 1
@@ -224,7 +224,7 @@ def test_files_that_are_mostly_hole(tmp_path: Path, format_name: str) -> None:
 
 @pytest.mark.parametrize("offset", [1 << 20, 2**62, 2**63, 2**64 - 1])
 def test_offsets_behind_the_end(tmp_path: Path, offset: int) -> None:
-    """A BigTIFF may point at places that no file has."""
+    """A BigTIFF may have impossible offsets."""
     entry = struct.pack("<HHQQ", 0x014A, 16, 2, offset)
     data = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, 1) + entry + bytes(72)
     path = tmp_path / "x"
@@ -251,7 +251,7 @@ def test_scans_without_end() -> None:
 @pytest.mark.parametrize("length", [3, 1 << 40, (1 << 63) + 5])
 @pytest.mark.parametrize("kind", [b"jp2h", b"uuid"])
 def test_boxes_behind_the_end(tmp_path: Path, kind: bytes, length: int) -> None:
-    """Pillow would take the memory for one at once."""
+    """Pillow would allocate the memory for one at once."""
     path = tmp_path / "x"
     path.write_bytes(with_boxes(struct.pack(">L4sQ", 1, kind, length)))
     with pytest.raises(InputError, match=r"^x is damaged \(a box is cut off or missing\): copy"):
@@ -259,7 +259,7 @@ def test_boxes_behind_the_end(tmp_path: Path, kind: bytes, length: int) -> None:
 
 
 def test_jpeg_2000_without_all_its_tiles() -> None:
-    """The decoder leaves them black without a word."""
+    """The decoder silently leaves them black."""
     data = encode(IMAGE, "JPEG2000", no_jp2=True, tile_size=(8, 8))
     assert read_photo(data, "x").width == IMAGE.width
     starts = [found.start() for found in re.finditer(rb"\xff\x90\0\x0a", data)]

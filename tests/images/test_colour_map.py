@@ -1,4 +1,4 @@
-"""The colour map: even, in order, and so for everybody."""
+"""The colour map: even and in order, also with colour deficiencies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from manet_cli.images.colour_map import colour_map, kernel_shades, linear_light, oklab_to_srgb, srgb_to_oklab
 
-# What is left of colours for people who lack one of the three cones: Machado, Oliveira and Fernandes, "A
+# Colours as seen without one of the three cones: Machado, Oliveira and Fernandes, "A
 # Physiologically-based Model for Simulation of Color Vision Deficiency", 2009, severity 1, on linear light.
 VISION = {
     "usual": np.eye(3),
@@ -25,7 +25,7 @@ VISION = {
 
 
 def seen(colours: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Colours (n, 3) as CIELAB, as somebody sees them."""
+    """Colours (n, 3) as CIELAB, with a colour deficiency."""
     light = np.clip(linear_light(colours) @ matrix.T, 0, 1)
     to_xyz = np.array(
         [
@@ -51,7 +51,7 @@ def test_equal_steps_look_equal() -> None:
     colours = oklab_to_srgb(colour_map(33))
     steps = np.linalg.norm(np.diff(srgb_to_oklab(colours), axis=0), axis=1)
     assert steps.max() / steps.min() < 1.25
-    # The screen can show them: nothing was cut off.
+    # The screen can show them: no value was clamped.
     assert np.abs(srgb_to_oklab(colours) - colour_map(33)).max() < 0.01
 
 

@@ -1,4 +1,4 @@
-"""Noise and traces of JPEG against damage that was made on purpose."""
+"""Measured noise and JPEG quality against known damage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pixels = npt.NDArray[Any]
 
 
 def scene(height: int = 160, width: int = 240, channels: int = 3) -> Pixels:
-    """Discs on a ramp, drawn large and brought down: flat areas, edges and texture without any damage."""
+    """Discs on a ramp, drawn large and shrunk: flat areas, edges and texture without damage."""
     generator = np.random.default_rng(7)
     rows, columns = np.mgrid[0 : 2 * height, 0 : 2 * width].astype(np.float64)
     planes = np.stack([70 + rows / 8, 90 + columns / 9, 60 + (rows + columns) / 9], axis=-1)

@@ -160,7 +160,7 @@ def test_a_block_cut_off_is_an_error_of_its_own(length: int) -> None:
 
 
 def lenient(kind: int, values: bytes, *, following: bytes = b"", count: int = 1, entries: int = 1) -> bytes:
-    """A block with nothing but an orientation, as its values are stored."""
+    """A block with only an orientation."""
     value = values if len(values) <= 4 else struct.pack(">L", 8 + 2 + 12 + len(following))
     entry = struct.pack(">HHL", 0x0112, kind, count) + value.ljust(4, b"\0")
     tail = values if len(values) > 4 else b""

@@ -1,4 +1,4 @@
-"""The one reader of pictures: what is no regular file, or larger than any picture, is refused unread."""
+"""Opening pictures: special files and files larger than any picture are refused unread."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_limit_follows_the_pixels(tmp_path: Path) -> None:
     data = encode(image, "PNG")
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    os.truncate(path, (256 << 20) + 8 * 960)  # zeros behind the end
+    os.truncate(path, (256 << 20) + 8 * 960)  # zeros after the end
     assert read_header(path, "a", 960).width == 40
     os.truncate(path, (256 << 20) + 8 * 960 + 1)
     with pytest.raises(InputError, match="no picture of at most 960 pixels takes so many: make it smaller"):
@@ -74,7 +74,7 @@ def test_the_limit_follows_the_pixels(tmp_path: Path) -> None:
 def test_a_file_larger_than_its_picture_is_refused_before_it_is_read(
     tmp_path: Path, format_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Below the size of any picture, but above that of the one which the file claims to hold."""
+    """Smaller than the limit of all pictures, but larger than the claimed picture can be."""
     path = tmp_path / "a"
     path.write_bytes(encode(Image.fromarray(pixels(3)), format_name))
     os.truncate(path, 1700 << 20)
@@ -100,7 +100,7 @@ def test_a_raw_file_larger_than_its_picture_is_refused_before_it_is_read(
 
 
 class Endless(io.RawIOBase):
-    """A stream that begins in some way and goes on with zeros."""
+    """A stream with the given start and then zeros."""
 
     def __init__(self, start: bytes = b"") -> None:
         self.start = start
@@ -131,7 +131,7 @@ def test_standard_input_is_refused_by_its_first_bytes(
 
 
 def test_what_any_format_of_the_list_begins_with_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a format that is new in the list, too, if Pillow reads it."""
+    """Also of a new format in the list, if Pillow reads it."""
     qoi = replace(formats.FORMATS[0], name="qoi", pillow_name="QOI")
     data = b"qoif" + struct.pack(">LLBB", 1, 1, 3, 0) + b"\xfe\1\2\3" + bytes(7) + b"\1"
     for listed in (False, True):

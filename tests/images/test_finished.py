@@ -1,4 +1,4 @@
-"""What results show without being decoded."""
+"""Facts about results without decoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.commands.conftest import texture
 
 @pytest.fixture(params=[entry for entry in FORMATS if entry.record], ids=lambda entry: entry.name)
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A result with a record, in each format that holds one."""
+    """A result with a record, in each format with records."""
     fmt: ImageFormat = request.param
     path = tmp_path / f"result{fmt.suffixes[0]}"
     pixels = np.kron(texture(40, 60), np.ones((4, 4, 1), np.uint8))
@@ -33,7 +33,7 @@ def test_a_result_that_is_whole(written: Path) -> None:
 
 
 def test_no_cut_result_is_taken_for_whole(written: Path) -> None:
-    """Wherever it is cut, and also if a part of a copy was filled with zeros."""
+    """Truncated at any place, or partly filled with zeros."""
     data = written.read_bytes()
     seen, lengths, told_by_marks = 0, 0, written.suffix in (".png", ".jpg")  # the others have lengths alone
     for length in {*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 12, len(data))}:

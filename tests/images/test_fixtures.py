@@ -1,4 +1,4 @@
-"""Files that other programs made (tests/fixtures/README.md), in and out."""
+"""Files of other programs (tests/fixtures/README.md), read and written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def netpbm(name: str) -> npt.NDArray[Any]:
 
 
 def fixture(name: str) -> Photo:
-    """Read a fixture, and check that its header said what came out."""
+    """Read a fixture, and check that its header matches the photo."""
     path = FIXTURES / name
     photo = read_photo(path, name)
     assert read_header(path, name) == photo.header
@@ -99,7 +99,7 @@ def test_16_bits_come_back_exactly(name: str, format_name: str) -> None:
 def test_16_bit_colours_come_out_of_their_alpha() -> None:
     photo = fixture("rgba16-premultiplied.tif")
     np.testing.assert_array_equal(photo.alpha, ALPHA)
-    # What was rounded once when it was multiplied is off by half a step divided by alpha.
+    # Rounding of premultiplied colours gives an error of half a step divided by alpha.
     allowed = 1 + 0.5 * 65535 / ALPHA[..., None]
     assert (np.abs(photo.pixels.astype(float) - COLOUR) <= allowed).all()
 
@@ -127,7 +127,7 @@ def test_16_bits_cut_off_or_damaged_give_a_photo_or_a_sentence(name: str) -> Non
             whole = read_photo(data[:length], name)
         except InputError:
             continue
-        # All that may be missing is what a TIFF has after its pixels.
+        # Only the part of a TIFF after its pixels may be missing.
         assert name.endswith(".tif")
         np.testing.assert_array_equal(whole.pixels, COLOUR)
     generator = np.random.default_rng(7)
@@ -169,7 +169,7 @@ def test_other_layouts_are_read_exactly(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["camera.jpg", "jpeg-inside.jxl", "camera.heic", "camera.avif"])
 def test_lossy_pictures_are_read_the_right_way_up(name: str) -> None:
-    # HEIC and AVIF turn by a box of their own, which these do not have; their EXIF turns nothing.
+    # HEIC and AVIF store the turn in a box, which these files lack; their EXIF does not turn them.
     truth = COLOURS if name in ("camera.heic", "camera.avif") else np.rot90(COLOURS, -1)
     photo = fixture(name)
     assert photo.pixels.shape == truth.shape

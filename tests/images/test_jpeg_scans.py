@@ -1,4 +1,4 @@
-"""JPEG files whose picture is not whole although libjpeg decodes them without an error."""
+"""JPEG files with an incomplete picture that libjpeg decodes without an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODES = ("RGB", "L")
 
 @pytest.fixture(params=["alone", "simplejpeg", "pyvips"], autouse=True)
 def _decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody, or one other decoder, be asked."""
+    """With no strict decoder, or with one of them."""
     if request.param == "alone":
         monkeypatch.setattr(jpeg_strict, "warnings_of", lambda data: None)
     else:
@@ -50,7 +50,7 @@ def jpeg(mode: str = "RGB", **options: object) -> bytes:
 
 
 def scans(data: bytes) -> list[tuple[int, int]]:
-    """Where the coded blocks of each interval lie, found without the code under test."""
+    """The positions of the coded blocks of each interval, found without the code under test."""
     found: list[tuple[int, int]] = []
     position = data.index(b"\xff\xda")
     while True:
@@ -88,7 +88,7 @@ def test_whole_pictures_are_read_without_a_word(
 def test_even_pictures_of_zeros_alone_are_read(
     value: int, options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # With tables of its own an even area is a row of zero bits.
+    # With optimised tables a constant area is a run of zero bits.
     image = Image.new("RGB", (1500, 1100), (value, value, value))
     assert (read_photo(encode(image, "JPEG", **options), "a").pixels == value).all()
     assert not caplog.records
@@ -100,7 +100,7 @@ def test_even_pictures_of_zeros_alone_are_read(
 def test_a_scan_that_ends_early_is_refused(mode: str, options: dict[str, Any], share: float) -> None:
     data = jpeg(mode, **options)
     for start, stop in scans(data):
-        if stop - start > 90:  # of less, hardly a pixel may change
+        if stop - start > 90:  # with less data, hardly a pixel may change
             cut = start + int(share * (stop - start))
             damaged(data[:cut] + data[stop:])
             damaged(data[:cut].rstrip(b"\xff") + b"\xff\xd9")

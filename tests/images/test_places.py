@@ -1,4 +1,4 @@
-"""Metadata in pixels, or tied to places and to pictures behind this one: scaled, turned or removed."""
+"""Metadata in pixels, about places or about further pictures: scaled, turned or removed."""
 
 from __future__ import annotations
 

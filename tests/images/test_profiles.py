@@ -1,4 +1,4 @@
-"""Colours that a file names by numbers, and profiles that do not go with the pixels."""
+"""Colours named by numbers, and profiles that do not fit the pixels."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def nclx_avif(primaries: int, transfer: int, **options: Any) -> bytes:  # noqa: 
 
 
 def light(values: npt.NDArray[Any], corners: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-    """XYZ, white being that of the corners, of numbers with sRGB's curve, by the definition."""
+    """XYZ of numbers with sRGB's curve and these corners, by the definition."""
     share = values / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in corners]).T
@@ -55,7 +55,7 @@ def light(values: npt.NDArray[Any], corners: Any) -> npt.NDArray[np.float64]:  #
 
 
 def in_srgb(photo: Photo) -> npt.NDArray[np.float64]:
-    """The light of a photo's pixels by its profile, as a colour manager sees it."""
+    """The light of a photo's pixels by its profile, from a colour manager."""
     assert photo.metadata.icc_profile is not None
     lab = ImageCms.createProfile("LAB")
     transform = ImageCms.buildTransform(

@@ -1,4 +1,4 @@
-"""The right picture of a container: raw files, previews, thumbnails, pages, masks."""
+"""The main picture of a container: raw files, previews, thumbnails, pages, masks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tiff(*parts: Part, order: Literal["<", ">"] = "<", mark: bytes = b"") -> byt
     data = bytearray((b"II*\0" if order == "<" else b"MM\0*") + bytes(4) + mark.ljust(8, b"\0"))
 
     def add(part: Part) -> tuple[int, int]:
-        """Append a directory; give its offset, and where that of the next one goes."""
+        """Append a directory; return its offset, and the position of the next directory's offset."""
         inner = [add(child)[0] for child in part.below]
         values = part.values
         height, width, *channels = values.shape
@@ -129,7 +129,7 @@ def test_a_tiff_named_as_raw_files_are_is_one(suffix: str, monkeypatch: pytest.M
 
 
 class FakeRaw:
-    """What rawpy gives for a file: 40x24 pixels, on their side if `flip` says so."""
+    """A stand-in for rawpy's file: 40x24 pixels, turned by `flip`."""
 
     def __init__(self, file: Any, flip: int = 0, error: Exception | None = None) -> None:  # noqa: ANN401
         self.data = file.read()

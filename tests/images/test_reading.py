@@ -109,7 +109,7 @@ def test_netpbm() -> None:
 
 
 def agrees(data: bytes) -> Photo:
-    """Read `data` and check that its header said what came out."""
+    """Read `data` and check that its header matches the photo."""
     photo = read_photo(data, "a")
     bits = photo.pixels.dtype.itemsize * 8
     has_alpha = photo.alpha is not None
@@ -180,7 +180,7 @@ def test_16_bit_grey_tiff_of_either_byte_order_is_read(order: str, white_is_zero
     data = tiff(
         order, [(262, 3, 0 if white_is_zero else 1)], 16, values[..., 0].astype(order + "u2").tobytes()
     )
-    if order == ">" and white_is_zero:  # a layout that Pillow does not know
+    if order == ">" and white_is_zero:  # a layout unknown to Pillow
         refused(data, "is a damaged, cut off or unsupported TIFF file")
         return
     np.testing.assert_array_equal(agrees(data).pixels, 65535 - values if white_is_zero else values)
@@ -332,7 +332,7 @@ def test_metadata_is_kept(name: str) -> None:
     if name in ("PNG", "JPEG", "TIFF"):
         assert photo.metadata.dpi == pytest.approx((300, 150), abs=0.02)
     found, expected = facts(photo.metadata.exif), facts(exif_block(orientation=None))
-    if name == "TIFF":  # the sizes are the file's own, no part of its EXIF
+    if name == "TIFF":  # the sizes belong to the file, not to its EXIF
         del expected["first"][0x0100], expected["first"][0x0101]
         expected["interoperability"] = {}  # Pillow did not write it
     assert found == expected
@@ -493,7 +493,7 @@ def deep_file(name: str, values: npt.NDArray[np.uint16], turn: int) -> bytes:
     file = io.BytesIO()
     write_photo(Photo(values, None, Metadata(exif=exif_block(orientation=1))), file, format_by_name("tiff"))
     data = bytearray(file.getvalue())
-    # PlanarConfiguration, of which 1 is the default, gives its entry to the orientation.
+    # PlanarConfiguration, with the default 1, is replaced by the orientation.
     place = data.index(struct.pack("<HHLHxx", 284, 3, 1, 1))
     struct.pack_into("<HHLHxx", data, place, 274, 3, 1, turn)
     return bytes(data)
@@ -517,7 +517,7 @@ def test_12_bit_and_signed_grey_are_refused() -> None:
     ],
 )
 def test_other_colours_and_numbers_are_refused(mode: str, name: str, sentence: str) -> None:
-    # Pillow before 13 sees only while decoding that it cannot decode YCbCr.
+    # Pillow before 13 fails on YCbCr only in decoding.
     refused(encode(Image.new(mode, (8, 8)), name), sentence, by_header=mode != "YCbCr")
 
 
@@ -560,7 +560,7 @@ def test_a_bomb_is_refused_by_its_header_without_a_warning(monkeypatch: pytest.M
         header = png_chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, 8, 0, 0, 0, 0))
         bomb = small_claim[:8] + header + small_claim[33:]
         refused(bomb, sentence)
-        with monkeypatch.context() as patch:  # the guard is ours, whatever a library user did to Pillow's
+        with monkeypatch.context() as patch:  # our guard does not depend on Pillow's setting
             patch.setattr(Image, "MAX_IMAGE_PIXELS", None)
             refused(bomb, sentence)
 
@@ -659,7 +659,7 @@ def test_a_compressed_tiff_with_rational_tags_is_read() -> None:
 
 
 def test_pillows_limit_outlives_threads_that_interleave() -> None:
-    """The first to begin is the first to end, and the other one still reads by its own limit."""
+    """The first reader ends first, and the other one still reads by its limit."""
     before = Image.MAX_IMAGE_PIXELS
     data = encode(Image.fromarray(pixels(3)), "PNG")
     small, large = (open_image(data, "one", limit) for limit in (100_000, 1 << 40))

@@ -1,4 +1,4 @@
-"""Resampling row by row against resampling whole."""
+"""Resampling row by row against resampling the whole picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def noise(height: int, width: int, channels: int = 3, *, alpha: bool = False, bi
 
 
 def resized(what: Photo, width: int, height: int, rows: int) -> Photo:
-    """Bring a photo to another size, given `rows` rows at a time."""
+    """Resize a photo, written `rows` rows at a time."""
     source = what.header
     target = Header(width, height, source.channels, source.has_alpha, source.bits)
     sink = CollectedPhoto(target)

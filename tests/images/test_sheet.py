@@ -1,4 +1,4 @@
-"""The page that pictures are drawn on."""
+"""The page for drawing."""
 
 from __future__ import annotations
 

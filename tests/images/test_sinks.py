@@ -1,4 +1,4 @@
-"""Pictures that are collected before they are written."""
+"""Sinks that collect rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfer curves, against what LittleCMS makes of the same profiles."""
+"""Transfer curves against LittleCMS with the same profiles."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_number_of_16_bits_comes_back(name: str) -> None:
     assert curves is not None
     values = np.arange(65_536).repeat(3).reshape(-1, 1, 3)
     back = curves.from_srgb(curves.to_srgb(values / np.float32(65_535))) * 65_535
-    # Where a curve is 0 or below, numbers cannot be told apart: at the start of these two.
+    # Where a curve is 0 or below, it cannot be inverted: at the start of these two.
     start = {"formula 1": 6_100, "formula 2": 10}.get(name, 0)
     assert np.abs(back - values)[start:].max() < 1.0
 

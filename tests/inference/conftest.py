@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 class Picture:
-    """A tensor (N, 3, H, W) as the engine reads images; counts the rows that it is asked for."""
+    """A tensor (N, 3, H, W) as an engine's input; counts the rows read."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -47,7 +47,7 @@ def scene() -> Tensor:
 
 
 def small_model(scale: int = 2, *, blocks: int = 1, seed: int = 0) -> BlindModel:
-    """A small model with random weights, large enough that every pixel in its radius shows."""
+    """A small model with random weights, large enough that every pixel in its radius has an effect."""
     torch.manual_seed(seed)
     model = BlindModel(
         BlindConfig(
@@ -68,7 +68,7 @@ def shipped_model() -> BlindModel:
 
 
 class KernelMap:
-    """Collects kernel tiles and checks that each pixel comes just once."""
+    """Collects kernel tiles and checks that each pixel comes exactly once."""
 
     def __init__(self, picture: Picture, kernel_size: int) -> None:
         self.kernels = torch.full((kernel_size**2, picture.height, picture.width), float("nan"))
@@ -98,7 +98,7 @@ def restore(
     registered: bool = True,
     on_kernels: Callable[[KernelTile], None] | None = None,
 ) -> Tensor:
-    """The whole result (N, 3, s*H, s*W), checked to hold each pixel just once."""
+    """The whole result (N, 3, s*H, s*W); each pixel must come exactly once."""
     scale = engine.restorer.footprint.scale
     canvas = torch.full((picture.layers, 3, picture.height * scale, picture.width * scale), float("nan"))
     codes = codes or EstimatedCodes(engine, picture, on_kernels)
@@ -113,7 +113,7 @@ def restore(
 
 
 def registered_by_recipe(model: BlindModel, picture: Picture) -> Tensor:
-    """The registered result of the whole image at once: kernels of the image as it is, then all padded."""
+    """The registered result of the whole image at once: kernels of the unpadded image, then all padded."""
     assert model.estimator is not None
     assert model.kernel_code is not None
     assert model.restorer is not None

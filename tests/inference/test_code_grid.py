@@ -1,4 +1,4 @@
-"""Codes computed at some pixels and interpolated: what the restorer gets does not depend on tiles."""
+"""Interpolated codes: the restorer's input does not depend on tiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = [(1, 1), (3, 5), (8, 8), (9, 31), (32, 17), (61, 45)]
 
 
 def codes_of(engine: Engine, picture: Picture, *, stripe: int | None = None) -> Tensor:
-    """The codes (1, L, H, W) that the restorer is given, asked for in stripes."""
+    """The codes (1, L, H, W) for the restorer, read in stripes."""
     codes = EstimatedCodes(engine, picture)
     stripe = stripe or picture.height
     starts = range(0, picture.height, stripe)
@@ -24,7 +24,7 @@ def codes_of(engine: Engine, picture: Picture, *, stripe: int | None = None) -> 
 
 
 def expected_codes(model: BlindModel, picture: Picture, stride: int) -> Tensor:
-    """Likewise by definition: the codes of each pixel, all but every n-th forgotten."""
+    """The same by definition: from the codes of every n-th pixel."""
     assert model.estimator is not None
     assert model.kernel_code is not None
     lr = picture.pixels[:1]

@@ -82,7 +82,7 @@ def test_one_set_has_no_dial(pair: tuple[Weights, Weights]) -> None:
 
 
 def test_between_the_results_are_averaged(pair: tuple[Weights, Weights], noisy: Tensor) -> None:
-    """With one blur for both: the estimators' weights are averaged instead."""
+    """With one blur for both, since the estimators' weights are averaged."""
     engine = engine_at(pair)
     rows = ImageRows(noisy)
     code = engine.constant_code(torch.full((21, 21), 1 / 441), noisy.shape[3])

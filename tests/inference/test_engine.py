@@ -1,4 +1,4 @@
-"""Tiled runs against untiled ones, registration, and what is kept in memory."""
+"""Tiled runs against untiled ones, registration, and memory."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ def test_the_tolerance_means_something(tile: int) -> None:
     _, expected = model(picture.pixels)
     default = restore(Engine(model, CPU, tile=tile), picture, registered=False)
     difference = float((default - expected).abs().max())
-    # Without the whole radius tiles differ on these weights, without tiles nothing does.
+    # With less than the whole radius, tiles differ with these weights; without tiles there is no difference.
     assert difference < 1e-5 if tile == 0 else difference > 1e-4
 
 
@@ -128,7 +128,7 @@ def test_registered_result_lies_on_its_input() -> None:
     reference = bicubic(lr, 4)[0].mean(0)
     aligned = shift_against(restore(engine, picture)[0].mean(0), reference)
     assert max(abs(part) for part in aligned) < 0.25, aligned
-    # The published placement is three pixels up and to the left of that: the measure would have seen it.
+    # The published placement is three pixels further up and left: the measure would show it.
     published = shift_against(restore(engine, picture, registered=False)[0].mean(0), reference)
     assert published == pytest.approx((-3, -3), abs=0.25)
 
@@ -199,7 +199,7 @@ def test_rows_are_read_and_codes_kept_band_by_band(monkeypatch: pytest.MonkeyPat
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers the shapes of all tensors that operations give."""
+    """Records the shapes of all tensors returned by operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -231,11 +231,11 @@ def test_neither_the_enlarged_kernel_map_nor_the_product_is_ever_built() -> None
     with Watch() as watch:
         restore(engine, picture)
     maps = [shape for shape in watch.shapes if 441 in shape and len(shape) > 2 and shape[-2:] != (3, 3)]
-    # The watch sees the kernels, at most those of a tile with its context on multiples of 8.
+    # The watch sees kernels of at most one tile with its context on multiples of 8.
     largest = max(math.prod(shape) for shape in maps)
     assert 441 * 16 * 16 < largest <= 441 * (16 + 2 * 16) ** 2
     assert not [shape for shape in maps if 15 in shape and math.prod(shape) > 441 * 15]
-    # And nothing at all is as large as the kernel map of the whole image, let alone an enlarged one.
+    # No tensor is as large as the kernel map of the whole image.
     assert max(math.prod(shape) for shape in watch.shapes) < 441 * 96 * 80
 
 

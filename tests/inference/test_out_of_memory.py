@@ -1,4 +1,4 @@
-"""Running out of memory: tiles are halved, finished ones are kept, and in the end it is said."""
+"""Running out of memory: tiles are halved, finished ones are kept, and the last failure is reported."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ MESSAGE = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 b
 
 
 class Failing:
-    """Wraps a network's forward: fails where ``when`` says so of an input's sides and the call's number."""
+    """Wraps a network's forward: fails if ``when`` is true for the input's sides and the call's number."""
 
     def __init__(self, forward: Callable[..., Tensor], when: Callable[[int, int, int], bool]) -> None:
         self.forward = forward
@@ -61,7 +61,7 @@ def test_finished_tiles_are_kept(network: str, fails_at: int, monkeypatch: pytes
     expected, expected_kernels = restore(whole, picture), estimate(whole, picture)
     engine, failing = engine_failing(monkeypatch, network, lambda h, w, call: call == fails_at, 48)
     met = KernelMap(picture, engine.kernel_size)
-    # `restore` and `KernelMap` refuse a pixel that comes twice.
+    # `restore` and `KernelMap` fail if a pixel comes twice.
     found = restore(engine, picture, on_kernels=met)
     assert failing.failures == 1
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -90,7 +90,7 @@ def test_only_the_tiles_to_come_are_halved(network: str, monkeypatch: pytest.Mon
     )
     if network == "estimator":
         estimate(engine, picture)
-        # Two whole tiles, the one that failed, and the two that were left in four parts each.
+        # Two whole tiles, the failed tile, and the two remaining tiles in four parts each.
         assert len(failing.calls) == 3 + 8
     else:
         restore(engine, picture)
@@ -172,7 +172,7 @@ def test_what_counts_as_out_of_memory(error: Exception, expected: bool) -> None:
 
 
 def test_kernels_are_handed_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if memory runs out in what follows the network."""
+    """Also if memory runs out after the network."""
     picture = noise(64, 80)
     engine = Engine(small_model(), CPU, tile=32)
     forward = engine.kernel_code.forward

@@ -1,4 +1,4 @@
-"""Tile geometry: every cut of every small image keeps the rules."""
+"""Tile geometry: every division of every small image follows the rules."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from manet_cli.inference.tiles import Span, Tile, TileGrid
 
 
 def check(grid: TileGrid, tiles: list[Tile], top: int = 0, bottom: int | None = None, left: int = 0) -> None:
-    """Cores cover rows [top, bottom) just once; outer parts are what the rules say."""
+    """Cores cover rows [top, bottom) exactly once; outer parts follow the rules."""
     bottom = grid.height if bottom is None else bottom
     seen: set[tuple[int, int]] = set()
     halo = -(-grid.halo // grid.multiple) * grid.multiple

@@ -38,7 +38,7 @@ NONSENSE = [
 
 @pytest.fixture(autouse=True)
 def variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the second of two processes."""
+    """The variables of the second of two processes."""
     for name, value in SOUND.items():
         monkeypatch.setenv(name, value)
 
@@ -55,7 +55,7 @@ def test_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert this_process() == Process()
     assert join_fleet() is None
-    monkeypatch.delenv("WORLD_SIZE")  # a cluster's own RANK makes no run of several processes
+    monkeypatch.delenv("WORLD_SIZE")  # a cluster's RANK alone does not mean several processes
     assert this_process() == Process()
     assert not started_by_torchrun()
 

@@ -18,7 +18,7 @@ _NOBODY = 65534
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the current one."""
+    """An empty current folder."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(*names: str) -> None:
-    """Make small pictures, with the folders they are in."""
+    """Make small pictures and their folders."""
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(name, "PNG")
@@ -41,7 +41,7 @@ def make_result(name: str, source: str = "a.png") -> None:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Be a user who may only do what permissions allow; root may do anything."""
+    """Become a user bound by permissions; root may do anything."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""One ONNX graph in another program: what ONNX Runtime makes of it is what we make."""
+"""The ONNX graph in ONNX Runtime gives our result."""
 
 from __future__ import annotations
 

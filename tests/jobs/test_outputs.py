@@ -1,4 +1,4 @@
-"""What fits on a disk."""
+"""Free space on a disk."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_little_is_simply_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("mode", [0o555, 0o000])
 @pytest.mark.parametrize("below", ["", "new"])
 def test_a_folder_that_cannot_be_written_to_is_said_first(here: Path, mode: int, below: str) -> None:
-    """Before any work, and before a file that exists there; root may write anywhere."""
+    """Before any work, and before the check for an existing file; root may write anywhere."""
     locked = here / "locked"
     locked.mkdir()
     (locked / "there.png").touch()

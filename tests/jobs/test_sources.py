@@ -1,4 +1,4 @@
-"""From what a user names to the pictures that are meant."""
+"""From a user's inputs to pictures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NFC, NFD = (unicodedata.normalize(form, "fähre.png") for form in ("NFC", "NFD")
 
 
 def names(*inputs: str, recursive: bool = False) -> list[str]:
-    """Names of the sources, with a ! before those that cannot be used."""
+    """Names of the sources, with a ! before those with an error."""
     return [("!" if s.error else "") + s.name for s in expand_sources(list(inputs), recursive=recursive)]
 
 
 def only(sources: list[Source]) -> str:
-    """The sentence of the one source that cannot be used."""
+    """The error of the only source."""
     (source,) = sources
     return str(source.error)
 
@@ -35,7 +35,7 @@ def test_any_mix(here: Path) -> None:
     Path("list.txt").write_text("with space.png\nü.png\n", encoding="utf-8")
     assert names("a.png", "b/", "c*.png", "@list.txt", "-", "./a.png", "none.png", "none?.png") == [
         *("a.png", "b/x.png", "c1.png", "c2.png", "with space.png", "ü.png", "-"),
-        *("none.png", "!none?.png"),  # a missing file is found out when it is read
+        *("none.png", "!none?.png"),  # a missing file is an error only on reading
     ]
     assert names("b", recursive=True) == ["b/x.png", "b/sub/y.png"]
 
@@ -153,7 +153,7 @@ def test_folders_that_cannot_be_read(here: Path) -> None:
     here.parent.chmod(0o755)
     Path("in/shut").chmod(0)
     try:
-        # Relative, since the folders above may be shut too.
+        # Relative, since the parent folders may be unreadable too.
         with nobody():
             assert names("in", recursive=True) == ["in/a.png", "!in/shut"]
             assert names("in/shut") == ["!in/shut"]
@@ -180,7 +180,7 @@ def test_of_raw_and_jpeg_pairs_in_a_folder_the_jpeg_is_taken(
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 def test_lists_without_an_end(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list is read up to a bound, and neither waited for nor read from a device."""
+    """A list is read up to a limit, without waiting for a FIFO or reading a device."""
     monkeypatch.setattr("manet_cli.jobs.sources._LONGEST_LIST", 1 << 20)
     monkeypatch.setattr("manet_cli.jobs.sources._MOST_NAMES", 3)
     os.mkfifo(here / "fifo")

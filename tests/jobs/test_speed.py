@@ -1,4 +1,4 @@
-"""The timing that predictions stand on, with a clock that the test turns."""
+"""The measurement for predictions, with the test's clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PIXELS = 10**9  # of a run that takes long
 
 
 class Machine:
-    """Computes a pixel in so many seconds, a factor slower in runs that are named, and once in the first."""
+    """Takes a number of seconds per pixel, longer by a factor in the given runs and in the first."""
 
     def __init__(self, seconds: float, slower: dict[int, float] | None = None) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Weights and names of the published layout, as the reference outputs were made with them."""
+"""Weights and names of the published layout, as used for the reference outputs."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @functools.cache
 def golden() -> dict[str, Tensor]:
-    """Reference outputs. Kernels are kept of every 5th row and column, the non-blind image of every 2nd."""
+    """Reference outputs: every 5th row and column of kernels, every 2nd of the non-blind image."""
     return load_file(GOLDEN / "forward.safetensors")
 
 
@@ -27,7 +27,7 @@ def published_shapes(scale: int) -> dict[str, list[int]]:
 
 
 def published_weights(scale: int) -> dict[str, Tensor]:
-    """A stage-3 state dict whose numbers follow from its names, with the basis of the reference outputs."""
+    """A stage-3 state dict with numbers derived from its names, and the basis of the reference outputs."""
     weights = {}
     for name, shape in published_shapes(scale).items():
         if name == "pca_matrix":

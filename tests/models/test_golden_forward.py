@@ -1,4 +1,4 @@
-"""Agreement with outputs of the published networks in float32, with weights that follow from names."""
+"""Agreement with outputs of the published networks in float32, with weights derived from names."""
 
 import functools
 

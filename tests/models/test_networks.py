@@ -91,7 +91,7 @@ def test_estimator_window_is_22_pixels_and_swaps_with_the_phase(parity: tuple[in
     torch.manual_seed(0)
     estimator = MANet(SMALL_ESTIMATOR).double()
     pixel = (24 + parity[0], 24 + parity[1])
-    # The softmax is in float32: probe what goes into it.
+    # The softmax is in float32: probe its input.
     logits: list[Tensor] = []
     estimator.tail.register_forward_hook(lambda *hooked: logits.append(hooked[2]))
 

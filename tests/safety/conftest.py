@@ -1,4 +1,4 @@
-"""A quick model, a quick way to start real processes, and how thorough to be."""
+"""A quick model, quick real processes, and the thoroughness of tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCALE = 2
 
 @pytest.fixture(scope="session")
 def soak(request: pytest.FixtureRequest) -> bool:
-    """Whether to go on for many minutes."""
+    """Whether to run for many minutes."""
     return bool(request.config.getoption("--soak"))
 
 
@@ -47,7 +47,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its return code (negative for a signal) and what it printed."""
+    """Return code (negative for a signal) and output of a process."""
 
     code: int
     stdout: str

@@ -1,4 +1,4 @@
-"""A process that has imported everything and forks a `manet` for each request: real kills, without the start.
+"""A process that has imported everything and forks a `manet` per request: real kills without slow starts.
 
 Each line of standard input is a JSON object: `arguments`, the files `stdout` and `stderr`, and where wanted
 `signal` and `delay` (what to send, how many seconds after the start), `file_limit` (bytes; the most that a
@@ -53,7 +53,7 @@ def become_manet(request: dict[str, Any]) -> None:
 
 
 def warm_up() -> None:
-    """Import what is imported late."""
+    """Import lazy modules."""
     Image.init()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.argv = ["manet", "weights", "path", "default"]
@@ -65,7 +65,7 @@ def serve() -> None:
     """Answer requests until standard input ends."""
     requests, answers = sys.stdin, os.fdopen(os.dup(1), "w")
     warm_up()
-    # What comes before the command has begun waits until it has.
+    # A signal before the command's start is held until it starts.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     for line in requests:
         request = json.loads(line)

@@ -1,4 +1,4 @@
-"""Damaged files of every kind that is read."""
+"""Damaged files of every readable kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WAYS = ("flip", "cut", "swap", "drop", "insert", "zero")
 
 
 def whole_files() -> dict[str, bytes]:
-    """Small pictures, by a name that ends in their suffix."""
+    """Small pictures by file name."""
     y, x = np.mgrid[:48, :64]
     rgb = np.stack([x * 4 % 256, y * 5 % 256, x * y % 256], axis=-1).astype(np.uint8)
     colour, grey = Image.fromarray(rgb), Image.fromarray(rgb[..., 2])
@@ -61,13 +61,13 @@ def whole_files() -> dict[str, bytes]:
 
 
 def other_files() -> dict[str, bytes]:
-    """Pictures that other programs wrote, by name: 16 bits, CMYK, many compressions, HEIC, JPEG XL, ..."""
+    """Pictures of other programs, by name: 16 bits, CMYK, many compressions, HEIC, JPEG XL, ..."""
     kinds = (".png", ".jpg", ".tif", ".webp", ".avif", ".gif", ".heic", ".jxl")
     return {path.name: path.read_bytes() for path in sorted(FIXTURES.iterdir()) if path.suffix in kinds}
 
 
 def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    """Give a way of damaging and the damaged content, which differs from `content`."""
+    """Return the name of a damage and the damaged content, which differs from `content`."""
     while True:
         way = chance.choice(_WAYS)
         changed = bytearray(content)

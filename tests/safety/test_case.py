@@ -116,7 +116,7 @@ def test_results_are_found_again(disk: Path, weights: Path, forks: Forks) -> Non
 
 
 def test_two_processes_for_one_file(disk: Path) -> None:
-    """A lock on one spelling holds for all, in whatever folder's spelling."""
+    """A lock on one spelling holds for all spellings of the file and its folder."""
     folder = disk / "Locked"
     folder.mkdir()
     with subprocess.Popen(

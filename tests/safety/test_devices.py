@@ -1,4 +1,4 @@
-"""Several devices: two engines on the CPU stand for two GPUs."""
+"""Several devices: two engines on the CPU simulate two GPUs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_pictures_are_the_same_on_whichever_device(
 
 
 def test_a_picture_that_is_stopped_leaves_nothing(tmp_path: Path, weights: Path) -> None:
-    """Also of its kernel map, and of those that are decoded already."""
+    """Also of its kernel map, and of pictures already decoded."""
     options = ModelOptions(str(weights), None, "cpu", "auto", 16)
     png = format_by_name("png")
     engine, run = open_upscale(options, format=png, quality=None, registration="input", blur=BlurOptions())
@@ -67,7 +67,7 @@ def test_a_picture_that_is_stopped_leaves_nothing(tmp_path: Path, weights: Path)
 
 
 def test_what_has_come_since_the_plan_is_not_replaced(tmp_path: Path, weights: Path) -> None:
-    """Two runs at once over a folder: the later one skips what the earlier one made, and keeps all else."""
+    """Two runs at once over a folder: the later one skips results of the earlier one and keeps the rest."""
     options = ModelOptions(str(weights), None, "cpu", "auto", None)
     png = format_by_name("png")
     engine, run = open_upscale(options, format=png, quality=None, registration="input", blur=BlurOptions())

@@ -1,4 +1,4 @@
-"""Disks that fill up, folders that cannot be written, and files that vanish."""
+"""Full disks, read-only folders, and files that disappear."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = 4096
 ROOM = 5 * PAGE
 NOBODY = 65534
 NO_ROOM, TOO_LARGE = "No space left on device", "File too large"
-# What is refused, the format, and whether only a soak is thorough enough for it.
+# The refused call, the format, and whether only a soak test covers it.
 FULL = [
     (reason, format, (reason, format) not in ((NO_ROOM, "png"), (TOO_LARGE, "webp")))
     for reason in (NO_ROOM, TOO_LARGE)
@@ -67,7 +67,7 @@ def test_a_full_disk(
     soak: bool,
     request: pytest.FixtureRequest,
 ) -> None:
-    """What has room is whole, nothing else is there, and a run with room finishes the same bytes."""
+    """Results that fit are complete, no other files exist, and a run with space writes the same bytes."""
     if long and not soak:
         pytest.skip("in a soak only")
     common: list[str | Path] = ["upscale", pictures, "--model", weights, "--sigma", "2", "--json", "-q"]
@@ -92,7 +92,7 @@ def test_a_full_disk(
 
 
 def test_kernel_maps_on_a_full_disk(pictures: Path, small_disk: Path, weights: Path, forks: Forks) -> None:
-    """The room of a memory map is asked for first, and neither of the two files is left without the other."""
+    """The space of a memory map is reserved first, and neither of the two files exists without the other."""
     out = pictures.with_name("out")
     ended = forks("upscale", pictures / "0.png", "-o", out, "--model", weights, "--save-kernels", small_disk)
     assert ended.code == 1
@@ -103,7 +103,7 @@ def test_kernel_maps_on_a_full_disk(pictures: Path, small_disk: Path, weights: P
 
 @pytest.fixture
 def shared_folder(weights: Path) -> Iterator[Path]:
-    """A folder that every user can read, with pictures and the weights."""
+    """A folder with pictures and weights, readable by every user."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -139,7 +139,7 @@ def test_files_and_folders_without_permission(shared_folder: Path, forks: Forks)
 
 
 def vanishing(path: Path, first: Path, run: Callable[[], Ended]) -> Ended:
-    """Remove `path` as soon as `first` is there."""
+    """Remove `path` as soon as `first` exists."""
     ended: list[Ended] = []
     thread = threading.Thread(target=lambda: ended.append(run()))
     thread.start()

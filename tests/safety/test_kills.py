@@ -1,4 +1,4 @@
-"""Runs ended at any moment: originals untouched, nothing half, and the next run finishes the same bytes."""
+"""Runs killed at any moment: inputs unchanged, no incomplete file, and the next run writes the same bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 
 
 @dataclass(frozen=True)
 class Batch:
-    """A folder to upscale, what comes of it, and how long that takes."""
+    """A folder to upscale, its results, and the time."""
 
     folder: Path
     arguments: list[str | Path]
@@ -65,7 +65,7 @@ def test_kills(batch: Batch, place: Path, forks: Forks, soak: bool) -> None:
     originals = contents(batch.folder / "in")
     arguments = [*batch.arguments, "-o", out, "--save-kernels", out]
     killed = dict.fromkeys(SIGNALS, 0)
-    window = batch.seconds  # follows how long a run takes at the moment
+    window = batch.seconds  # adapts to the current duration of a run
     while sum(killed.values()) < (90 if soak else 4):
         number = chance.choice((signal.SIGKILL, *SIGNALS))
         ended = forks(*arguments, signal=number, delay=chance.uniform(0, window))

@@ -1,4 +1,4 @@
-"""Damaged pictures: a sentence or a picture, soon, and never one that is not what the file says."""
+"""Damaged pictures give a message or a picture, quickly, and never a wrong picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 10
 
 @contextmanager
 def soon() -> Iterator[None]:
-    """Fail if the block takes more than `SECONDS` of a processor, however busy the machine is."""
+    """Fail if the block takes more than `SECONDS` of processor time."""
 
     def late(number: int, frame: FrameType | None) -> None:
         pytest.fail(f"it took more than {SECONDS} seconds")
@@ -51,7 +51,7 @@ def same(one: Photo, other: Photo) -> bool:
 def test_a_damaged_file_is_refused_or_read_as_its_header_says(name: str, soak: bool) -> None:
     try:
         whole = read_photo(FILES[name], name)
-    except InputError:  # a kind that is refused stays refused
+    except InputError:  # a refused kind stays refused
         whole = None
     for seed in range(2000 if soak else 40):
         way, content = damaged(FILES[name], random.Random(f"{name} {seed}"))
@@ -64,14 +64,14 @@ def test_a_damaged_file_is_refused_or_read_as_its_header_says(name: str, soak: b
         header = read_header(content, name)
         found = (photo.width, photo.height, photo.pixels.shape[2], photo.alpha is not None)
         assert found == (header.width, header.height, header.channels, header.has_alpha), where
-        # A PNG has checksums, but a whole chunk can be dropped unseen.
+        # A PNG has checksums, but does not show a missing chunk.
         if way == "cut" or (name.endswith(".png") and way != "drop"):
             assert whole is not None, where
             assert same(photo, whole), where
 
 
 def test_a_batch_of_damaged_files(tmp_path: Path, weights: Path, forks: Forks, soak: bool) -> None:
-    """Every file has its line, and every output that is there is a whole picture."""
+    """Every file has a line, and every existing output is a complete picture."""
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for seed in range(2000 if soak else 69):

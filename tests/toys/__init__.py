@@ -1,1 +1,1 @@
-"""Toys: one file each, to show what a new part of the product takes."""
+"""Toys: new parts of the product in one file each."""

@@ -1,4 +1,4 @@
-"""A toy degradation: fog. All that a new step after the blur takes is this file and its entry."""
+"""A toy degradation: fog. A new step after the blur needs only this file and its entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A toy restorer, steered by the kernel code. All that a new one takes is this file and its entry."""
+"""A toy restorer, steered by the kernel code. A new restorer needs only this file and its entry."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def published_layers() -> Iterator[tuple[str, str]]:
 
 
 def initialize(restorer: PixelShuffle) -> None:
-    """Begin as plain enlargement."""
+    """Initialise as plain enlargement."""
     nn.init.zeros_(restorer.end.weight)
     nn.init.zeros_(restorer.get_parameter("end.bias"))
 

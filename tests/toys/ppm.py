@@ -1,4 +1,4 @@
-"""A toy format: PPM. All that a new output format takes is this file: an encoder and its row."""
+"""A toy format: PPM. A new output format needs only this file: an encoder and its row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PpmEncoder:
         self._file.write(pixels.repeat(3 // pixels.shape[2], axis=2).tobytes())
 
     def finish(self) -> None:
-        """A PPM file has no end of its own."""
+        """A PPM file has no trailer."""
 
 
 PPM = ImageFormat(

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def manet_with(registration: str, folder: Path, *arguments: str) -> str:
-    """Run the command line in a folder, after the lines of ``registration``; return what it prints."""
+    """Run the command line in a folder, after the lines of ``registration``; return its output."""
     script = f"{registration}\nfrom manet_cli.cli import run\nrun()\n"
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],

@@ -1,4 +1,4 @@
-"""A step that is one file and one entry has its options, protocols, recipes and batches."""
+"""A step of one file and one entry gets options, protocols, recipes and batches."""
 
 from __future__ import annotations
 

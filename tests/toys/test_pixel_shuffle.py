@@ -1,4 +1,4 @@
-"""A restorer that is one file and one entry is trained, measured and used by the command line."""
+"""The command line trains, measures and uses a restorer of one file and one entry."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_toy_restorer_is_trained_measured_and_used(tmp_path: Path) -> None:
     weights = "ft/weights.safetensors"
     test = ("evaluate", "small.png", "--model", weights, "--device", "cpu", "--protocol", "1,1,0", "--json")
     figures = json.loads(manet(*test).splitlines()[-1])["mean"]
-    # It does not move the picture as the published kernels do, so it cannot be good.
+    # It lacks the shift of the published kernels, so its result cannot be good.
     assert 10 < figures["psnr_y"] < 30
     assert 10 < figures["nonblind_psnr_y"] < 30
 

@@ -1,4 +1,4 @@
-"""A format that is an encoder and one row is an option, planned, checked, written and read."""
+"""A format of an encoder and one row gets an option, planning, checks, writing and reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small photos with edges in all directions, and recipes that are done in seconds."""
+"""Small photos with edges in all directions, and recipes that run in seconds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def cache(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> PhotoCache:
 
 @pytest.fixture
 def make_recipe(tmp_path: Path) -> Callable[..., Recipe]:
-    """Return a function that makes a small recipe: stage, TOML of its own, top-level options."""
+    """Return a function that makes a small recipe from a stage, TOML and top-level options."""
 
     def make(stage: str = "manet", toml: str = "", scale: int = 4, **options: object) -> Recipe:
         config = tmp_path / "recipe.toml"

@@ -43,7 +43,7 @@ def make_trainer(
     validation: Validation | None = None,
     report: Callable[[StepReport], None] = lambda report: None,
 ) -> Trainer:
-    """Return what trains a small model on the CPU, alone."""
+    """Return a trainer of a small model on the CPU, as a single process."""
     run = RunFolder(folder)
     with run.prepared():
         pass

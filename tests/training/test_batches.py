@@ -1,4 +1,4 @@
-"""Batches: the published degradation, and the same for every process, sitting and order."""
+"""Batches: the published degradation, the same for every process, resumed run and order."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_lr_is_the_degraded_hr(cache: PhotoCache, make_recipe: Callable[..., Rec
     border = -(-10 // scale)
     inner = (..., slice(border, -border), slice(border, -border))
     assert batch.lr.shape == whole.shape == (4, 3, recipe.lr_patch, recipe.lr_patch)
-    # One level where the two ways of adding round apart.
+    # One level, where the two orders of addition round differently.
     assert (batch.lr[inner] - whole[inner]).abs().max() < 1.01 / 255
     assert ((batch.lr[inner] - whole[inner]).abs() > 0.5 / 255).float().mean() < 0.001
 

@@ -1,4 +1,4 @@
-"""What --resume finds in a run's folder, damaged or hostile."""
+"""Damaged and hostile run folders for --resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.training.runs import make_trainer
 def test_resume_falls_back_to_the_older_checkpoint(
     cache: PhotoCache, make_recipe: Callable[..., Recipe], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever is wrong with the newest: cut, of other facts, of other tensors."""
+    """Any error of the newest checkpoint: truncated, with other facts, with other tensors."""
     folder = RunFolder(tmp_path)
     make_trainer(make_recipe("sr", iterations=2, batch_size=2), cache, tmp_path).run()
     (path,) = folder.checkpoints.glob("*.safetensors")

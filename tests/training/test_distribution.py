@@ -1,4 +1,4 @@
-"""Several processes that torchrun starts: the same run as one process, and a clean end when one dies."""
+"""Several processes by torchrun: the same run as one process, and a clean end if one dies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def arguments(photos: Path, folder: Path, config: Path, *more: str) -> list[str]
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Return the ranks of a run: the processes with its folder among their arguments, but for torchrun."""
+    """Return the ranks of a run: the processes with its folder in their arguments, except torchrun."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

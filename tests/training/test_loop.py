@@ -1,4 +1,4 @@
-"""The loop: resumed runs are the same runs, signals save, and sick runs say so."""
+"""The loop: resumed runs are equal, signals save a checkpoint, and failing runs are reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOT_COMPARED = ("seconds", "steps_per_second", "data_share")
 
 
 def comparable(folder: Path) -> list[dict[str, object]]:
-    """Return the lines of a run's log but for its times."""
+    """Return the lines of a run's log without times."""
     lines = RunFolder(folder).read_log()
     return [{key: value for key, value in line.items() if key not in NOT_COMPARED} for line in lines]
 
@@ -67,7 +67,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(
 
     outcome = make_trainer(recipe, cache, tmp_path / "parts", report=stop).run()
     assert (outcome.step, outcome.signal) == (3, signal.SIGTERM)
-    # What a killed process may have written after its last checkpoint is done again.
+    # Steps that a killed process logged after its last checkpoint are done again.
     RunFolder(tmp_path / "parts").log({"step": 4, "loss": 1.0})
     outcome = resumed(recipe, cache, tmp_path / "parts").run()
     assert (outcome.step, outcome.signal) == (7, None)

@@ -1,4 +1,4 @@
-"""The decoded photos: the same pixels, made once, and what cannot be used."""
+"""The decoded photos: the same pixels, decoded once, and unusable photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: the published figures, what is laid over them, and what is refused."""
+"""Recipes: the published figures, overrides, and errors."""
 
 from __future__ import annotations
 

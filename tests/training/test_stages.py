@@ -1,4 +1,4 @@
-"""What each stage learns from, and that it leaves the plateau of the constant kernel."""
+"""The losses of each stage, and leaving the plateau of the constant kernel."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_true_kernels_reblur_the_sharp_patches(
     batch = maker.degrade(maker.crops(draws), draws)
     stage, none = oracle_stage(batch, 2.0), torch.tensor(0.0)
     losses = stage(batch.lr, batch.hr, batch.kernels, batch.second, none)
-    # What is left is the rounding of the LR patches to 8 bits: a quarter of a level on average.
+    # The rest is the rounding of the LR patches to 8 bits: a quarter of a level on average.
     assert 0 < float(losses["reblur"]) < 0.3
     assert float(losses["loss"]) == pytest.approx(float(losses["l1"] + 2 * losses["reblur"]), rel=1e-5)
     stage = oracle_stage(dataclasses.replace(batch, kernels=batch.kernels.flip(0)), 2.0)
@@ -219,6 +219,6 @@ def test_each_stage_reduces_its_loss(
     trainer = make_trainer(recipe, cache, tmp_path / "run", model=small_model(config=SMALL))
     trainer.run()
     losses = [float(str(line["loss"])) for line in trainer.folder.read_log()]
-    if stage == "manet":  # the loss's own kind changes on the way
+    if stage == "manet":  # the kind of loss changes during the run
         losses = [float(str(line["l1"])) for line in trainer.folder.read_log()]
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])

@@ -24,7 +24,7 @@ SMALL = BlindConfig(
 
 @pytest.fixture
 def small_tensors() -> dict[str, Tensor]:
-    """State dict of a small blind model in our layout, with every number drawn."""
+    """State dict of a small blind model in our layout, with random numbers."""
     torch.manual_seed(0)
     model = BlindModel(SMALL)
     return {name: torch.randn_like(tensor) for name, tensor in model.state_dict().items()}
@@ -52,7 +52,7 @@ def pickle_file(published_tensors: dict[str, Tensor], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of pulled weights, empty; nothing of this machine's settings plays a part."""
+    """The empty folder of pulled weights, independent of this machine's settings."""
     for name in list(os.environ):
         if name.startswith("HF_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""Servers on this machine that behave as well or as badly as those that weights come from."""
+"""Local servers that behave as well or as badly as real servers of weights."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from urllib.parse import quote, unquote
 
 @dataclass
 class Remote:
-    """A file on a server, and how it is served.
+    """A file on a server, and its behaviour.
 
     Attributes:
         data: the content.
-        cuts: byte counts after which the connection ends, one a request, before one is served whole.
+        cuts: byte counts after which the connection ends, one per request; then the file is served whole.
         etag: sent and compared; None for none.
-        redirect: address that a request is sent on to.
-        status: answered instead of the file.
-        html: the answer is a web page, whatever the status.
-        claim: what Content-Length says beyond the truth, bytes.
-        careless: a part is sent of whatever version there is, not of the one asked for.
+        redirect: address of a redirect.
+        status: status to answer instead of the file.
+        html: whether the answer is a web page, with any status.
+        claim: bytes that Content-Length exceeds the true length by.
+        careless: whether a part is sent of the present version, not of the requested one.
         delay: the event that a response waits for before its body.
         raw: all that is answered, from the status line on, again and again until the client hangs up if
             `endless`; the last bytes one by one if `drips`.
@@ -52,7 +52,7 @@ class Remote:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` by path, and remembers what was asked for."""
+    """Serves `files` by path, and records the requests."""
 
     daemon_threads = True
 
@@ -72,7 +72,7 @@ class Server(http.server.ThreadingHTTPServer):
         return [headers for m, p, headers in self.requests if (m, p) == (method, path)]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients here hang up and mistrust on purpose."""
+        """Log nothing: clients here hang up and distrust on purpose."""
 
     @contextmanager
     def running(self) -> Iterator[Server]:
@@ -181,7 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class HubHandler(Handler):
-    """Answers as the Hub does: resolve addresses, commits, and large files on another server."""
+    """Answers like the Hub: resolve addresses, commits, and large files on another server."""
 
     server: Hub
 
@@ -232,7 +232,7 @@ class Hub(Server):
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """A proxy that tunnels, and remembers where to."""
+    """A proxy that tunnels, and records the targets."""
 
     daemon_threads = True
 

@@ -1,4 +1,4 @@
-"""Weight files that ask for more than they have are refused before anything of them is loaded."""
+"""Weight files that claim more than they have are refused before loading."""
 
 from __future__ import annotations
 

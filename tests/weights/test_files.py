@@ -1,4 +1,4 @@
-"""Weight files: what is read, what is written, and what is refused with a sentence."""
+"""Weight files: reading, writing, and errors."""
 
 import io
 import os
@@ -24,7 +24,7 @@ Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 def refused(path: Path) -> str:
-    """Assert that a file is refused the way users see it, and return the sentence."""
+    """Assert that a file is refused as for users, and return the message."""
     with pytest.raises(WeightsError) as caught:
         read_weights(path)
     message = str(caught.value)
@@ -43,7 +43,7 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     )
 
 
-# What is read
+# Reading
 
 
 def part_of(stage: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -114,7 +114,7 @@ def test_parameters_in_a_pickle(published_tensors: dict[str, Tensor], tmp_path: 
     assert read_weights(path).config == SMALL
 
 
-# What is written
+# Writing
 
 
 def test_there_and_back_is_bit_identical(safetensors_file: Path, tmp_path: Path) -> None:
@@ -189,11 +189,11 @@ def test_other_suffixes_are_not_written(name: str, safetensors_file: Path, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == [safetensors_file.name]
 
 
-# What is refused
+# Errors
 
 
 class Payload:
-    """Pickles as a call of a function of the system's."""
+    """Pickles as a call of a system function."""
 
     def __init__(self, trace: Path, how: str) -> None:
         self.trace = trace
@@ -221,10 +221,10 @@ def test_a_payload_is_not_executed(
         torch.save(content | {"metadata": Payload(trace, how)}, path)
     else:
         torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
-    # A bare pickle is no PyTorch file to begin with.
+    # A bare pickle is not a PyTorch file.
     assert ("damaged" if container == "bare" else "nothing in it was run") in refused(path)
     assert not trace.exists()
-    # The trap works: it is the reader that is safe.
+    # The trap works, so the reader is safe.
     pickle.loads(pickle.dumps(Payload(trace, how)))
     assert trace.exists()
 
@@ -278,7 +278,7 @@ def test_truncated_files(
 
 
 def fuzz(path: Path, whole: bytes, within: int, rounds: int) -> int:
-    """Flip bytes; a file either reads or is refused with a sentence. Return how many were refused."""
+    """Flip bytes; a file either reads or is refused with a message. Return how many were refused."""
     source = random.Random(0)
     refusals = 0
     for _ in range(rounds):
@@ -308,7 +308,7 @@ def test_random_damage_to_a_pickle(
     stream = io.BytesIO()
     torch.save(few, stream, _use_new_zipfile_serialization=zipped)
     whole = stream.getvalue()
-    # Never whole weights, so every one is refused; the pickle itself stands at the beginning.
+    # Never complete weights, so every one is refused; the pickle is at the beginning.
     assert fuzz(tmp_path / "fuzz.pth", whole, min(len(whole), 1200), 200) == 200
 
 

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine, over lines that break."""
+"""Downloads from a local server, over connections that break."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = bytes(range(256)) * 8000  # 2 MB: several blocks
 
 
 class Download:
-    """A download to a file of its own, with what was told of its progress."""
+    """A download to a new file, with its progress calls."""
 
     def __init__(self, folder: Path) -> None:
         self.target = folder / "partial.pth"
@@ -76,7 +76,7 @@ def test_the_next_run_goes_on(server: Server, download: Download) -> None:
 def test_a_file_that_changed_meanwhile_is_begun_again(
     server: Server, download: Download, etag: str | None
 ) -> None:
-    """Two versions are never put together, nor two that nothing tells apart."""
+    """Different versions are never mixed, and without a version nothing is resumed."""
     new = bytes(reversed(DATA))
     server.files["/w.pth"] = Remote(DATA, cuts=[700_000, 0, 0, 0], etag='"v1"' if etag else None)
     with pytest.raises(WeightsError):
@@ -172,7 +172,7 @@ def test_the_proxy_of_the_environment(
 
 
 def test_a_disk_that_fills_up(server: Server, download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said as it is; nothing stays to fill the disk."""
+    """The error is reported; no file stays on the full disk."""
     server.files["/w.pth"] = Remote(DATA)
 
     def full(share: float) -> None:
@@ -219,7 +219,7 @@ def test_answers_that_make_no_sense(name: str, server: Server, download: Downloa
 def test_more_than_any_weights(
     length: int | None, server: Server, download: Download, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused when it is announced, else at the bound; nothing of it is kept."""
+    """Refused by its announced length, or at the limit; no file is kept."""
     monkeypatch.setattr(transfer, "LARGEST_FILE", 5 << 20)
     head = answer() if length is None else answer(f"Content-Length: {length}")
     server.files["/w.pth"] = Remote(b"", raw=head, endless=True)

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, as its own library meets it: a server on this machine that answers as the Hub does.
+"""The Hugging Face Hub: its library, against a local server that answers like the Hub.
 
 The library reads its settings when it is imported, so each setting is tried in a process of its own, in which
 several commands run one after the other.
@@ -44,7 +44,7 @@ for line in sys.stdin:
 
 
 class Machine:
-    """A process with a cache of its own, in which commands run."""
+    """A process with a new cache, in which commands run."""
 
     def __init__(self, home: Path, **settings: str) -> None:
         environment = {
@@ -84,14 +84,14 @@ def hub() -> Iterator[Hub]:
 
 
 def blobs(home: Path) -> list[bytes]:
-    """What the Hub's cache holds."""
+    """The files in the Hub's cache."""
     return [path.read_bytes() for path in home.glob("huggingface/hub/models--*/blobs/*")]
 
 
 def test_pulls(hub: Hub, tmp_path: Path, safetensors_file: Path, pickle_file: Path) -> None:
     ours, pickled = safetensors_file.read_bytes(), pickle_file.read_bytes()
     with Server().running() as store, Machine(tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN="hf_secret") as manet:
-        # A large file stands on another server, and the connection to it breaks once.
+        # A large file is on another server, and the connection to it breaks once.
         store.files["/blob"] = Remote(ours, cuts=[5000], etag=None)
         large = hub.add("me/mine/x3.safetensors", Remote(ours, redirect=address(store, "blob")))
         small = hub.add("me/mine/old/x3.pth", Remote(pickled))
@@ -109,7 +109,7 @@ def test_pulls(hub: Hub, tmp_path: Path, safetensors_file: Path, pickle_file: Pa
         assert path.read_bytes() == ours
         assert path.is_relative_to(tmp_path / "huggingface"), "in the Hub's cache, not copied"
 
-        # The token went to the Hub, and no further.
+        # The token went only to the Hub.
         assert all(headers["authorization"] == "Bearer hf_secret" for *_, headers in hub.requests)
         assert hub.requests
         assert not [headers for *_, headers in store.requests if "authorization" in headers]
@@ -156,7 +156,7 @@ def test_what_is_wrong(hub: Hub, tmp_path: Path, safetensors_file: Path) -> None
         assert not blobs(tmp_path)
 
         assert manet("weights", "pull", source, accept)["code"] == 0
-        # The branch moves on: what was pulled stays what is used, and a new pull does not take the new file.
+        # The branch moves: the pulled file stays in use, and a new pull does not accept the new file.
         hub.revisions["main"] = hashlib.sha1(b"new").hexdigest()
         hub.add("me/mine/x3.safetensors", Remote(data[:-1] + b"\1"))
         outcome = manet("weights", "path", source)
@@ -216,7 +216,7 @@ def test_a_hub_that_does_not_end(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_a_stream_of_the_hub_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body without a length is cut at the bound, and one that drips is given up."""
+    """A body without a length is cut at the limit, and a dripping one is aborted."""
     http = importlib.import_module(type(huggingface_hub.get_session()).__module__.partition(".")[0])
     monkeypatch.setattr(transfer, "LARGEST_FILE", 1 << 20)
 

@@ -18,7 +18,7 @@ FILES = [(stage, scale) for stage in (1, 2, 3) for scale in (2, 3, 4)]
 
 
 def published_file(stage: int, scale: int) -> dict[str, Tensor]:
-    """The published file's names with tensors of its shapes that take no memory."""
+    """The published file's names and shapes, with tensors that take no memory."""
     shapes: dict[str, list[int]] = {}
     if stage != 2:
         shapes |= GROUPS["estimator"]

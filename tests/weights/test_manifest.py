@@ -1,4 +1,4 @@
-"""The manifest, and the way from a name to checked weights."""
+"""The manifest, and loading weights by name."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From a source to the cache: digests, conversion, and what is left when something is wrong."""
+"""From a source to the cache: digests, conversion, and files left after errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sha256(data: bytes) -> str:
 
 
 def left(cache: Path) -> list[str]:
-    """What is in the cache, without the folders' own names."""
+    """The files in the cache, without the names of folders."""
     return sorted(path.name for path in cache.rglob("*") if path.is_file())
 
 
@@ -54,7 +54,7 @@ def accept(name: str, scale: int | None = None) -> resolve.Located:
 
 @pytest.fixture
 def published(server: Server, pickle_file: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
-    """An entry for x3 whose digest nobody knows, and its file on a server."""
+    """An entry for x3 with an unknown digest, and its file on a server."""
     server.files["/small.pth"] = Remote(pickle_file.read_bytes())
     entry = Entry(
         "small_x3", "small", 3, "summary", "licence", url=address(server, "small.pth"), parameters=10
@@ -78,7 +78,7 @@ def test_an_unknown_digest_is_accepted_once(
     located = accept("small", 3)
     assert (located.status, located.sha256, located.entry) == ("pulled", digest, published)
     assert left(cache) == ["receipt.json", "weights.safetensors"]
-    # Converted, and still the weights of that file: results name the digest that the world knows.
+    # Converted, but still the weights of that file: results name the public digest.
     weights, scale = load_weights("small", 3)
     assert (scale, weights.sha256, weights.published) == (3, digest, False)
     assert read_weights(pickle_file).tensors.keys() == small_tensors.keys()
@@ -133,7 +133,7 @@ def test_a_wrong_digest_leaves_nothing(server: Server, cache: Path, safetensors_
 def test_a_digest_that_becomes_known_wins(
     published: Entry, server: Server, cache: Path, pickle_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong file was accepted once; a manifest that knows better replaces it."""
+    """A wrong file was accepted once; a manifest with the right digest replaces it."""
     right = pickle_file.read_bytes()
     server.files["/small.pth"] = Remote(right + b"\0")
     accept("small", 3)
@@ -248,7 +248,7 @@ def test_the_inventory(published: Entry, server: Server, cache: Path, safetensor
 def test_the_cache_may_be_moved(
     published: Entry, server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To a machine without a network, say."""
+    """For example to a machine without a network."""
     accept("small", 3)
     shutil.move(tmp_path / "cache", tmp_path / "elsewhere")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
@@ -268,7 +268,7 @@ PULL = (
 
 
 def test_two_processes_at_once(server: Server, cache: Path, pickle_file: Path, tmp_path: Path) -> None:
-    """One downloads, the other waits and takes what came."""
+    """One process downloads, the other waits and uses the file."""
     released = threading.Event()
     server.files["/small.pth"] = Remote(pickle_file.read_bytes(), delay=released)
     command = [sys.executable, "-c", PULL, address(server, "small.pth")]

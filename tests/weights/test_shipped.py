@@ -1,4 +1,4 @@
-"""What the shipped weights can do, on a photo that they have not seen."""
+"""Quality of the shipped weights on a photo that they were not trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taken for a source, and what is refused."""
+"""Valid and invalid sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's hand on kernels as they pass: the same whatever the stripes, and no more held than needed."""
+"""Adjustments of kernels: independent of the stripes, with bounded memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def kernel_map() -> Tensor:
 
 
 class Source:
-    """Gives the map in tiles of a size, and knows what it was asked for."""
+    """Yields the map in tiles of a size, and records the rows read."""
 
     def __init__(self, tile: int) -> None:
         self.tile = tile
@@ -143,7 +143,7 @@ def test_smoothing_removes_what_stands_alone() -> None:
 def test_smoothing_listens_to_texture() -> None:
     kernels, _ = run(Adjustment(smooth=8))
     size = kernel_shapes(kernels, 4).size
-    # A flat pixel near the edge has few textured neighbours, and takes their blur all the same.
+    # A flat pixel near the edge has few textured neighbours, but still takes their blur.
     least = float(kernel_shapes(kernel_map()[10, EDGE - 1], 4).size)
     assert float(size[10, EDGE - 6]) >= least
 

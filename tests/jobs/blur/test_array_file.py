@@ -1,4 +1,4 @@
-"""Kernel files that are hostile: refused by their heads, whatever they claim, before any value is read."""
+"""Hostile kernel files: refused by their headers, before any value is read."""
 
 from __future__ import annotations
 

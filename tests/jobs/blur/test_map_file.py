@@ -1,4 +1,4 @@
-"""Maps of the blur from files: every form, any stride, and nothing that is not one."""
+"""Maps of the blur from files: every form, any stride, and invalid files."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_kernels_centred_in_their_arrays_are_moved_and_it_is_said(
 ) -> None:
     placed = torch.from_numpy(kernels())
     moved = torch.zeros(4, 5, 21, 21)
-    # Half a pixel is interpolated, so make them where the centre is.
+    # Half-pixel shifts are interpolated, so make the kernels at the centre.
     positions = torch.arange(21.0) - 10
     y, x = torch.meshgrid(positions, positions, indexing="ij")
     for row in range(4):
@@ -192,5 +192,5 @@ def test_kernels_centred_in_their_arrays_are_moved_and_it_is_said(
     found = read(path).kernels(0, 4)
     assert "its kernels are centred in their arrays" in caplog.text
     assert "their centres are moved by 1.5 pixels" in caplog.text
-    wide_ones = slice(2, 4)  # sharper than 0.7 pixels no interpolation is exact
+    wide_ones = slice(2, 4)  # below 0.7 pixels no interpolation is exact
     torch.testing.assert_close(found[wide_ones], placed[wide_ones], rtol=0, atol=0.002)

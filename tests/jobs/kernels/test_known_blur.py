@@ -1,4 +1,4 @@
-"""How far the blur of whole photos is off, with the shipped weights and known kernels."""
+"""Error of the blur of whole photos, with the shipped weights and known kernels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIMITS = {
 
 
 def parts() -> Iterator[torch.Tensor]:
-    """Yield six sharp parts of each photo, which are as different as other photos are."""
+    """Yield six sharp parts of each photo, as different as separate photos."""
     for path in PHOTOS:
         hr = hr_tensor(read_photo(path, path.name), path.name)
         for top in (0, hr.shape[-2] - 192):

@@ -1,4 +1,4 @@
-"""Maps on disk: written in pieces, whole or not at all."""
+"""Maps on disk: written in pieces, atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of the blur, drawn from kernels that are known."""
+"""The picture of the blur, from known kernels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_colours_say_how_blurred_it_is() -> None:
     page = page_of(data)
     assert page.shape[1] == 1200
     panel = page[151 : 151 + 549, 28 : 28 + 824]
-    # The median of a third is a colour of the map: ellipses cover the smaller part.
+    # The median of a third is a colour of the map: ellipses cover less than half.
     colours = [np.median(third.reshape(-1, 3), axis=0) for third in np.array_split(panel, 3, axis=1)]
     lab = srgb_to_oklab(np.array(colours, np.uint8))
     low, high = np.sqrt(0.7), np.sqrt(10)

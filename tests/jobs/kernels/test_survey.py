@@ -1,4 +1,4 @@
-"""What pictures of the blur are drawn from, gathered from tiles."""
+"""The data for pictures of the blur, gathered from tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The canvas: tiles in, rows out, little held."""
+"""The canvas: from tiles to rows, with little memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photo(height: int, width: int, channels: int = 3, *, alpha: bool = False, bi
 
 
 class Rows(CollectedPhoto):
-    """Collects rows and remembers how many have come."""
+    """Collects rows and counts them."""
 
     def __init__(self, what: Photo) -> None:
         header = what.header

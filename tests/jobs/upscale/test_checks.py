@@ -1,4 +1,4 @@
-"""Results that cannot be right are refused; those that can be are not."""
+"""Wrong results raise an error; plausible results pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.inference.conftest import Picture
 
 
 def run(lr: Tensor, *tiles: Tensor) -> int:
-    """Pass tiles (3, h, w) side by side, at scale 2, and return how many came through."""
+    """Pass tiles (3, h, w) side by side, at scale 2, and return how many passed."""
     column, made = 0, []
     for pixels in tiles:
         made.append(RestoredTile(0, column, pixels[None]))

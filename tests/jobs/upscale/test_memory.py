@@ -1,4 +1,4 @@
-"""The memory that a dry run states."""
+"""The memory estimate of a dry run."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from manet_cli.jobs.upscale.result import Result
 
 
 class Device:
-    """An engine that runs nothing, but notes on which pictures it was at work."""
+    """An engine that computes nothing, but records its pictures."""
 
     kernel_size = 21
 
@@ -44,7 +44,7 @@ class Device:
 
 @dataclass
 class StandIn:
-    """A maker that decodes and encodes nothing, but notes what happens together."""
+    """A maker that decodes and encodes nothing, but records simultaneous work."""
 
     devices: Devices
     bad: frozenset[str] = frozenset()
@@ -167,7 +167,7 @@ def test_what_nobody_expected_is_raised_and_ends_the_threads() -> None:
 
 
 def test_leaving_gives_up_what_is_running() -> None:
-    """The picture on the device ends at its next sign of progress, and nothing is started any more."""
+    """The picture on the device stops at its next progress call, and no picture is started."""
     begun, leave = threading.Event(), threading.Event()
 
     def progress(share: float) -> None:
@@ -183,7 +183,7 @@ def test_leaving_gives_up_what_is_running() -> None:
 
 
 def test_what_is_finished_is_told_when_the_run_is_interrupted() -> None:
-    """While the first picture is on the device, others are finished, which come later in the plan."""
+    """While the first picture is on the device, later pictures of the plan are finished."""
     pipelines: list[Pipeline] = []
 
     class Slow(StandIn):

@@ -20,7 +20,7 @@ def plan(*names: str) -> list[Item]:
 
 
 class Overtaking(HashStore):
-    """A store in which the process that counts its plan first is the last to say that it has planned."""
+    """A store in which the first process to count its plan is the last to report it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Overtaking(HashStore):
 
 
 def agreed(*plans: list[Item], store: HashStore | None = None) -> tuple[list[Fleet], list[str]]:
-    """A fleet of one process for each plan, and what those said that do not agree."""
+    """A fleet of one process per plan, and the errors of processes that disagree."""
     store, wrong = store or HashStore(), list[str]()
     fleets = [Fleet(store, rank, len(plans), rank) for rank in range(len(plans))]
 
@@ -72,7 +72,7 @@ def test_every_picture_is_taken_by_one_and_told_by_the_first() -> None:
     waited: list[int] = []
 
     def finish_another() -> None:
-        place = (3, 1, 0, 2)[len(waited)]  # in another order than that of the plan
+        place = (3, 1, 0, 2)[len(waited)]  # not in the plan's order
         waited.append(place)
         second.finished(place, expected[place])
 
@@ -103,5 +103,5 @@ def test_one_stops_all() -> None:
 def test_without_torchrun_there_is_no_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     assert join_fleet() is None
-    monkeypatch.setenv("RANK", "0")  # some cluster's own variable
+    monkeypatch.setenv("RANK", "0")  # a cluster's variable
     assert join_fleet() is None

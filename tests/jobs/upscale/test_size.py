@@ -1,4 +1,4 @@
-"""What ``--size`` means."""
+"""The option ``--size``."""
 
 from __future__ import annotations
 
