@@ -1,4 +1,4 @@
-"""Integers <-> floats, and alpha multiplied into the colours and out of them again; numpy alone."""
+"""Integers <-> floats, and straight <-> premultiplied alpha, with NumPy only."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _Integer = TypeVar("_Integer", np.uint8, np.uint16)
 
 
 def to_float(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
-    """Give `values` (any shape, uint8 or uint16) as float32 in [0, 1], the type's largest value being 1."""
+    """Convert `values` (any shape, uint8 or uint16) to float32: 0 to 1 for the full range."""
     floats: npt.NDArray[np.float32] = values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
     return floats
 
 
 def to_integer(values: npt.NDArray[np.floating], dtype: type[_Integer]) -> npt.NDArray[_Integer]:
-    """Give `values` (any shape, floats, 1 being full) as `dtype` (uint8 or uint16).
+    """Convert `values` (any shape, floats) to `dtype` (uint8 or uint16); 1 becomes the type's largest value.
 
-    Clamped to [0, 1] first, then rounded to the nearest integer, halves to the even one.
+    Values are clamped to [0, 1], then rounded to the nearest integer, halves to even.
     """
     largest = np.float32(np.iinfo(dtype).max)
     integers: npt.NDArray[_Integer] = np.rint(np.clip(values, 0.0, 1.0) * largest).astype(dtype)

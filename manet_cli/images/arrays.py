@@ -23,8 +23,7 @@ def photo_of_array(array: npt.NDArray[Any]) -> Photo:
     """Return an array as a photo.
 
     `array`: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGB and straight alpha; uint8 or
-    uint16, the full range of the type. It is not copied where that can be avoided. Raises InputError
-    for anything else.
+    uint16, the full range of the type. It is copied only if needed. Raises InputError for anything else.
     """
     check_array(array)
     if array.dtype not in (np.uint8, np.uint16):
@@ -56,7 +55,7 @@ def array_of(photo: Photo, ndim: int) -> npt.NDArray[Any]:
 
 
 def photo_of_image(image: Image.Image) -> Photo:
-    """Return a Pillow image as a photo; an orientation in its EXIF is not applied, as Pillow itself does not.
+    """Return a Pillow image as a photo; as in Pillow, the EXIF orientation is not applied.
 
     Modes: grey, RGB and palette, each with or without transparency, and 16-bit grey. Raises InputError for
     others, such as CMYK.
@@ -81,7 +80,7 @@ def photo_of_image(image: Image.Image) -> Photo:
 
 
 def image_of(photo: Photo, like: Image.Image) -> Image.Image:
-    """Return a photo as a Pillow image with the `info` (profile, EXIF) of another, as resizing does."""
+    """Return a photo as a Pillow image with the `info` (profile, EXIF) of another."""
     array = array_of(photo, 3)
     image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     image.info = {key: value for key, value in like.info.items() if key != "transparency"}

@@ -1,7 +1,7 @@
-"""What a picture file may cost before its pixels, charged from its structure before anything is decoded.
+"""Budgets for a picture file's metadata, checked on its structure before decoding.
 
-Sizes and counts are found by walking the file as Pillow would, without keeping what is passed. A budget is
-far above anything that cameras and editors write: a picture beyond it was made to use up time or memory.
+Sizes and counts are found by walking the file like Pillow, without storing its content. A budget is far above
+the files of cameras and editors: a picture beyond it was made to use up time or memory.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from manet_cli.images.files import most_bytes
 __all__ = ["RAW", "check_metadata", "check_size"]
 
 RAW = "camera raw"
-"""The kind of cameras' raw files, whose pixels only those tell that are TIFFs."""
+"""The kind of camera raw files; only TIFF-based ones state their number of pixels."""
 
 _LATE = frozenset(("WebP", "AVIF", "HEIC", "JPEG XL", RAW))
-_MOST_LATE = 256 << 20  # bytes of a file that is read whole before its width and height are known
+_MOST_LATE = 256 << 20  # bytes of a file that is read completely before its size in pixels is known
 
-_MOST_PARTS = 10_000  # segments, chunks, boxes or entries beside those that a file's size explains
-_PART_BYTES = 64  # that a part has on average, beyond these
+_MOST_PARTS = 10_000  # segments, chunks, boxes or entries, besides one for each _PART_BYTES
+_PART_BYTES = 64  # average size of further parts
 _MOST_HEAD = 64 << 20  # bytes before the pixels of a JPEG
 _MOST_JUNK = 1 << 16  # bytes between two segments of a JPEG
 _MOST_COPIED = 256 << 20  # bytes that are copied while the parts of one block are joined
@@ -35,9 +35,9 @@ _MOST_PPM_HEAD = 1 << 16
 _MOST_COMMENTS = 1_000
 _AT_ONCE = 1 << 20
 _MOST_PREFIXES = 4
-_MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, also for those that are not there
-_SHARED = 1 << 20  # bytes that values may have in common
-_MOST_BLOCKS = 256  # beginnings of EXIF in a file whose boxes are not followed
+_MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, even if it is missing
+_SHARED = 1 << 20  # bytes in which values may overlap
+_MOST_BLOCKS = 256  # starts of EXIF in a file whose boxes are not parsed
 
 _EXIF_PREFIX = re.compile(rb"(?:Exif\0\0)*")
 _TIFF_START = re.compile(rb"II\*\0|MM\0\*")
@@ -45,20 +45,20 @@ _PLACES = frozenset((0x0111, 0x0144))  # of the strips or tiles, each of which P
 _POINTERS = frozenset((0x014A, 0x8769, 0x8825, 0xA005))  # SubIFDs, Exif, GPS, interoperability
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _VALUE_BYTES |= {16: 8, 17: 8, 18: 8}
-_BARE_MARKERS = frozenset((0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)))  # followed by no length
+_BARE_MARKERS = frozenset((0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)))  # without a length
 _APP1, _SCAN = 0xE1, 0xDA
-_BOXES_OF_BOXES = frozenset((b"jp2h", b"res "))  # of JPEG 2000, that Pillow looks into
+_BOXES_OF_BOXES = frozenset((b"jp2h", b"res "))  # of JPEG 2000, parsed by Pillow
 
 
 class _OverBudgetError(ValueError):
-    """The file would cost more than a picture does."""
+    """The file exceeds the budget of a picture."""
 
 
 def check_size(file: BinaryIO, kind: str | None, name: str, pixels: int | None = None) -> None:
-    """Raise InputError for a file that has more bytes than its picture can need.
+    """Raise InputError for a file with more bytes than its picture can need.
 
-    `kind`: of the file, as `headers.kind_of` gives it, or RAW. `name`: what messages call it. `pixels`: that
-    the file claims; None before that is known.
+    `kind`: of the file, from `headers.kind_of`, or RAW. `name`: of the file in messages. `pixels`: claimed by
+    the file; None if not known yet.
     """
     if pixels is None and kind not in _LATE:
         return
@@ -74,7 +74,7 @@ def check_size(file: BinaryIO, kind: str | None, name: str, pixels: int | None =
 def check_metadata(file: BinaryIO, kind: str | None, name: str) -> None:
     """Raise InputError for a file whose metadata would take more than linear time or memory.
 
-    The arguments are those of `check_size`. What is damaged is left to the decoder.
+    The arguments are as in `check_size`. Damaged files are left to the decoder.
     """
     charge = {
         "JPEG": _charge_jpeg,
@@ -96,12 +96,12 @@ def check_metadata(file: BinaryIO, kind: str | None, name: str) -> None:
         raise InputError(
             f"{name} has {error}, more than any picture needs: export the picture without its metadata"
         ) from error
-    except struct.error:  # cut off
+    except struct.error:  # truncated
         return
 
 
 class _Parts:
-    """Counts the parts of a file; their number is bounded by its size."""
+    """Counts the parts of a file and limits their number by the file's size."""
 
     def __init__(self, size: int, what: str) -> None:
         self._left = _MOST_PARTS + size // _PART_BYTES
@@ -126,7 +126,7 @@ def _charge_png(file: BinaryIO) -> None:
 
 
 def _charge_gif(file: BinaryIO) -> None:
-    """Charge the blocks up to the second picture; Pillow joins those of a comment one by one."""
+    """Check the blocks up to the second picture; Pillow joins the blocks of a comment one by one."""
     parts, copied = _Parts(file.seek(0, os.SEEK_END), "blocks"), 0
     file.seek(10)
     flags, *_ = struct.unpack("B2x", file.read(3))
@@ -170,7 +170,7 @@ def _charge_jpeg(file: BinaryIO) -> None:
         parts.take()
         if marker == _APP1 and segment.startswith(b"Exif\0\0"):
             exif.append(bytes(segment[6:]))
-    # Pillow makes one block of them, anew with each.
+    # Pillow joins them, copying all with each segment.
     if sum(itertools.accumulate(map(len, exif))) > _MOST_COPIED:
         raise _OverBudgetError("EXIF in too many segments")
     if exif:
@@ -178,7 +178,7 @@ def _charge_jpeg(file: BinaryIO) -> None:
 
 
 def _jpeg_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and content of the segments before the pixels, as leniently as Pillow finds them."""
+    """Yield marker and content of the segments before the pixels, as leniently as Pillow."""
     position = 2
     while True:
         start = head.find(b"\xff", position)
@@ -199,7 +199,7 @@ def _jpeg_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _charge_boxes(file: BinaryIO) -> None:
-    """Charge the boxes of a file, and whatever in it looks like EXIF, which its libraries parse at once."""
+    """Check the boxes of a file, and everything that looks like EXIF, which its libraries parse at once."""
     end = file.seek(0, os.SEEK_END)
     parts, position = _Parts(0, "boxes"), 0
     while position + 8 <= end:
@@ -221,7 +221,7 @@ def _charge_boxes(file: BinaryIO) -> None:
 
 
 def _charge_jpeg2000(file: BinaryIO) -> None:
-    """Charge the boxes, those inside of the header too, then the tiles and the segments."""
+    """Check the boxes, also inside the header, then the tiles and the segments."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     found, waiting = _Parts(0, "boxes"), [(0, end)]
@@ -253,9 +253,9 @@ def _charge_exif(block: bytes) -> None:
 
 
 def _charge_directories(file: BinaryIO) -> None:
-    """Charge all directories of a TIFF file, or of a block of EXIF, as leniently as Pillow follows them.
+    """Check all directories of a TIFF file, or of an EXIF block, as leniently as Pillow.
 
-    Values that lie over one another would be read again for each tag.
+    Overlapping values would be read again for each tag.
     """
     start = file.read(16).ljust(16, b"\0")
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
@@ -283,7 +283,7 @@ def _charge_directories(file: BinaryIO) -> None:
 
 
 def _entries(file: BinaryIO, order: str, offset: int, *, big: bool) -> Iterator[tuple[int | None, int, int]]:
-    """Yield tag, bytes and place of each value of a directory, then those of the next one's offset."""
+    """Yield tag, size and position of each value of a directory, then of the next directory's offset."""
     form, inline = order + ("HHQ" if big else "HHL"), 8 if big else 4
     file.seek(offset)
     (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
@@ -302,7 +302,7 @@ def _entries(file: BinaryIO, order: str, offset: int, *, big: bool) -> Iterator[
 
 
 def _offsets(file: BinaryIO, order: str, position: int, length: int, *, big: bool) -> Iterator[int]:
-    """Yield the offsets that a value holds; classic ones, or BigTIFF's."""
+    """Yield the offsets in a value, classic or BigTIFF."""
     unit = 8 if big else 4
     file.seek(position)
     data = file.read(min(length, _MOST_PARTS * unit))

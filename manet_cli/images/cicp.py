@@ -1,8 +1,8 @@
 """Colours named by numbers instead of an ICC profile: PNG's cICP chunk, and `nclx` in AVIF and HEIC.
 
-The numbers are those of ITU-T H.273 (coding-independent code points): of the primaries, of the transfer
-curve, of the matrix, and whether the full range is used. Decoders apply the matrix and the range. The meaning
-of the other two is said by a profile that is made here, since not every format holds such numbers.
+ITU-T H.273 defines the numbers (coding-independent code points): primaries, transfer curve, matrix, and full
+or video range. Decoders apply the matrix and the range. For primaries and curve we make an ICC profile, since
+some formats cannot store the numbers.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _CURVES = {
 
 
 class CodePoints(NamedTuple):
-    """Numbers of the primaries and of the transfer curve, and whether the full range is used."""
+    """Numbers of the primaries and of the transfer curve, and whether the range is full."""
 
     primaries: int
     transfer: int
@@ -62,13 +62,13 @@ def found_in(file: BinaryIO, format_name: str | None) -> CodePoints | None:
         return _taken(content[0], content[1], full_range=content[3] != 0)
     if format_name in ("AVIF", "HEIF"):
         content = headers.nclx(file)
-        # The decoder has applied the range.
+        # The decoder already applied the range.
         return None if content is None else _taken(*struct.unpack(">HH", content[:4]), full_range=True)
     return None
 
 
 def _taken(primaries: int, transfer: int, *, full_range: bool) -> CodePoints:
-    """Return what numbers mean: unspecified is sRGB's, and so is video's curve with video's primaries."""
+    """Resolve numbers: unspecified means sRGB, and so does video's curve with video's primaries."""
     primaries = _BT709 if primaries in _UNSPECIFIED else primaries
     transfer = _SRGB if transfer in _UNSPECIFIED else transfer
     if primaries == _BT709 and transfer in _LIKE_BT709:
@@ -77,7 +77,7 @@ def _taken(primaries: int, transfer: int, *, full_range: bool) -> CodePoints:
 
 
 def why_refused(code: CodePoints) -> str | None:
-    """Return what a picture is in that cannot be kept; None if it can."""
+    """Return the reason why a picture's colours cannot be kept; None if they can."""
     if code.transfer in _HDR:
         return f"in HDR colours ({_HDR[code.transfer]})"
     if code.primaries not in _PRIMARIES or code.transfer not in _CURVES:
@@ -86,7 +86,7 @@ def why_refused(code: CodePoints) -> str | None:
 
 
 def profile_for(code: CodePoints, channels: int) -> bytes | None:
-    """Return the profile of such colours, of 1 or 3 channels; None for sRGB, which needs none."""
+    """Return the profile of these colours for 1 or 3 channels; None for sRGB, which needs none."""
     if code.transfer == _SRGB and (channels == 1 or code.primaries == _BT709):
         return None
     curve = _CURVES[code.transfer]

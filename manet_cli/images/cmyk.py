@@ -1,4 +1,4 @@
-"""Colours that must be converted to be upscaled at all: CMYK, by the profile inside the file."""
+"""Convert CMYK to sRGB by the profile in the file; the networks need RGB."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["is_cmyk_profile", "rgb_of_cmyk"]
 
 
 def is_cmyk_profile(profile: object) -> bool:
-    """Tell whether this is an ICC profile for CMYK."""
+    """Whether this is an ICC profile for CMYK."""
     return isinstance(profile, bytes) and profile[16:20] == b"CMYK"
 
 
 def rgb_of_cmyk(image: Image.Image, profile: bytes, name: str) -> tuple[Image.Image, bytes]:
     """Convert a CMYK picture to sRGB, relative to white and with black point compensation, as editors do.
 
-    `profile`: of the picture. `name`: what messages call it. Returns the picture and the sRGB profile, always
-    the same bytes. Raises InputError if the profile cannot be used.
+    `profile`: of the picture. `name`: of the picture in messages. Returns the picture and the sRGB profile,
+    always the same bytes. Raises InputError if the profile cannot be used.
     """
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     try:
@@ -38,6 +38,6 @@ def rgb_of_cmyk(image: Image.Image, profile: bytes, name: str) -> tuple[Image.Im
         raise InputError(
             f"{name} is in CMYK colours, and its profile cannot be used: convert it to RGB"
         ) from error
-    if converted is None:  # only where it is asked to convert in place
+    if converted is None:  # only for conversion in place
         raise InputError(f"{name} is in CMYK colours that cannot be converted: convert it to RGB")
     return converted, profiles.srgb()

@@ -1,8 +1,9 @@
-"""Colours for numbers that everybody can tell apart, and the space that they are made in.
+"""An accessible colour map for numbers, and the Oklab colour space.
 
-The map runs from dark violet over blue and green to light yellow. Lightness alone tells the order, so no
-colour deficiency and no grey printer hides it, and equal steps look equal. Made in Oklab (Björn Ottosson, "A
-perceptual color space for image processing", 2020), whose first axis is lightness in [0, 1].
+The map runs from dark violet over blue and green to light yellow. Lightness rises steadily, so the order
+stays visible with any colour deficiency and in grey prints, and equal steps look equal. The map is made in
+Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020), whose first axis is lightness
+in [0, 1].
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def kernel_shades(values: Floats, peak: float | None = None) -> npt.NDArray[np.u
     """Return the values (h, w) of a kernel as sRGB in 8 bits (h, w, 3): white is 0, dark blue is `peak`.
 
     Args:
-        values: none negative.
-        peak: give kernels the same one to compare them; by default the largest value.
+        values: not negative.
+        peak: the same for kernels to compare; by default the largest value.
     """
     highest = float(values.max()) if peak is None else peak
     share = np.clip(np.asarray(values, np.float64) / max(highest, 1e-12), 0, 1)
@@ -66,7 +67,7 @@ def kernel_shades(values: Floats, peak: float | None = None) -> npt.NDArray[np.u
 
 
 def oklab_to_srgb(lab: Floats) -> npt.NDArray[np.uint8]:
-    """Return Oklab colours (..., 3) as sRGB in 8 bits; what a screen cannot show is cut off."""
+    """Return Oklab colours (..., 3) as sRGB in 8 bits, clamped to the range of sRGB."""
     light = np.clip((lab @ np.linalg.inv(_LAB_OF_CONES).T) ** 3 @ np.linalg.inv(_CONES_OF_LIGHT).T, 0, 1)
     encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     result: npt.NDArray[np.uint8] = np.round(encoded * 255).astype(np.uint8)
@@ -88,5 +89,5 @@ def linear_light(pixels: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _smooth(values: Floats) -> np.poly1d:
-    """Return a calm curve near values at 0, 1, 2, ...: a polynomial of degree 4."""
+    """Fit a polynomial of degree 4 to values at 0, 1, 2, ... ."""
     return np.poly1d(np.polyfit(np.arange(len(values)), values, 4))

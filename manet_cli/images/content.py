@@ -1,4 +1,4 @@
-"""The content of a picture's file, or of standard input: judged by its first bytes before it is read."""
+"""Read the content of a picture's file or of standard input, checked by its first bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from manet_cli.images.formats import FORMATS
 
 __all__ = ["read_content"]
 
-_START = 256  # bytes that tell the format
+_START = 256  # bytes that identify the format
 _AT_ONCE = 1 << 20
 _MOST_STREAMED = 512 << 20
 
@@ -27,13 +27,13 @@ def read_content(path: Path | None, name: str, max_pixels: int = files.MAX_PIXEL
 
     Args:
         path: the file.
-        name: what messages call it.
-        max_pixels: a file that is larger than any picture of so many pixels is refused; so is one that is
-            larger than the picture that it claims to hold, and more than 512 MiB of standard input.
+        name: of the file in messages.
+        max_pixels: limit of the picture. A file larger than any such picture raises an error; so does a file
+            larger than the picture that it claims, and more than 512 MiB of standard input.
 
     Raises:
-        InputError: it is missing, no regular file, empty, no picture, too large, or cannot be read.
-        OutOfMemoryError: it does not fit in memory.
+        InputError: the file is missing, not regular, empty, not a picture, too large, or cannot be read.
+        OutOfMemoryError: the content does not fit in memory.
     """
     if path is None:
         if sys.stdin is None:
@@ -66,7 +66,7 @@ def read_content(path: Path | None, name: str, max_pixels: int = files.MAX_PIXEL
 
 
 def _begins_as_picture(start: bytes) -> bool:
-    """Whether the first bytes are those of a picture that is read; of `FORMATS`, Pillow tells."""
+    """Whether the first bytes are of a readable picture; Pillow recognises the formats of `FORMATS`."""
     if headers.kind_of(io.BytesIO(start)) is not None or raw_files.begins_as_raw(start):
         return True
     Image.init()
@@ -75,7 +75,7 @@ def _begins_as_picture(start: bytes) -> bool:
 
 
 def _read_at_most(file: BinaryIO, start: bytes, most: int) -> bytes:
-    """Read up to `most` bytes, `start` among them; a single read of so many would take the memory at once."""
+    """Read up to `most` bytes, including `start`, in blocks: a single read would allocate all the memory."""
     data = io.BytesIO()
     data.write(start)
     while data.tell() < most and (part := file.read(min(_AT_ONCE, most - data.tell()))):

@@ -1,7 +1,7 @@
-"""Damage that a camera leaves in a picture: noise, and JPEG compression, also an earlier one.
+"""Measure a camera's damage to a picture: noise and JPEG compression, also an earlier one.
 
-Both are measured on a bounded number of small windows, spread evenly over the picture. A huge picture costs
-no more time or memory than a middle-sized one, and the same pixels always give the same result.
+Both are measured on a bounded number of small windows, spread evenly over the picture. So time and memory do
+not grow for large pictures, and the same pixels always give the same result.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ _BLOCK = 8
 _PHASES = _BLOCK * _BLOCK
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-# Noise below the first level needs no denoising, from the second on it needs all of it; levels of 255. The
-# exponent lifts what lies between above where PSNR is best, since the traces of noise and JPEG disturb more
-# than softness does.
+# Noise below the first level needs no denoising, above the second full denoising; levels of 255. The exponent
+# denoises more in between than PSNR prefers, since traces of noise and JPEG disturb more than softness.
 _NOISE_FROM, _NOISE_FULL, _NOISE_EXPONENT = 1.5, 8.0, 0.6
 _QUALITY_FROM, _QUALITY_FULL, _QUALITY_EXPONENT = 100.0, 80.0, 0.6
 _CAMERA = 0.85
-"""The least for photos whose EXIF names a camera: cameras sharpen, and remove noise with its texture."""
+"""Lower limit for photos whose EXIF names a camera: cameras sharpen, and remove noise and texture."""
 _MAKE = 271
 
 
 @dataclass(frozen=True)
 class Damage:
-    """How damaged a picture is.
+    """Damage of a picture.
 
     Attributes:
-        noise: standard deviation of each channel in flat areas, levels of 255. 0 where it cannot be told: in
-            pictures of less than 16 blocks of 8x8 pixels, and where nearly all is clipped. Correlated noise
-            reads lower than it is: 0.6 times at a correlation of 1 pixel.
-        jpeg_quality: 1 to 100 on the scale of libjpeg; None where no trace of JPEG is found.
+        noise: standard deviation of each channel in flat areas, levels of 255. 0 if it cannot be measured: in
+            pictures of less than 16 blocks of 8x8 pixels, and if nearly all is clipped. Correlated noise is
+            underestimated: 0.6 times at a correlation of 1 pixel.
+        jpeg_quality: 1 to 100 on the scale of libjpeg; None without traces of JPEG.
     """
 
     noise: float
@@ -52,14 +51,14 @@ class Damage:
 
 
 def denoise_of(damage: Damage, *, from_camera: bool = False) -> float:
-    """Return how much denoising suits the damage: 0 for none, 1 for all.
+    """Return the amount of denoising for the damage: 0 for none, 1 for full.
 
-    It rises with the noise, from 1.5 levels to 8, and with falling quality, from 100 to 80. Where both are
-    found, each takes its share of what the other leaves.
+    It rises with the noise, from 1.5 levels to 8, and with falling quality, from 100 to 80. Both combine as
+    1 - (1 - a) (1 - b).
 
     Args:
-        damage: that was measured.
-        from_camera: whether the picture came from a camera as it is, see `names_camera`.
+        damage: the measured damage.
+        from_camera: whether the picture came directly from a camera, see `names_camera`.
     """
     noise = _ramp(damage.noise, _NOISE_FROM, _NOISE_FULL) ** _NOISE_EXPONENT
     quality = _QUALITY_FROM if damage.jpeg_quality is None else damage.jpeg_quality
@@ -68,7 +67,7 @@ def denoise_of(damage: Damage, *, from_camera: bool = False) -> float:
 
 
 def names_camera(exif: bytes | None) -> bool:
-    """Whether an EXIF block, from its ``II`` or ``MM`` on, names the maker of a camera."""
+    """Whether an EXIF block, from ``II`` or ``MM`` on, names the maker of a camera."""
     if exif is None:
         return False
     tags = Image.Exif()
@@ -85,8 +84,8 @@ def measure_damage(pixels: npt.NDArray[Any], file_quality: float | None = None) 
 
     Args:
         pixels: (H, W, 3) RGB or (H, W, 1) grey, uint8 or uint16, the full range of the type.
-        file_quality: quality of the JPEG file that the pixels come from, see `quality_of_tables`; None for
-            other files. Traces of an earlier, stronger compression count all the same.
+        file_quality: quality of the JPEG file of the pixels, see `quality_of_tables`; None for other files.
+            Traces of an earlier, stronger compression count too.
 
     Raises:
         InputError: the array has another shape or type.
@@ -110,9 +109,9 @@ def _ramp(value: float, start: float, end: float) -> float:
 
 
 def _windows(pixels: npt.NDArray[Any], side: int, step: int, most: int) -> npt.NDArray[Any]:
-    """Cut square windows, spread evenly over the picture, that begin at multiples of `step`.
+    """Cut square windows at multiples of `step`, spread evenly over the picture.
 
-    Returns (N, side, side, C) of the pixels' type. N is about `most` or less, 0 where the picture is smaller
+    Returns (N, side, side, C) in the pixels' type. N is at most about `most`, and 0 if the picture is smaller
     than a window.
     """
     counts = [max((length - side) // step + 1, 0) for length in pixels.shape[:2]]
@@ -126,7 +125,7 @@ def _windows(pixels: npt.NDArray[Any], side: int, step: int, most: int) -> npt.N
 
 
 def _spread(count: int, wanted: int) -> npt.NDArray[np.intp]:
-    """Return at most `wanted` of the numbers below `count`, evenly spaced; at least one if there is any."""
+    """Return at most `wanted` evenly spaced numbers below `count`; at least one if `count` is above 0."""
     kept = min(max(wanted, 1), count)
     return np.arange(kept, dtype=np.intp) * count // max(kept, 1)
 
@@ -147,16 +146,17 @@ def _luma(levels: _Floats) -> _Floats:
 
 # Noise
 #
-# Noise is in every block; texture is not. So the noise is a low percentile of the deviations of blocks from a
-# smooth surface. Three things tell it from texture that fills the picture. Noise has nearly the same strength
-# in all blocks: where the percentiles lie far apart, the level is taken lower. Texture has little of its
-# contrast in colour, noise as much there as in the luma: the least of luma, R-Y and B-Y counts. And where
-# colour tells nothing (grey; JPEG, which removes colour noise), noise has to be in high frequencies too.
+# Noise is in every block; texture is not. So the noise is a low percentile of the blocks' deviations from a
+# smooth surface. Three rules separate it from texture that fills the picture. 1. Noise has nearly the same
+# strength in all blocks: if the percentiles lie far apart, the level is lowered. 2. Texture has little
+# contrast in colour, noise as much as in the luma: the smallest of luma, R-Y and B-Y counts. 3. Without
+# information in colour (grey; JPEG, which removes colour noise), noise must be in high frequencies too.
 
 _NOISE_BLOCKS = 4096
 _FEWEST_BLOCKS = 8
 _TINY, _SMALL = 16, 64
-"""Whole blocks below which noise cannot be told from texture, and below which blocks overlap by half."""
+"""Number of whole blocks below which noise and texture cannot be separated, and below which blocks overlap by
+half."""
 _FEWEST_SHARE = 0.05
 """Share of the blocks that must be nearly free of clipping."""
 _CLIPPED_SHARES = (0.05, 0.5)
@@ -220,9 +220,9 @@ def _noise_level(pixels: npt.NDArray[Any], *, is_jpeg: bool) -> float:
 
 
 def _unclipped(blocks: _Floats) -> _Floats:
-    """Return the blocks (N, 64, C) with little clipping; where these are few, those half of which is clipped.
+    """Return the blocks (N, 64, C) with little clipping; if they are few, also half-clipped blocks.
 
-    None are returned where these are few, too: the rest tells nothing about the whole.
+    Returns no blocks if these are few too: the rest does not represent the picture.
     """
     clipped = ((blocks <= _DARKEST) | (blocks >= _BRIGHTEST)).mean(axis=1).max(axis=1)
     for share in _CLIPPED_SHARES:
@@ -233,14 +233,14 @@ def _unclipped(blocks: _Floats) -> _Floats:
 
 
 def _drawn(luma: _Floats) -> npt.NDArray[np.bool_]:
-    """Return which blocks (N, 64) have fewer distinct levels than noise of their contrast would have."""
+    """Return a mask of blocks (N, 64) with fewer distinct levels than noise of the same contrast."""
     distinct = _distinct(luma)
     drawn: npt.NDArray[np.bool_] = distinct < np.minimum(2 * luma.std(axis=1) + 3, _LEVELS_OF_NOISE)
     return drawn
 
 
 def _distinct(values: _Floats) -> npt.NDArray[np.intp]:
-    """Return how many distinct values each row has."""
+    """Return the number of distinct values in each row."""
     counts: npt.NDArray[np.intp] = (np.diff(np.sort(values, axis=1), axis=1) > 0).sum(axis=1) + 1
     return counts
 
@@ -254,13 +254,13 @@ def _strict_floor(plane: _Floats, drawn: npt.NDArray[np.bool_]) -> float:
 
 
 def _floors(plane: _Floats, drawn: npt.NDArray[np.bool_], steepness: float) -> tuple[float, float]:
-    """Return the deviation that nearly all blocks have, in all frequencies and in the high ones.
+    """Return the deviation that nearly all blocks reach, in all frequencies and in the high frequencies.
 
     Args:
         plane: (N, 64).
-        drawn: (N,), blocks without noise, whatever is in them.
-        steepness: how much of the distance between a low and a middle percentile is taken off, beyond the
-            distance that noise has.
+        drawn: (N,), mask of blocks without noise.
+        steepness: factor on the distance between a low and a middle percentile, beyond the distance for pure
+            noise; the product is subtracted.
     """
     rough = np.sqrt(np.square(plane @ _ROUGH).sum(axis=1) / _ROUGH_FREEDOM)
     high = np.sqrt(np.square(plane @ _HIGH.T).mean(axis=1)) / _HIGH_GAIN
@@ -274,10 +274,10 @@ def _floors(plane: _Floats, drawn: npt.NDArray[np.bool_], steepness: float) -> t
 
 # JPEG
 #
-# A JPEG holds multiples of its quantisation steps. On the grid of its blocks the DCT of the decoded luma
-# still lies near such multiples; on the 63 other grids it does not. So every grid is tried, and every step
-# for each frequency: the mean cosine of 2 pi value / step is near 1 on the true one. Zeros do not count,
-# since smooth blocks have them on any grid.
+# A JPEG stores multiples of its quantisation steps. On the grid of its blocks, the DCT of the decoded luma
+# still lies near these multiples; on the 63 other grids it does not. So every grid is tried, and every step
+# for each frequency: the mean cosine of 2 pi value / step is near 1 for the true step and grid. Zeros do not
+# count: smooth blocks have them on every grid.
 
 _LUMA_TABLE = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
@@ -294,14 +294,14 @@ _CHROMA_TABLE = (
 """Table K.2."""
 _QUALITIES = np.arange(1, 101)
 _SAME_QUALITY = 5.0
-"""A quality that traces tell is another compression than the file's from this distance on."""
+"""Smallest difference at which a traced quality counts as another compression than the file's."""
 
 _JPEG_CANDIDATES, _JPEG_WINDOWS = 4096, 1024
 _WINDOW = 2 * _BLOCK - 1
-"""Side of a window that holds one block of each grid."""
+"""Side of a window with one block of each grid."""
 _LEAST_RANGE = 4.0
 _FEWEST_LEVELS = 12
-"""Distinct levels of a window below which it is drawn, not photographed: its DCT is discrete on any grid."""
+"""Distinct levels below which a window is drawn, not photographed: its DCT is discrete on every grid."""
 _FREQUENCIES = np.flatnonzero((_ORDERS > 0) & (_ORDERS < _BLOCK))
 _STEPS = np.array([*range(2, 41), *range(42, 61, 2), *range(64, 105, 4)], np.float64)
 _BINS_PER_LEVEL, _LARGEST = 4, 128
@@ -311,19 +311,19 @@ _COUNTED = (_CENTRES[:, None] > _STEPS / 2).astype(np.float64)
 _COMBS = np.cos(2 * np.pi * _CENTRES[:, None] / _STEPS) * _COUNTED
 
 _CHANCE = 2.0
-"""Evidence, in standard deviations, that the best of the steps has by chance."""
+"""Evidence, in standard deviations, of the best step by chance."""
 _LEAST_SCORE, _LEAST_LEAD = 2.0, 3.0
-"""Mean square evidence of the best grid, and its ratio to the rival's. Undamaged photos reach 0.5 and 1.5."""
+"""Mean square evidence of the best grid, and its ratio to its rival. Undamaged photos reach 0.5 and 1.5."""
 _RIVAL = 4
 """Rank of the grid to compare with: a picture compressed twice has two good grids."""
 _FLOOR = 0.3
 _CLEAR_SCORE, _LARGEST_SCATTER, _LEAST_MATCH = 5.0, 0.4, 0.7
-"""Or this score, if the steps resemble the standard table (deviation of the logarithm of the ratio) and the
-values match them (mean cosine). Coarse steps in smooth pictures leave traces on other grids, too."""
+"""Alternative score, if the steps resemble the standard table (deviation of the log ratio) and the values
+match them (mean cosine). Coarse steps in smooth pictures leave traces on other grids too."""
 
 
 def file_quality(image: Image.Image) -> float | None:
-    """Return the quality of the JPEG file that a Pillow image was opened from; None for other images."""
+    """Return the quality of the JPEG file of a Pillow image; None for other images."""
     tables = getattr(image, "quantization", None)
     return quality_of_tables(tables) if isinstance(tables, dict) and tables else None
 
@@ -332,11 +332,11 @@ def quality_of_tables(tables: Mapping[int, Sequence[int]]) -> float:
     """Return the quality, 1 to 100, whose standard tables are as coarse as these.
 
     Args:
-        tables: 64 steps each, row by row, as `quantization` of a Pillow image gives them. Table 0 is the
-            luma's, the others are the chroma's. Tables of cameras count by their mean ratio to the standard.
+        tables: 64 steps each, row by row, from `quantization` of a Pillow image. Table 0 is for luma, the
+            others are for chroma. Cameras' tables count by their mean ratio to the standard.
 
     Raises:
-        InputError: there is no table, or one has not 64 steps.
+        InputError: there is no table, or a table does not have 64 steps.
     """
     if not tables or any(len(table) != _PHASES for table in tables.values()):
         sizes = [len(table) for table in tables.values()]
@@ -358,7 +358,7 @@ def _quality_of_ratio(ratio: float, standard: npt.NDArray[Any], weights: npt.NDA
 
 
 def _traced_quality(pixels: npt.NDArray[Any]) -> float | None:
-    """Return the quality of the JPEG that the pixels once were; None where there is no trace of one."""
+    """Return the quality of an earlier JPEG of the pixels; None without traces of one."""
     windows = _textured_windows(pixels)
     if not len(windows):
         return None
@@ -381,7 +381,7 @@ def _traced_quality(pixels: npt.NDArray[Any]) -> float | None:
     looks_alike = scores[grid] >= _CLEAR_SCORE and scatter <= _LARGEST_SCATTER and match >= _LEAST_MATCH
     if not (leads or looks_alike):
         return None
-    # Some frequencies take a multiple of the true step, or have none above 1: they do not count.
+    # Some frequencies give a multiple of the true step, or no step above 1: they do not count.
     order = np.argsort(ratios)
     reached = np.cumsum(weights[order])
     median = ratios[order][np.searchsorted(reached, reached[-1] / 2)]
@@ -390,7 +390,7 @@ def _traced_quality(pixels: npt.NDArray[Any]) -> float | None:
 
 
 def _textured_windows(pixels: npt.NDArray[Any]) -> _Floats:
-    """Return the luma of windows (N, 15, 15) that may show a grid; each begins at multiples of 8."""
+    """Return the luma of windows (N, 15, 15) that may show a grid, cut at multiples of 8."""
     cut = _windows(pixels, _WINDOW, _BLOCK, _JPEG_CANDIDATES)
     luma = _luma(_levels(cut)).reshape(len(cut), _WINDOW * _WINDOW)
     luma = luma[np.ptp(luma, axis=1) >= _LEAST_RANGE]
@@ -400,7 +400,7 @@ def _textured_windows(pixels: npt.NDArray[Any]) -> _Floats:
 
 
 def _histograms(windows: _Floats) -> npt.NDArray[np.float64]:
-    """Return how often the DCT has which value: (64 grids, frequencies, bins of a quarter level)."""
+    """Return histograms of the DCT's values: (64 grids, frequencies, bins of a quarter level)."""
     transform = _DCT.astype(np.float32).T
     across = sliding_window_view(windows, _BLOCK, axis=2) @ transform
     both = sliding_window_view(across, _BLOCK, axis=1) @ transform  # window, row, column, v, u

@@ -1,4 +1,4 @@
-"""What writing a file and the encoders of the formats agree on."""
+"""The interface between writing and the encoders of the formats."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Encoder", "OutputSpec"]
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What a file is to hold beside its pixels, and how it is encoded.
+    """Content of a file besides the pixels, and its encoding.
 
     Attributes:
         format: its row in the list of formats.
         header: of the picture.
-        metadata: the part that the format keeps, with the sizes of this picture.
+        metadata: the metadata that the format keeps, with this picture's sizes.
         quality: 1 to 100; None for a lossless format.
-        record: of the run, ASCII; None for none, or where the format has no place for it.
-        folder: where a temporary file may be; None for the system's usual place.
+        record: of the run, ASCII; None for none, or if the format has no place for it.
+        folder: for temporary files; None for the system's default.
     """
 
     format: ImageFormat
@@ -35,12 +35,12 @@ class OutputSpec:
 
 
 class Encoder(RowSink, Protocol):
-    """Writes one picture into an open, empty file, which need not be readable and stays open.
+    """Writes one picture into an open, empty file. The file is only written to and stays open.
 
-    A row of `FORMATS` names what makes one: a callable that takes the file, which is seekable, and an
-    `OutputSpec`. Raises OSError, ValueError or RuntimeError where it fails; the caller adds the file's name.
+    A row of `FORMATS` names the callable that makes an encoder from a seekable file and an `OutputSpec`.
+    Raises OSError, ValueError or RuntimeError; the caller adds the file's name.
     """
 
     def finish(self) -> None:
-        """Make the file whole, after the last rows."""
+        """Complete the file after the last rows."""
         ...

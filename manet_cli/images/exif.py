@@ -1,13 +1,12 @@
-r"""EXIF edited byte by byte, so that what is not touched stays as the camera wrote it, offsets included.
+r"""Edit EXIF byte by byte, so that everything else stays as the camera wrote it, with its offsets.
 
 An EXIF block is a small TIFF file: 8 bytes of header (`II*\0` or `MM\0*`, the offset of the first directory),
 then directories. A directory is a count, 12 bytes per entry (tag, type, count, value or its offset), and the
-offset of the next directory. All offsets count from the first byte of the block. Values with an offset of
-their own inside, such as MakerNote, only stay readable if they stay in place: so entries are changed where
-they are, and a directory that has to grow is written anew at the end, its values left where they were.
+offset of the next directory. All offsets count from the first byte of the block. Values with offsets inside,
+such as MakerNote, stay readable only in their place. So entries are changed in place, and a directory that
+must grow is rewritten at the end, while its values stay.
 
-Only a TIFF file needs its EXIF moved: `from_tiff` and `descriptive_entries` copy the directories with their
-values.
+Only for TIFF files must EXIF move: `from_tiff` and `descriptive_entries` copy directories with their values.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 _FOCAL_PLANE = (0xA20E, 0xA20F)  # resolutions across and down
 _SUBJECT = (0x9214, 0xA214)  # SubjectArea (x, y and a diameter or two sides) and SubjectLocation
 
-# Tags of a TIFF's first directory that describe the picture instead of how its pixels are stored:
+# Tags of a TIFF's first directory that describe the picture, not the storage of its pixels:
 # ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Rating (2), Copyright,
 # ImageHistory, Windows' XP tags (5), PrintImageMatching, and the two directories.
 _DESCRIPTIVE = frozenset(
@@ -71,8 +70,8 @@ _DESCRIPTIVE = frozenset(
         *(0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F, 0xC4A5, _EXIF_DIRECTORY, _GPS_DIRECTORY),
     )
 )
-_FIRST_DIRECTORY = -1  # no tag: 0 is one of the GPS directory
-_BLOCK = Layout("<")  # of the blocks that are made here
+_FIRST_DIRECTORY = -1  # not a tag: 0 is a tag of the GPS directory
+_BLOCK = Layout("<")  # of new blocks
 _CHILDREN: dict[int, frozenset[int]] = {
     _FIRST_DIRECTORY: frozenset((_EXIF_DIRECTORY, _GPS_DIRECTORY)),
     _EXIF_DIRECTORY: frozenset((_INTEROPERABILITY_DIRECTORY,)),
@@ -82,11 +81,10 @@ _CHILDREN: dict[int, frozenset[int]] = {
 
 
 def cleaned(raw: bytes, turn: int = 1) -> bytes:
-    r"""Give the block of a file just read: any `Exif\0\0` before it removed, orientation 1, no thumbnail.
+    r"""Clean a block just read: without a leading `Exif\0\0` and thumbnail, with orientation 1.
 
-    `turn`: the orientation, 1..8, that was applied to the pixels: resolutions of the focal plane change
-    sides, and the place of the subject goes. An orientation that `orientation` cannot read stays as it is.
-    Raises CorruptTagsError.
+    `turn`: the orientation, 1..8, applied to the pixels: focal plane resolutions are swapped if needed, and
+    the place of the subject is removed. An unreadable orientation stays unchanged. Raises CorruptTagsError.
     """
     block = bytearray(_unprefixed(raw))
     layout, first = _header(block)
@@ -106,7 +104,7 @@ def cleaned(raw: bytes, turn: int = 1) -> bytes:
 
 
 def orientation(raw: bytes) -> int:
-    """Give the orientation, 1..8, that a block asks for; 1 if it does not say. Raises CorruptTagsError."""
+    """Return the orientation of a block, 1..8; 1 if it has none. Raises CorruptTagsError."""
     raw = _unprefixed(raw)
     layout, first = _header(raw)
     entries, _ = directory(raw, layout, first, whole=False)
@@ -115,7 +113,7 @@ def orientation(raw: bytes) -> int:
 
 
 def _orientation(raw: bytes | bytearray, layout: Layout, entries: dict[int, int]) -> int | None:
-    """Give the value of the orientation tag; None if there is none, or none that can be read."""
+    """Return the value of the orientation tag; None if it is missing or unreadable."""
     try:
         return first_number(raw, layout, entries[_ORIENTATION])
     except (KeyError, CorruptTagsError):
@@ -123,10 +121,10 @@ def _orientation(raw: bytes | bytearray, layout: Layout, entries: dict[int, int]
 
 
 def with_size(block: bytes, width: int, height: int, size: tuple[int, int]) -> bytes:
-    """Give the block with the size tags that it has set to these pixels. Raises CorruptTagsError.
+    """Return the block with its size tags set to this size. Raises CorruptTagsError.
 
-    `size`: width and height that its other numbers of pixels are meant for: resolutions of the focal
-    plane and the place of the subject are scaled from there.
+    `size`: width and height to which the block's other pixel values refer: focal plane resolutions and the
+    place of the subject are scaled from it.
     """
     edited = bytearray(block)
     layout, first = _header(edited)
@@ -147,7 +145,7 @@ def with_size(block: bytes, width: int, height: int, size: tuple[int, int]) -> b
 def _scale_places(
     block: bytearray, layout: Layout, offset: int, across: tuple[int, int], down: tuple[int, int]
 ) -> None:
-    """Scale what is in pixels in the Exif directory; `across`, `down`: new and old size. Remove the odd."""
+    """Scale pixel values in the Exif directory; `across`, `down`: new and old size. Remove invalid values."""
     found, _ = directory(block, layout, offset)
     for tag, (new, old) in zip(_FOCAL_PLANE, (across, down), strict=True):
         if tag not in found:
@@ -157,7 +155,7 @@ def _scale_places(
             upper, lower = struct.unpack(layout.order + "LL", value) if kind == RATIONAL else (0, 0)
             resolution = Fraction(upper * new, lower * old)
         except (CorruptTagsError, struct.error, ZeroDivisionError):
-            continue  # no number to anybody
+            continue  # not a valid number
         resolution = resolution.limit_denominator(10**6)
         resolution = Fraction(min(resolution.numerator, 2**32 - 1), resolution.denominator)
         place = _appender(block)(struct.pack(layout.order + "LL", *resolution.as_integer_ratio()))
@@ -182,7 +180,7 @@ def _scale_places(
 
 
 def _remove(block: bytearray, layout: Layout, offset: int, tags: tuple[int, ...]) -> None:
-    """Take entries out of the directory at `offset`, in place."""
+    """Remove entries from the directory at `offset`, in place."""
     for tag in tags:
         entries, next_position = directory(block, layout, offset)
         if tag in entries:
@@ -193,7 +191,7 @@ def _remove(block: bytearray, layout: Layout, offset: int, tags: tuple[int, ...]
 
 
 def _swap(block: bytearray, layout: Layout, positions: list[int]) -> None:
-    """Let two entries of one type hold each other's values."""
+    """Swap the values of two entries of the same type."""
     if len(positions) == 2:
         first, second = positions
         block[first + 2 : first + 12], block[second + 2 : second + 12] = (
@@ -203,7 +201,7 @@ def _swap(block: bytearray, layout: Layout, positions: list[int]) -> None:
 
 
 def without_orientation(block: bytes) -> bytes:
-    """Give the block without its orientation tag, in place. Raises CorruptTagsError."""
+    """Return the block without its orientation tag, in place. Raises CorruptTagsError."""
     edited = bytearray(block)
     layout, first = _header(edited)
     _remove(edited, layout, first, (_ORIENTATION,))
@@ -211,7 +209,7 @@ def without_orientation(block: bytes) -> bytes:
 
 
 def history(block: bytes) -> str | None:
-    """Give the ImageHistory text of a block, None if it has none. Raises CorruptTagsError."""
+    """Return the ImageHistory text of a block; None if it has none. Raises CorruptTagsError."""
     layout, first = _header(block)
     entries, _ = directory(block, layout, first)
     if _IMAGE_HISTORY not in entries:
@@ -221,7 +219,7 @@ def history(block: bytes) -> str | None:
 
 
 def with_history(block: bytes | None, text: str) -> bytes:
-    """Give the block, or a new one, with `text` (ASCII) as its ImageHistory. Raises CorruptTagsError."""
+    """Return the block, or a new one, with `text` (ASCII) as its ImageHistory. Raises CorruptTagsError."""
     edited = bytearray(block or _BLOCK.start(0))
     layout, kept, next_directory = _BLOCK, dict[int, bytes](), 0
     if block is not None:
@@ -236,7 +234,7 @@ def with_history(block: bytes | None, text: str) -> bytes:
 
 
 def from_tiff(data: bytes) -> bytes | None:
-    """Give the descriptive tags of a TIFF file's first directory as a block; None if it has none.
+    """Return the descriptive tags of a TIFF file's first directory as a block; None if it has none.
 
     `data`: the whole file. Raises CorruptTagsError if it cannot be followed.
     """
@@ -250,10 +248,10 @@ def from_tiff(data: bytes) -> bytes | None:
 
 
 def descriptive_entries(block: bytes, append: Callable[[bytes], int], layout: Layout) -> dict[int, bytes]:
-    """Give the entries, for the first directory of a TIFF file, of the descriptive tags of `block`.
+    """Return the descriptive tags of `block` as entries for the first directory of a TIFF file.
 
-    `append`: puts what does not fit into an entry into the file and gives its offset, an even one. `layout`:
-    of the file, little-endian. Raises CorruptTagsError.
+    `append`: writes values that do not fit into an entry to the file and returns their offset, which is even.
+    `layout`: of the file, little-endian. Raises CorruptTagsError.
     """
     return _copied(block, *_header(block), append, layout)
 
@@ -271,13 +269,13 @@ def _header(block: bytes | bytearray) -> tuple[Layout, int]:
 
 
 def _set(block: bytearray, layout: Layout, position: int, kind: int, value: int) -> None:
-    """Make the entry at `position` hold one SHORT or LONG."""
+    """Set the entry at `position` to one SHORT or LONG."""
     form = layout.order + ("HLHxx" if kind == SHORT else "HLL")
     struct.pack_into(form, block, position + 2, kind, 1, value)
 
 
 def _drop_thumbnail(block: bytearray, layout: Layout, next_position: int) -> None:
-    """Unlink the second directory and blank the JPEG it points at; cut it off where it ends the block."""
+    """Unlink the second directory and blank its JPEG; at the end of the block, cut the JPEG off."""
     second = following(block, layout, next_position)
     if second == 0:
         return
@@ -295,7 +293,7 @@ def _drop_thumbnail(block: bytearray, layout: Layout, next_position: int) -> Non
 
 
 def _appender(target: bytearray) -> Callable[[bytes], int]:
-    """Give what appends to `target`, at even offsets, and tells the offset."""
+    """Return a function that appends to `target` at an even offset and returns the offset."""
 
     def append(data: bytes) -> int:
         target.extend(bytes(len(target) % 2))
@@ -320,13 +318,13 @@ def _copied(
     target: Layout,
     parent: int = _FIRST_DIRECTORY,
 ) -> dict[int, bytes]:
-    """Append the values and inner directories of a directory; give its entries as `target` has them.
+    """Append the values and inner directories of a directory; return its entries for `target`.
 
-    `parent`: the tag that pointed at the directory. What cannot be read is left out.
+    `parent`: the tag that points to the directory. Unreadable entries are left out.
     """
     found, _ = directory(source, layout, offset)
     copied: dict[int, bytes] = {}
-    room = len(source)  # overlapping values could otherwise grow without bound
+    room = len(source)  # bounds the growth from overlapping values
     for tag, position in found.items():
         if parent == _FIRST_DIRECTORY and tag not in _DESCRIPTIVE:
             continue
@@ -339,7 +337,7 @@ def _copied(
             elif tag in _CHILDREN:
                 raise CorruptTagsError("the directory does not belong here")
             else:
-                room -= value_size(source, layout, position)  # before it is read
+                room -= value_size(source, layout, position)  # before reading
                 if room < 0:
                     raise CorruptTagsError("its values overlap")
                 kind, count, value = entry(source, layout, position)

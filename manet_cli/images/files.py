@@ -1,4 +1,4 @@
-"""The one way to a picture's file, for all commands: regular, not empty, not larger than pictures are."""
+"""Open a picture's file, for all commands: regular, not empty, not too large."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ __all__ = [
 ]
 
 MAX_PIXELS = 200_000_000
-"""The most pixels that are decoded if nothing else is said: a file of a few kilobytes may claim thousands of
-millions. Decoding that many takes up to 2 GB."""
+"""Default limit of a picture in pixels: a file of a few kilobytes may claim thousands of millions. Decoding a
+picture of this size takes up to 2 GB."""
 
-_BYTES_PER_PIXEL = 8  # of 16 bits and four channels, not compressed
-_BESIDE_PIXELS = 256 << 20  # metadata, a second picture, a film behind the picture
+_BYTES_PER_PIXEL = 8  # four channels of 16 bits, uncompressed
+_BESIDE_PIXELS = 256 << 20  # metadata, a second picture, an appended video
 
 raise_limit = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
-"""The advice of messages about the limit."""
+"""Advice in messages about the limit."""
 
 
 def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PIXELS) -> BinaryIO:
-    """Open a picture's file, or the content of one.
+    """Open a picture's file, or its content.
 
     Args:
         source: the file, or its content.
-        name: what messages call it.
-        max_pixels: a file that is larger than any picture of so many pixels is refused; None for no limit.
+        name: of the file in messages.
+        max_pixels: a file larger than any picture of this many pixels raises an error; None for no limit.
 
     Raises:
-        InputError: it is missing, no regular file, empty, too large, or cannot be read.
+        InputError: the file is missing, not regular, empty, too large, or cannot be read.
     """
     if isinstance(source, bytes):
         check_size(len(source), name, max_pixels)
@@ -56,7 +56,7 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist: check the path") from error
     except (OSError, ValueError) as error:
-        if _is_folder(source):  # some systems do not open one
+        if _is_folder(source):  # some systems cannot open a folder
             raise InputError(f"{name} is a folder: give {known_pictures()}") from error
         raise unreadable(name, error) from error
     try:
@@ -74,7 +74,7 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
 
 @contextmanager
 def memory_reported(name: str) -> Iterator[None]:
-    """Turn running out of memory over the picture that messages call `name` into an OutOfMemoryError."""
+    """Turn a lack of memory in the block into an OutOfMemoryError about the picture `name`."""
     try:
         yield
     except MemoryError as error:
@@ -84,22 +84,22 @@ def memory_reported(name: str) -> Iterator[None]:
 
 
 def most_bytes(pixels: int) -> int:
-    """Return how many bytes a file with a picture of so many pixels may have."""
+    """Return the largest size in bytes of a file with a picture of ``pixels`` pixels."""
     return _BYTES_PER_PIXEL * pixels + _BESIDE_PIXELS
 
 
 def known_pictures() -> str:
-    """Return what messages call a picture that can be read."""
+    """Return the words for a readable picture in messages."""
     return f"a {listed(readable_titles())} picture"
 
 
 def unknown_picture(name: str) -> InputError:
-    """Return the error for a file that is none."""
+    """Return the error for a file that is not a readable picture."""
     return InputError(f"{name} is not {known_pictures()}: convert it to PNG")
 
 
 def check_size(size: int, name: str, max_pixels: int | None) -> None:
-    """Raise InputError for a file of no bytes, or of more than any picture of so many pixels takes."""
+    """Raise InputError for an empty file, or one larger than any picture of ``max_pixels`` pixels."""
     if size == 0:
         raise InputError(f"{name} is empty: give {known_pictures()}")
     if max_pixels is not None and size > most_bytes(max_pixels):
@@ -117,6 +117,6 @@ def _is_folder(path: Path) -> bool:
 
 
 def unreadable(name: str, error: OSError | ValueError) -> InputError:
-    """Return the error for a file that the system does not let us read."""
+    """Return the error for a file that the system cannot read."""
     reason = getattr(error, "strerror", None) or "its name is not valid"
     return InputError(f"{name} cannot be read ({reason}): check the path and its permissions")

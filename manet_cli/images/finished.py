@@ -1,6 +1,6 @@
-"""Results that are there already: their record, their size, and whether they go on to their end.
+"""Existing results: their record, their size, and whether they are complete.
 
-No pixel is decoded: a file that was cut off is told by its structure, so that a thousand take little time.
+No pixels are decoded: the structure shows a truncated file, so that a thousand files take little time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279
 
 @dataclass(frozen=True)
 class Finished:
-    """What a file shows of itself without being decoded.
+    """Facts about a file, read without decoding.
 
     Attributes:
         record: of the run that wrote it; None for none.
@@ -53,7 +53,7 @@ class Finished:
 
 
 def read_finished(path: Path) -> Finished | None:
-    """Read what a file that `write_photo` may have written shows; None if it cannot be read."""
+    """Read the facts of a file that `write_photo` may have written; None if it cannot be read."""
     try:
         with open_image(path, path.name, max_pixels=None) as (image, file):
             return Finished(record_in(image), image.size, _is_whole(image, file))
@@ -93,7 +93,7 @@ def _read_beginning(file: BinaryIO) -> Finished | None:
 
 
 def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether a file of a format that holds records goes on to its end; True for any other."""
+    """Whether a file is complete; True for formats without records."""
     size = file.seek(0, os.SEEK_END)
     try:
         if image.format == "PNG":
@@ -115,7 +115,7 @@ def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _jpeg_is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether an end of image follows a scan; within a scan these two bytes cannot stand."""
+    """Whether an end-of-image marker follows a scan; its two bytes cannot occur inside a scan."""
     position, kind = 2, 0
     while kind != _JPEG_SCAN:
         file.seek(position)
@@ -162,7 +162,7 @@ def _boxes_are_whole(file: BinaryIO, size: int) -> bool:
         length, _ = struct.unpack(">L4s", file.read(8))
         if length == 1:
             (length,) = struct.unpack(">Q", file.read(8))
-        elif length == 0:  # to the end of the file, wherever that is
+        elif length == 0:  # to the end of the file
             return True
         if length < 8:
             return False

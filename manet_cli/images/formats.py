@@ -1,8 +1,8 @@
-"""The list of file formats that are written: one row each, with all facts about it.
+"""The list of output formats: one row each, with all facts about it.
 
 To add a format: write its encoder (see `encoding.Encoder`) and add its row to `FORMATS`. Command help, plans,
-memory estimates, disk room, `manet doctor` and the tables in the docs (``python -m tests.format_tables``)
-follow from the row. Importing this module imports no NumPy and no Pillow, because the help reads the list.
+memory estimates, disk space, `manet doctor` and the tables in the docs (``python -m tests.format_tables``)
+read the row. This module imports neither NumPy nor Pillow, because the help reads the list.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ class ImageFormat:
     """One row: all facts about an output format.
 
     Attributes:
-        name: what a user types, lower case.
-        title: what the docs call it.
+        name: name for the user, lower case.
+        title: name in the docs.
         suffixes: lower case with the dot, the usual one first.
-        aliases: other names that a user may type, lower case.
-        pillow_name: Pillow reads, and may write, the format under this name.
+        aliases: other names for the user, lower case.
+        pillow_name: Pillow's name of the format.
         encoder: ``module:callable``, imported when the format is first written. Called with an open file and
             an `encoding.OutputSpec`, it returns an `encoding.Encoder`.
         extra: the extra of this package that the encoder needs; None for none.
-        pillow_feature: what Pillow must be built with to read and write it; None where it always is.
-        streamed: the encoder writes rows as they come; else it needs the whole picture, which lies on the
-            disk meanwhile if it is large.
+        pillow_feature: feature of Pillow's build for the format; None if it is always built in.
+        streamed: whether the encoder writes rows as they come; otherwise it needs the whole picture, which is
+            kept on the disk if it is large.
         encoder_memory: bytes that the encoder takes per byte of the result's pixels, at 8 bits.
-        encoder_memory_limit: bytes that it takes at most; None for no limit.
-        least_share: bytes of a file per byte of its pixels, a low guess.
+        encoder_memory_limit: upper limit of these bytes; None for no limit.
+        least_share: bytes of a file per byte of its pixels, a low estimate.
         largest_side: of a picture that can be written and read back, pixels.
-        largest_area: likewise, pixels; None for no limit but the side's.
-        bits16: 16 bits per channel stay 16; without, such a picture is refused.
-        grey: one channel stays one; without, it becomes RGB.
-        grey_with_alpha: likewise, where there is transparency too.
-        alpha: transparency is kept; without, such a picture is refused.
+        largest_area: likewise, pixels; None for no limit besides the side.
+        bits16: whether 16 bits per channel are kept; otherwise such a picture raises an error.
+        grey: whether one channel stays one; otherwise it becomes RGB.
+        grey_with_alpha: likewise, with transparency.
+        alpha: whether transparency is kept; otherwise such a picture raises an error.
         metadata: the fields of `Metadata` that are kept.
-        record: where the record of a run stands; None if there is no place for it.
-        default_quality: 1 to 100; None if the format is lossless and has no such setting.
+        record: place of the record of a run; None if there is none.
+        default_quality: 1 to 100; None for a lossless format, which has no quality.
     """
 
     name: str
@@ -87,7 +87,7 @@ class ImageFormat:
     default_quality: int | None
 
     def keeps_grey(self, header: Header) -> bool:
-        """Whether such a picture is grey and stays it."""
+        """Whether a picture is grey and stays grey."""
         return header.channels == 1 and (self.grey_with_alpha if header.has_alpha else self.grey)
 
 
@@ -95,13 +95,11 @@ _INT32 = 2**31 - 1
 _ALL_METADATA = frozenset(("exif", "icc_profile", "xmp", "iptc", "dpi"))
 _EXIF_ICC_XMP = frozenset(("exif", "icc_profile", "xmp"))
 
-# Limits are those of what Pillow both writes and reads back: libjpeg stops at 65500 and libavif's decoder at
-# 32768 pixels a side and 2^28 pixels, below what the formats allow. A BMP file stays below 4 GiB, 3 bytes a
-# pixel and up to 3 of padding a row.
-# `encoder_memory` was measured on 12 megapixels. Above its limit the result lies on the disk, and JPEG makes
-# no copy of it.
-# `least_share`: of 8 photos the least were 0.28 as PNG, 0.07 as JPEG, 0.02 as WebP. A disk without even that
-# much room is refused before any work.
+# Limits are for pictures that Pillow both writes and reads back: libjpeg stops at 65500 and libavif's decoder
+# at 32768 pixels a side and 2^28 pixels, below the formats' limits. A BMP file stays below 4 GiB, with 3
+# bytes per pixel and up to 3 bytes of padding per row. `encoder_memory` was measured on 12 megapixels. Above
+# its limit the result is kept on the disk, and JPEG makes no copy of it. `least_share`: the smallest of 8
+# photos were 0.28 as PNG, 0.07 as JPEG, 0.02 as WebP. A disk with less space raises an error before any work.
 FORMATS = [
     ImageFormat(
         name="png",
@@ -222,7 +220,7 @@ FORMATS = [
 """One row per format that is written."""
 
 DEFAULT_FORMAT = FORMATS[0]
-"""The format of results for which the user names none. It holds every picture."""
+"""The default format of results. It can store every picture."""
 
 _READ_ONLY = {
     "GIF": (".gif",),
@@ -231,7 +229,7 @@ _READ_ONLY = {
     "HEIC": (".heic", ".heif", ".hif"),
     "JPEG XL": (".jxl",),
 }
-"""The title of a format that is read but not written -> its suffixes."""
+"""Title of a format that can only be read -> its suffixes."""
 
 _RAW_SUFFIXES = frozenset(
     (
@@ -239,7 +237,7 @@ _RAW_SUFFIXES = frozenset(
         *(".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
     )
 )
-"""Of cameras' raw files, which are read with an extra."""
+"""Suffixes of camera raw files, which need an extra."""
 
 _OTHER_PICTURE_SUFFIXES = frozenset(
     (".tga", ".ico", ".psd", ".svg", ".pdf", ".exr")  # neither read nor written
@@ -247,7 +245,7 @@ _OTHER_PICTURE_SUFFIXES = frozenset(
 
 
 def has_readable_suffix(path: Path) -> bool:
-    """Whether a path has the suffix of a readable picture, in any case; folders are searched for these."""
+    """Whether a path has the suffix of a readable picture, in any case; folders give such files."""
     suffix = path.suffix.lower()
     known = (*_READ_ONLY.values(), _RAW_SUFFIXES)
     return format_for_suffix(path) is not None or any(suffix in some for some in known)
@@ -259,12 +257,12 @@ def has_raw_suffix(path: Path) -> bool:
 
 
 def has_picture_suffix(path: Path) -> bool:
-    """Whether a path has the suffix of any picture, in any case; it then means a file, not a folder."""
+    """Whether a path has the suffix of any picture, in any case, and so means a file, not a folder."""
     return has_readable_suffix(path) or path.suffix.lower() in _OTHER_PICTURE_SUFFIXES
 
 
 def readable_titles() -> list[str]:
-    """Return what the docs call the formats that are read."""
+    """Return the titles of the readable formats."""
     return [*(entry.title for entry in FORMATS), *_READ_ONLY, "camera raw"]
 
 
@@ -275,7 +273,7 @@ def format_for_suffix(path: Path) -> ImageFormat | None:
 
 
 def format_by_name(name: str) -> ImageFormat:
-    """Return the format that a user calls `name` (`png`, `jpeg` or `jpg`, ...; any case).
+    """Return the format by its name or alias (`png`, `jpeg` or `jpg`, ...; any case).
 
     Raises:
         UsageError: there is no such format.
@@ -292,7 +290,7 @@ def load_encoder(format: ImageFormat) -> Callable[..., Any]:
     """Import the encoder of a format.
 
     Raises:
-        OutputError: it needs an extra that is not installed.
+        OutputError: the encoder needs an extra that is not installed.
     """
     module, _, name = format.encoder.partition(":")
     try:
@@ -311,13 +309,13 @@ def check_writable_as(format: ImageFormat, width: int, height: int, *, alpha: bo
 
     Args:
         format: of the file.
-        width: of the picture to be written, pixels.
+        width: of the picture, pixels.
         height: likewise.
-        alpha: it has transparency.
+        alpha: whether it has transparency.
         bits: per channel, 8 or 16.
 
     Raises:
-        OutputError: it cannot; the message has the limit and what to choose instead.
+        OutputError: the format cannot hold the picture; the message has the limit and an alternative.
     """
     shown = format.name.upper()
     longest = max(entry.largest_side for entry in FORMATS)
@@ -346,6 +344,6 @@ def _choice(formats: Iterable[ImageFormat]) -> str:
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
-    """Return words as a sentence has them: ``a, b or c``."""
+    """Join words for a sentence: ``a, b or c``."""
     *first, final = words
     return f"{', '.join(first)} {last} {final}" if first else final

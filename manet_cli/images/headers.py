@@ -1,4 +1,4 @@
-"""Facts that Pillow does not tell: read from the first bytes, the chunks and the boxes of a file."""
+"""Facts that Pillow does not report, from the first bytes, the chunks and the boxes of a file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CHECKED_AT_ONCE = 1 << 20
 
 
 def content_of(file: BinaryIO) -> bytes:
-    """Give all bytes of a file; those of one in memory are not copied."""
+    """Return all bytes of a file; a file in memory is not copied."""
     if isinstance(file, io.BytesIO):
         return file.getvalue()
     file.seek(0)
@@ -60,7 +60,7 @@ def content_of(file: BinaryIO) -> bytes:
 
 
 def kind_of(file: BinaryIO) -> str | None:
-    """Name the format that the first bytes of `file` promise, None if it is none of those that are read."""
+    """Return the format by the first bytes of `file`; None if it is not readable."""
     file.seek(0)
     start = file.read(12)
     if start.startswith(_PNG_SIGNATURE[:4]):
@@ -87,7 +87,7 @@ def kind_of(file: BinaryIO) -> str | None:
 
 
 def _iso_kind(file: BinaryIO) -> str | None:
-    """Name the format of a file of ISO boxes by its brands, the main one first."""
+    """Return the format of a file of ISO boxes by its brands, the main brand first."""
     file.seek(0)
     length = int.from_bytes(file.read(4), "big")
     brands = file.read(max(min(length, _LONGEST_BRANDS) - 4, 0))[4:]
@@ -101,19 +101,19 @@ def _iso_kind(file: BinaryIO) -> str | None:
 
 
 def png_depth(file: BinaryIO) -> tuple[int, int]:
-    """Give the bits per channel and the colour type of a PNG file."""
+    """Return the bits per channel and the colour type of a PNG file."""
     file.seek(24)
     depth, colour_type = file.read(2)
     return depth, colour_type
 
 
 def png_is_whole(file: BinaryIO) -> bool:
-    """Tell whether a PNG file has its last chunk; Pillow decodes one without it."""
+    """Whether a PNG file has its last chunk; Pillow decodes one without it."""
     return any(kind == b"IEND" for kind, _, _ in _png_chunks(file))
 
 
 def png_is_sound(file: BinaryIO) -> bool:
-    """Tell whether every chunk of a PNG file agrees with its checksum; Pillow skips those of the pixels."""
+    """Whether every chunk of a PNG file matches its checksum; Pillow does not check the pixels' chunks."""
     for kind, start, length in _png_chunks(file):
         file.seek(start)
         checksum, left = zlib.crc32(kind), length
@@ -128,7 +128,7 @@ def png_is_sound(file: BinaryIO) -> bool:
 
 
 def png_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
-    """Give the content of a PNG file's first chunk of a kind; None if there is none."""
+    """Return the content of a PNG file's first chunk of a kind; None if there is none."""
     for kind, start, length in _png_chunks(file):
         if kind == wanted:
             file.seek(start)
@@ -137,9 +137,9 @@ def png_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
 
 
 def png_profile(text: object) -> bytes | None:
-    """Give the bytes of a text chunk `Raw profile type ...`; None if it is none or cannot be read.
+    """Decode a text chunk `Raw profile type ...`; None if it is missing or unreadable.
 
-    It has a blank line, a line with a name, one with the length, and lines of hexadecimal digits.
+    It has a blank line, a line with a name, a line with the length, and lines of hexadecimal digits.
     """
     lines = text.strip("\n").split("\n") if isinstance(text, str) else []
     try:
@@ -149,7 +149,7 @@ def png_profile(text: object) -> bytes | None:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Give the type, start and length (bytes) of each whole chunk, up to the last one, IEND."""
+    """Return the type, start and length (bytes) of each whole chunk, up to the last one, IEND."""
     end = file.seek(0, os.SEEK_END)
     position = len(_PNG_SIGNATURE)
     while position + 12 <= end:
@@ -158,13 +158,13 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         if position + 12 + length > end:
             return
         yield kind, position + 8, length
-        if kind == b"IEND":  # what follows is no part of the picture
+        if kind == b"IEND":  # the rest is not part of the picture
             return
         position += 12 + length
 
 
 def gif_is_whole(file: BinaryIO) -> bool:
-    """Tell whether a GIF file goes on to its trailer; Pillow reads the frames that are there without it."""
+    """Whether a GIF file has its trailer; Pillow also reads truncated files."""
 
     def skip_colours(flags: int) -> None:
         if flags & 0x80:
@@ -190,10 +190,10 @@ def gif_is_whole(file: BinaryIO) -> bool:
 
 
 def avif_depth(file: BinaryIO) -> int:
-    """Give the most bits per channel of the pictures in an AVIF file: 8, 10 or 12.
+    """Return the most bits per channel of the pictures in an AVIF file: 8, 10 or 12.
 
-    Each picture has an `av1C` box in the file's `meta` box; in its third byte, 0x40 says more than 8, 0x20
-    says 12.
+    Each picture has an `av1C` box in the file's `meta` box; in its third byte, 0x40 means more than 8 bits,
+    0x20 means 12.
     """
     depth = 8
     for content in _iso_descriptions(file):
@@ -204,7 +204,7 @@ def avif_depth(file: BinaryIO) -> int:
 
 
 def nclx(file: BinaryIO) -> bytes | None:
-    """Give the 7 bytes of the first colours that an AVIF or HEIC file names by numbers; None if it has none.
+    """Return the first 7 bytes of colour numbers (`nclx`) in an AVIF or HEIC file; None if it has none.
 
     They are the primaries, the transfer curve and the matrix, 2 bytes each, and 0x80 for the full range.
     """
@@ -216,7 +216,7 @@ def nclx(file: BinaryIO) -> bytes | None:
 
 
 def _iso_descriptions(file: BinaryIO) -> Iterator[bytes]:
-    """Give the content of the boxes that describe the pictures of a file of ISO boxes."""
+    """Yield the content of the boxes that describe the pictures of a file of ISO boxes."""
     end = file.seek(0, os.SEEK_END)
     position = 0
     while position + 8 <= end:
@@ -230,7 +230,7 @@ def _iso_descriptions(file: BinaryIO) -> Iterator[bytes]:
 
 
 def ppm_depth(file: BinaryIO) -> int:
-    """Give the bits per channel of a PBM, PGM or PPM file: 1, 8 or 16.
+    """Return the bits per channel of a PBM, PGM or PPM file: 1, 8 or 16.
 
     Raises `ValueError` or `IndexError` if its header is damaged.
     """

@@ -26,7 +26,7 @@ _LONG_FIELD = 0x8000
 
 
 def from_resources(data: bytes) -> bytes | None:
-    """Give the IPTC data among Photoshop's resources; None if there is none, or they cannot be followed."""
+    """Return the IPTC data in Photoshop's resources; None if it is missing or unreadable."""
     position = 0
     while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
         (number,) = struct.unpack_from(">H", data, position + 4)
@@ -47,12 +47,12 @@ def to_resources(data: bytes) -> bytes:
 
 
 def from_tiff_tag(value: bytes) -> bytes | None:
-    """Give the IPTC data of a TIFF tag; some writers store numbers, the bytes of each swapped."""
+    """Return the IPTC data of a TIFF tag; some writers store it as byte-swapped numbers."""
     if value[:1] != _FIRST_BYTE and value[3:4] == _FIRST_BYTE and len(value) % 4 == 0:
         value = b"".join(value[start : start + 4][::-1] for start in range(0, len(value), 4))
     if value[:1] != _FIRST_BYTE:
         return None
-    end = 0  # after the last field; then come zeros that fill the tag
+    end = 0  # after the last field; zeros fill the rest of the tag
     while value[end : end + 1] == _FIRST_BYTE and end + 5 <= len(value):
         (length,) = struct.unpack_from(">H", value, end + 3)
         if length >= _LONG_FIELD:
@@ -62,13 +62,13 @@ def from_tiff_tag(value: bytes) -> bytes | None:
 
 
 def from_profile(data: bytes) -> bytes | None:
-    """Give the IPTC data of a PNG's `Raw profile type iptc`; None if it cannot be read."""
+    """Return the IPTC data of a PNG's `Raw profile type iptc`; None if it cannot be read."""
     data = data.removeprefix(APP13_PREFIX)
     return data if data[:1] == _FIRST_BYTE else from_resources(data)
 
 
 def to_profile_text(data: bytes) -> bytes:
-    """Give the text of such a profile: a blank line, the name, the length, lines of digits."""
+    """Encode the text of such a profile: a blank line, the name, the length, lines of digits."""
     resources = to_resources(data)
     digits = resources.hex()
     lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]

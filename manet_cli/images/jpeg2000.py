@@ -1,4 +1,4 @@
-"""Facts about a JPEG 2000 file that Pillow does not tell: depth, sign and colour profile."""
+"""Facts about a JPEG 2000 file that Pillow does not report: depth, sign and colour profile."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CODESTREAM = b"\xff\x4f\xff\x51"
 
 _GRID = struct.Struct(">8L")
 _GRID_START = 8
-"""Bytes from the start of a codestream to the picture's sides and offset, and those of its tiles."""
+"""Offset in a codestream of the sizes and offsets of the picture and of its tiles, in bytes."""
 _COMPONENTS = 40
-"""Likewise to the number of its components; 3 bytes for each follow."""
+"""Offset of the number of components, in bytes; 3 bytes for each component follow."""
 
 _PROFILE = 2  # the method of a colour box that holds an ICC profile
 _TILE_PART, _END = 0xFF90, 0xFFD9
@@ -25,12 +25,12 @@ _TILE_PART, _END = 0xFF90, 0xFFD9
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says of itself.
+    """Facts about a file.
 
     Attributes:
-        bits: the most of any component.
-        signed: a component has negative numbers.
-        tiles: how many.
+        bits: largest number of bits of a component.
+        signed: whether a component has negative numbers.
+        tiles: number of tiles.
         profile: the ICC profile; None if there is none.
     """
 
@@ -43,7 +43,7 @@ class Facts:
 def facts_of(file: BinaryIO) -> Facts:
     """Read the facts of a JP2 file or a bare codestream.
 
-    Raises `struct.error` or `ValueError` if it is damaged or cut off.
+    Raises `struct.error` or `ValueError` if it is damaged or truncated.
     """
     start, _, header = _places(file)
     file.seek(start + _GRID_START)
@@ -64,17 +64,17 @@ def facts_of(file: BinaryIO) -> Facts:
 
 
 def is_whole(file: BinaryIO) -> bool:
-    """Tell whether all tiles are there; decoders leave those black that are not.
+    """Whether all tiles are present; decoders show missing tiles as black.
 
-    Raises as `facts_of`.
+    Raises as in `facts_of`.
     """
     return len(set(segments(file)) - {None}) == facts_of(file).tiles
 
 
 def segments(file: BinaryIO) -> Iterator[int | None]:
-    """Yield for each part of a tile in the codestream the tile's number, and None for all other segments.
+    """Yield the tile's number for each tile part in the codestream, and None for all other segments.
 
-    Raises as `facts_of`.
+    Raises as in `facts_of`.
     """
     position, end, _ = _places(file)
     position += 2
@@ -95,7 +95,7 @@ def segments(file: BinaryIO) -> Iterator[int | None]:
 
 
 def _places(file: BinaryIO) -> tuple[int, int, tuple[int, int] | None]:
-    """Return where the codestream starts and ends, and the same of the content of the header box."""
+    """Return start and end of the codestream, and of the header box's content."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(len(CODESTREAM)) == CODESTREAM:
@@ -120,7 +120,7 @@ def _profile(file: BinaryIO, first: int, last: int) -> bytes | None:
 
 
 def boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type of each box, where its content starts and where it ends."""
+    """Yield type, start and end of the content of each box."""
     while position + 8 <= end:
         file.seek(position)
         length, kind = struct.unpack(">L4s", file.read(8))
@@ -130,6 +130,6 @@ def boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int,
             first += 8
         last = end if length == 0 else position + length
         if not first <= last <= end:
-            return  # cut off, or damaged
+            return  # truncated or damaged
         yield kind, first, last
         position = last

@@ -1,10 +1,10 @@
-r"""Whether the picture of a JPEG file is whole; libjpeg fills what is missing with grey and goes on.
+r"""Check that a JPEG file holds its whole picture; libjpeg fills missing parts with grey.
 
-A file is a row of segments (0xFF, a marker, a length, content). After an SOS segment follow the coded blocks
-of a scan, up to the next marker; RST markers split them into intervals. How many bytes a scan needs shows
-only when its codes are read. Instead of reading them in Python, the file is decoded again with other bytes
-behind each interval: a picture that changes was made of bytes that are not there. Likewise, a picture
-that stays the same without the last bytes did not need them.
+A file is a sequence of segments (0xFF, a marker, a length, content). After an SOS segment follow the coded
+blocks of a scan, up to the next marker; RST markers split them into intervals. Only decoding shows how many
+bytes a scan needs. So we decode the file again with other bytes after each interval: if the picture changes,
+it depends on bytes that are missing. Likewise, if the picture stays the same without the last bytes, it does
+not need them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _OTHER_FRAMES = frozenset((0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 _MARKER = re.compile(rb"\xff+[\x01-\xfe]")
 _COEFFICIENTS = 64
-# The first bit differs from the zeros that libjpeg makes up, and no byte is 0xFF.
+# The first bit differs from the zeros that libjpeg inserts, and no byte is 0xFF.
 _FILLER = bytes((151 + 89 * place) % 255 for place in range(64))
 _ZEROS = bytes(64)
-"""So many zeros are no blocks of a picture, unless its tables give flat blocks the code 0."""
+"""A run of zeros this long holds no blocks, unless the tables give flat blocks the code 0."""
 _UNUSED = 8
-"""Bytes at the end of the last scan that a whole picture cannot do without."""
+"""Bytes at the end of the last scan that every complete picture needs."""
 
 _MOST_SCANS = 32  # of any picture; encoders write about ten
 _MOST_SCANNED = 1_000_000_000  # pixels in all scans of one with more
@@ -48,7 +48,7 @@ _ENDS_EARLY = "the data of its pixels end before the picture does"
 
 @dataclass
 class _Scan:
-    """One scan: where its header begins, the intervals of its coded blocks, what zeros mean in it."""
+    """One scan: start of its header, the intervals of its coded blocks, the meaning of zeros in it."""
 
     header: int
     intervals: list[tuple[int, int]] = field(default_factory=list)
@@ -57,9 +57,9 @@ class _Scan:
 
 @dataclass
 class _Structure:
-    """The segments that decoding takes, the scans among them, and how precise each coefficient became.
+    """The segments for decoding, the scans among them, and the precision of each coefficient.
 
-    `lowest_bit`: for each component, of each coefficient, the lowest bit that some scan held.
+    `lowest_bit`: for each coefficient of each component, the lowest bit in any scan.
     """
 
     segments: list[tuple[int, int]] = field(default_factory=list)
@@ -84,21 +84,21 @@ def check_scans(data: bytes, pixels: int, name: str) -> None:
 
 
 def check_jpeg(data: bytes, decoded: Image.Image, name: str) -> None:
-    """Check that a JPEG file held all of the picture that Pillow has decoded from it.
+    """Check that a JPEG file holds the whole picture that Pillow decoded from it.
 
-    Bytes between the end of a scan and the next marker, which no block needs, are logged as a warning. Bad
-    codes are found if the extra `jpeg` or `vips` is installed.
+    Unneeded bytes between the end of a scan and the next marker are logged as a warning. Bad codes are found
+    if the extra `jpeg` or `vips` is installed.
 
     Args:
-        data: the file; pictures after the first one are not looked at.
-        decoded: what Pillow made of it, loaded.
-        name: what messages call it.
+        data: the file; pictures after the first are ignored.
+        decoded: Pillow's image, loaded.
+        name: of the file in messages.
 
     Raises:
-        InputError: blocks or whole scans are missing, zeros stand in their place, or they cannot be decoded.
+        InputError: blocks or whole scans are missing, replaced by zeros, or cannot be decoded.
     """
     structure = _structure(data)
-    if not structure.is_known:  # arithmetic codes may end where zeros would follow
+    if not structure.is_known:  # arithmetic codes may omit trailing zeros
         return
     if _lacks_scans(structure):
         raise InputError(_DAMAGED.format(name, "some of its scans are missing"))
@@ -114,7 +114,7 @@ def check_jpeg(data: bytes, decoded: Image.Image, name: str) -> None:
     last = structure.scans[-1].intervals[-1]
     if not (extra or asked) and last[1] - last[0] > _UNUSED:
         extra = _stays(data, structure, {**ends, last: last[1] - _UNUSED}, decoded)
-    if extra:  # tables with a single code give the same blocks for all bytes
+    if extra:  # tables with a single code give the same blocks for any bytes
         extra = not _stays(data, structure, {**ends, last: last[0]}, decoded)
     if extra or any(map(jpeg_strict.is_extraneous, warnings or ())):
         _log.warning("%s: bytes after its pixels belong to no picture and are ignored", name)
@@ -127,7 +127,7 @@ def _check_zeros(
     decoded: Image.Image,
     name: str,
 ) -> bool:
-    """Raise InputError if a run of zeros stands for blocks; return whether there is one that does not."""
+    """Raise InputError if a run of zeros replaces blocks; return whether there is a harmless run."""
     runs = {
         interval: start
         for scan in structure.scans
@@ -142,7 +142,7 @@ def _check_zeros(
         not scan.zeros_are_flat and not runs.keys().isdisjoint(scan.intervals) for scan in structure.scans
     )
     if not damaged:
-        # Zeros may be blocks of an even area, but then they end with the last block.
+        # Zeros may be blocks of a constant area, but then they end with the last block.
         tails = {interval: interval[1] - _UNUSED for interval in runs if _ends_in_zeros(data, interval)}
         damaged = bool(tails) and _stays(data, structure, ends | tails, decoded)
     if damaged:
@@ -157,7 +157,7 @@ def _ends_in_zeros(data: bytes, interval: tuple[int, int]) -> bool:
 def _stays(
     data: bytes, structure: _Structure, ends: dict[tuple[int, int], int], decoded: Image.Image
 ) -> bool:
-    """Whether the picture stays the same if other bytes follow each interval from its new end on."""
+    """Whether the picture stays the same with other bytes after the new end of each interval."""
     parts = [b"\xff\xd8"]
     for start, stop in structure.segments:
         end = ends.get((start, stop))
@@ -172,13 +172,13 @@ def _stays(
             return ImageChops.difference(image, decoded).getbbox(alpha_only=False) is None
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - the decoder may end in any way
+    except Exception:  # noqa: BLE001 - the decoder may raise anything
         end_if_stopped()
         return False
 
 
 def _structure(data: bytes) -> _Structure:
-    """Follow the segments of the first picture up to its end, as far as they go."""
+    """Parse the segments of the first picture, up to its end or the end of the file."""
     found = _Structure()
     position = 2
     while (match := _MARKER.search(data, position)) is not None:
@@ -202,12 +202,12 @@ def _structure(data: bytes) -> _Structure:
 
 
 def _is_needed(marker: int) -> bool:
-    """Whether decoding takes a segment: of the application's own, those that tell the colours."""
+    """Whether decoding needs a segment; of application segments, only those about colours."""
     return marker in (_APP0, _APP14) or not (_APP0 <= marker < _APP0 + 16 or marker == _COM)
 
 
 def _take(found: _Structure, marker: int, content: bytes) -> None:
-    """Note what a segment other than a scan says."""
+    """Record the content of a segment other than a scan."""
     if marker in (*_SEQUENTIAL, _PROGRESSIVE) and len(content) > 5:
         found.progressive = marker == _PROGRESSIVE
         found.components = list(content[6 : 6 + 3 * content[5] : 3])
@@ -228,7 +228,7 @@ def _tables(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _take_scan(found: _Structure, data: bytes, content: bytes, start: int) -> int:
-    """Note a scan whose header has this content and whose blocks begin at `start`; return where they end."""
+    """Record a scan, with the content of its header and blocks from `start` on; return their end."""
     count = content[0] if content else 0
     if len(content) < 4 + 2 * count:
         return start
@@ -256,7 +256,7 @@ def _take_scan(found: _Structure, data: bytes, content: bytes, start: int) -> in
 
 
 def _lacks_scans(found: _Structure) -> bool:
-    """Whether a component, or a bit of a coefficient of it, came in no scan."""
+    """Whether a component, or a bit of one of its coefficients, is in no scan."""
     return any(
         found.lowest_bit.get((component, coefficient), 1) != 0
         for component in found.components

@@ -1,6 +1,6 @@
-"""What libjpeg warns of while it decodes, which Pillow does not tell: asked of what is installed.
+"""Warnings of libjpeg during decoding, which Pillow does not report.
 
-The extra `jpeg` (simplejpeg) and the extra `vips` (pyvips) each can. Without either nothing is known.
+They need the extra `jpeg` (simplejpeg) or the extra `vips` (pyvips).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _EXTRANEOUS = "extraneous bytes"
 
 
 def warnings_of(data: bytes) -> list[str] | None:
-    """Return the first warnings about a JPEG file, perhaps not all; None if nobody can tell.
+    """Return the first warnings about a JPEG file, perhaps not all; None if unknown.
 
-    An empty list means that there are none.
+    An empty list means no warnings.
 
     Args:
         data: the file.
@@ -30,12 +30,12 @@ def warnings_of(data: bytes) -> list[str] | None:
 
 
 def is_damage(warning: str) -> bool:
-    """Whether a warning says that blocks are missing or could not be decoded."""
+    """Whether a warning is about missing or undecodable blocks."""
     return any(words in warning.lower() for words in _DAMAGE)
 
 
 def is_extraneous(warning: str) -> bool:
-    """Whether a warning speaks of bytes that no block needs."""
+    """Whether a warning is about bytes that no block needs."""
     return _EXTRANEOUS in warning
 
 
@@ -45,7 +45,7 @@ def _of_simplejpeg(data: bytes) -> list[str]:
     try:
         colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
         colours = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colours, "RGB")
-        # An eighth of the size: all codes are read, and hardly a pixel is made.
+        # At an eighth of the size all codes are read, but few pixels are made.
         simplejpeg.decode_jpeg(data, colours, min_height=1, min_width=1, min_factor=8, strict=True)
     except ValueError as error:
         return [str(error)]
@@ -59,4 +59,4 @@ def _of_vips(data: bytes) -> list[str] | None:
         image.avg()
     except pyvips.Error as error:
         return [line.removeprefix("VipsJpeg: ") for line in str(error.detail).splitlines() if line]
-    return None  # libvips does not look at the warnings of the last rows
+    return None  # libvips ignores the warnings of the last rows

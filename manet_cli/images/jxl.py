@@ -1,4 +1,4 @@
-"""What the first bits of a JPEG XL file say, which its Pillow plugin tells only after decoding, or never."""
+"""Header of a JPEG XL file; its Pillow plugin reports these facts only after decoding, or never."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FLOAT_DEPTHS = ((0, 32), (0, 16), (0, 24), (6, 1))
 
 
 class CorruptJxlError(ValueError):
-    """The header cannot be followed."""
+    """The header cannot be parsed."""
 
 
 @dataclass(frozen=True)
 class JxlHeader:
-    """Size in pixels (before any turn), bits per channel, whether these are floats, and whether it moves."""
+    """Size in pixels (before rotation), bits per channel, whether they are floats, whether it is animated."""
 
     width: int
     height: int
@@ -45,17 +45,17 @@ def header(file: BinaryIO) -> JxlHeader:
         raise CorruptJxlError("it holds no picture")
     bits = _Bits(start[2:])
     width, height = _size(bits)
-    if bits.take(1):  # all the rest is as usual
+    if bits.take(1):  # all other fields have their defaults
         return JxlHeader(width, height, 8, is_float=False, is_animated=False)
     is_animated = False
     if bits.take(1):
         bits.take(3)  # orientation, which the decoder applies
         if bits.take(1):
-            _size(bits)  # at which it is to be shown
+            _size(bits)  # intrinsic size for display
         if bits.take(1):
             _skip_preview(bits)
         is_animated = bool(bits.take(1))
-    if is_animated:  # the timing comes now
+    if is_animated:  # timing
         return JxlHeader(width, height, 8, is_float=False, is_animated=True)
     is_float = bool(bits.take(1))
     depth = bits.choose(_FLOAT_DEPTHS if is_float else _DEPTHS)
@@ -63,7 +63,7 @@ def header(file: BinaryIO) -> JxlHeader:
 
 
 def box(file: BinaryIO, kind: bytes, longest: int | None = None) -> bytes | None:
-    """Give the content of the first box of a kind, or its first `longest` bytes; None if there is none."""
+    """Return the content of the first box of a kind, or its first `longest` bytes; None if there is none."""
     for found, start, length in _boxes(file):
         if found == kind:
             file.seek(start)
@@ -72,7 +72,7 @@ def box(file: BinaryIO, kind: bytes, longest: int | None = None) -> bytes | None
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Give type, start of the content and its length for each box."""
+    """Yield type, start and length of the content of each box."""
     end = file.seek(0, os.SEEK_END)
     position = 0
     while position + 8 <= end:
@@ -90,7 +90,7 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 class _Bits:
-    """Numbers of any width, the lowest bit first."""
+    """Reads numbers of any width, lowest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")
@@ -105,7 +105,7 @@ class _Bits:
         return number
 
     def choose(self, choices: tuple[tuple[int, int], ...]) -> int:
-        """Take a number of which two bits choose the width, and what is added to it."""
+        """Take a number; two bits choose its width and offset."""
         width, offset = choices[self.take(2)]
         return self.take(width) + offset
 

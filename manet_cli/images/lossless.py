@@ -1,7 +1,7 @@
-"""The encoders of PNG and TIFF: written band by band, any size and depth, all metadata.
+"""The encoders of PNG and TIFF, which write bands of rows in any size and depth, with all metadata.
 
-TIFF: EXIF is merged into the file's own directories. The descriptive tags, the Exif, GPS and interoperability
-directories are kept, values unchanged; MakerNote is kept byte for byte, but offsets inside it no longer fit.
+TIFF: EXIF is merged into the file's directories. The descriptive tags and the Exif, GPS and interoperability
+directories are kept, values unchanged. MakerNote is kept byte for byte, but offsets inside it become invalid.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _METRES_PER_INCH = 0.0254
 
 
 class _BandEncoder:
-    """Writes a photo from the top down, in the memory of a few bands.
+    """Writes a photo from the top down, with memory for a few bands.
 
-    Equal photos give equal bytes with one version of zlib, however they are cut into bands.
+    With one version of zlib, equal photos give equal bytes, for any division into bands.
     """
 
     def __init__(self, writer: PngWriter | TiffWriter) -> None:
@@ -43,13 +43,13 @@ class _BandEncoder:
         pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
         alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None,
     ) -> None:
-        """Write the next rows: any number of them, (rows, width, channels), and alpha (rows, width)."""
+        """Write the next rows, any number: (rows, width, channels), and alpha (rows, width)."""
         if alpha is not None:
             pixels = np.concatenate([pixels, alpha[..., np.newaxis]], axis=-1)
         self._writer.write(pixels)
 
     def finish(self) -> None:
-        """Write what makes the file whole, after the last rows."""
+        """Complete the file after the last rows."""
         self._writer.finish()
 
 
@@ -59,7 +59,7 @@ def png_encoder(file: BinaryIO, spec: OutputSpec) -> _BandEncoder:
 
 
 def tiff_encoder(file: BinaryIO, spec: OutputSpec) -> _BandEncoder:
-    """Start a TIFF file, a BigTIFF where 4 GB may be too little."""
+    """Start a TIFF file, or a BigTIFF if it may exceed 4 GB."""
     metadata = spec.metadata
     return _BandEncoder(
         TiffWriter(file, *_layout(spec.header), metadata.dpi, metadata.exif, _tiff_tags(spec))
@@ -72,7 +72,7 @@ def _layout(header: Header) -> tuple[int, int, int, int]:
 
 
 def _png_extras(spec: OutputSpec) -> list[bytes]:
-    """Return the chunks that stand before the pixels."""
+    """Return the chunks before the pixels."""
     metadata = spec.metadata
     chunks = []
     if metadata.icc_profile is not None:

@@ -1,4 +1,4 @@
-"""What a picture that Pillow has opened says beside its pixels."""
+"""Metadata of a picture opened by Pillow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
 
 
 def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) -> Metadata:
-    """Collect what is kept beside the pixels, of 1 or 3 channels, of a decoded image."""
+    """Collect the metadata to keep of a decoded image with 1 or 3 channels."""
     block, turn = None, _applied_turn(image, file)
     content = headers.content_of(file) if isinstance(image, TiffImageFile) else None
     try:
@@ -45,10 +45,10 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) ->
 
 
 def _profile(image: Image.Image, file: BinaryIO, name: str, channels: int) -> bytes | None:
-    """Give the ICC profile that goes with the pixels; None for sRGB."""
+    """Return the ICC profile of the pixels; None for sRGB."""
     profile = image.info.get("icc_profile")
     code = cicp.found_in(file, image.format)
-    if code is not None and (image.format == "PNG" or not profile):  # as the formats' standards rank them
+    if code is not None and (image.format == "PNG" or not profile):  # order in the formats' standards
         return cicp.profile_for(code, channels)
     if isinstance(profile, bytes) and profile:
         return profiles.fitting(profile, channels, name)
@@ -58,8 +58,8 @@ def _profile(image: Image.Image, file: BinaryIO, name: str, channels: int) -> by
 
 
 def _iptc(image: Image.Image, content: bytes | None) -> bytes | None:
-    """Give the captions and keywords; None if there are none. `content`: of a TIFF file."""
-    if content is not None:  # of a TIFF, of which Pillow gives the first number alone
+    """Return the captions and keywords; None if there are none. `content`: of a TIFF file."""
+    if content is not None:  # for a TIFF, Pillow returns only the first number
         try:
             value, resources = tiff_structure.raw_values(content, (_TIFF_IPTC, _TIFF_PHOTOSHOP))
         except tiff_structure.CorruptTagsError:
@@ -73,7 +73,7 @@ def _iptc(image: Image.Image, content: bytes | None) -> bytes | None:
 
 
 def _has_odd_colours(image: Image.Image) -> bool:
-    """Whether a PNG says, without a profile, that its colours are not sRGB's."""
+    """Whether a PNG without a profile declares other colours than sRGB."""
     if "srgb" in image.info:
         return False
     gamma, corners = image.info.get("gamma", _SRGB_GAMMA), image.info.get("chromaticity", _SRGB_CORNERS)
@@ -83,12 +83,12 @@ def _has_odd_colours(image: Image.Image) -> bool:
 
 
 def _is_plain_jxl(image: Image.Image) -> bool:
-    """Whether this is JPEG XL, and not a JPEG inside of it, which the plugin opens as it was."""
+    """Whether this is JPEG XL, not a JPEG inside it, which the plugin opens as a JPEG."""
     return image.format == "JXL" and not getattr(image, "jpeg", False)
 
 
 def _dpi(value: object) -> tuple[float, float] | None:
-    """Give a resolution that every format can hold, None for any other."""
+    """Return a resolution that every format can hold; None for any other."""
     if not isinstance(value, tuple) or len(value) != 2:
         return None
     try:
@@ -97,7 +97,7 @@ def _dpi(value: object) -> tuple[float, float] | None:
         return None
     if (
         not (math.isfinite(across) and math.isfinite(down))
-        or min(across, down) <= 1  # what stands there where nobody gave one
+        or min(across, down) <= 1  # a placeholder for no resolution
         or max(across, down) > 65535
     ):
         return None
@@ -105,28 +105,28 @@ def _dpi(value: object) -> tuple[float, float] | None:
 
 
 def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
-    """Give the EXIF block as the file has it, before any check; None if it has none."""
+    """Return the EXIF block of the file, unchecked; None if it has none."""
     raw = image.info.get("exif")
     if raw is None and image.format == "PNG":
-        raw = headers.png_chunk(file, b"eXIf")  # Pillow sees one after the pixels only after decoding them
+        raw = headers.png_chunk(file, b"eXIf")  # after the pixels, Pillow finds it only by decoding
     if raw is None:  # ImageMagick's older form
         raw = headers.png_profile(image.info.get("Raw profile type exif"))
     return raw if isinstance(raw, bytes) else None
 
 
 def _applied_turn(image: Image.Image, file: BinaryIO) -> int:
-    """Give the turn, 1..8, of the upright picture, whoever applies it."""
+    """Return the turn, 1..8, to the upright picture, applied by the decoder or by us."""
     if image.format == "HEIF":
         return int(image.info.get("original_orientation") or 1)
     try:
         raw = headers.content_of(file) if isinstance(image, TiffImageFile) else _raw_exif(image, file)
         return 1 if raw is None else exif.orientation(raw)
-    except exif.CorruptTagsError:  # BigTIFF, too, of which Pillow knows
+    except exif.CorruptTagsError:  # also for BigTIFF, where Pillow knows the turn
         return 1
 
 
 def turn_of(image: Image.Image, file: BinaryIO) -> int:
-    """Give the turn, 1..8, still to be applied: TIFF, HEIC and JPEG XL come turned already."""
+    """Return the turn, 1..8, that we must apply: decoders of TIFF, HEIC and JPEG XL apply it already."""
     turned = image.format in ("TIFF", "HEIF") or _is_plain_jxl(image)
     raw = None if turned else _raw_exif(image, file)
     if raw is None:

@@ -1,4 +1,4 @@
-"""What a photo is inside the program: pixels, straight alpha and the metadata that came with it."""
+"""A photo in memory: pixels, straight alpha and metadata."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Header", "Metadata", "Photo"]
 
 @dataclass(frozen=True)
 class Header:
-    """What a photo is, or will be once decoded or written.
+    """Size and layout of a photo, also before it is decoded or written.
 
-    `width` and `height`: pixels, after the orientation. `channels`: 1 (grey) or 3 (RGB), alpha not counted.
-    `has_alpha`: whether there is transparency beside them. `bits`: per channel, 8 or 16.
+    `width` and `height`: pixels, after the orientation. `channels`: 1 (grey) or 3 (RGB), without alpha.
+    `has_alpha`: whether there is also transparency. `bits`: per channel, 8 or 16.
     """
 
     width: int
@@ -27,13 +27,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Metadata:
-    r"""What a file says about its pixels.
+    r"""Metadata of a file. Each field is None if the file has none.
 
-    `exif`: the EXIF block from its `II` or `MM` on, without the `Exif\0\0` of JPEG, orientation 1, no
-    thumbnail. `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8, orientation 1, no thumbnail.
-    `iptc`: IPTC captions and keywords, from their first field on. `dpi`: dots per inch (x, y), both above 0.
-    `size`: width and height of the upright picture that EXIF and XMP tell of. Each is None where the file has
-    none.
+    `exif`: the EXIF block from `II` or `MM` on, without the `Exif\0\0` of JPEG, orientation 1, no thumbnail.
+    `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8, orientation 1, no thumbnail. `iptc`: IPTC
+    captions and keywords, from the first field on. `dpi`: dots per inch (x, y), both above 0. `size`: width
+    and height of the upright picture to which EXIF and XMP refer.
     """
 
     exif: bytes | None = None
@@ -50,8 +49,8 @@ class Photo:
 
     `pixels`: (H, W, C), uint8 or native uint16, C is 1 (grey) or 3 (RGB), the full range of the type.
     `alpha`: (H, W) of the same type, straight (the colours are not multiplied by it), or None.
-    `metadata`: what the file kept beside the pixels.
-    `jpeg_quality`: 1 to 100, of the JPEG that the pixels were read from; None for other sources.
+    `metadata`: of the file.
+    `jpeg_quality`: 1 to 100, of the source JPEG; None for other sources.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -71,12 +70,12 @@ class Photo:
 
     @property
     def header(self) -> Header:
-        """What it is, without its pixels."""
+        """Header of the photo."""
         height, width, channels = self.pixels.shape
         return Header(width, height, channels, self.alpha is not None, self.pixels.dtype.itemsize * 8)
 
     def middle(self, side: int) -> Photo:
-        """Cut at most ``side`` pixels square out of the middle; the pixels are shared."""
+        """Return the middle square of at most ``side`` pixels a side, as a view."""
         top, left = max(self.height - side, 0) // 2, max(self.width - side, 0) // 2
         rows, columns = slice(top, top + side), slice(left, left + side)
         alpha = None if self.alpha is None else self.alpha[rows, columns]

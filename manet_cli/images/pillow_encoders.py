@@ -1,8 +1,8 @@
-"""The encoders of JPEG, WebP, BMP and AVIF: Pillow's, which take the whole picture at once.
+"""The encoders of JPEG, WebP, BMP and AVIF by Pillow, which take the whole picture at once.
 
-- WebP has no grey, AVIF as Pillow writes it no grey with alpha: such a photo becomes RGB.
-- WebP and AVIF have no field for IPTC, nor for DPI; the resolution tags of the EXIF stay.
-- JPEG: segments hold 64 KiB; EXIF, XMP or IPTC above that is left out, and logged.
+- WebP has no grey, and Pillow's AVIF has no grey with alpha: such a photo becomes RGB.
+- WebP and AVIF have no field for IPTC or DPI; the resolution tags of the EXIF stay.
+- JPEG: segments hold 64 KiB; larger EXIF, XMP or IPTC is left out, and logged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _JPEG_SEGMENT = 65533
 _JPEG_XMP_PREFIX = 29
 _EXIF_PREFIX = b"Exif\0\0"
-# The bytes that libaom gives depend on the number of threads, which is the machine's unless it is fixed.
+# libaom's output depends on the number of threads, which is fixed here.
 _AVIF_THREADS = 8
 
 
@@ -35,7 +35,7 @@ class _WholePicture:
 
     Args:
         file: an open, empty file.
-        spec: what it is to hold.
+        spec: content besides the pixels.
         options: returns Pillow's options.
         takes_rgbx: the encoder reads RGB with an unused byte; else the picture is copied without it.
         finished: changes the bytes of the file, which then is held in memory.
@@ -74,7 +74,7 @@ class _WholePicture:
 
 
 class _PlainFile:
-    """A file of which Pillow sees no descriptor, so that a full disk is an error with its reason."""
+    """A file that hides its descriptor from Pillow, so that a full disk raises an error with its reason."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.write = file.write
@@ -102,7 +102,7 @@ def avif_encoder(file: BinaryIO, spec: OutputSpec) -> _WholePicture:
 
 
 def _common_options(spec: OutputSpec) -> dict[str, Any]:
-    """Return quality, resolution and profile, as far as there are such."""
+    """Return quality, resolution and profile, if given."""
     options: dict[str, Any] = {}
     if spec.quality is not None:
         options["quality"] = spec.quality
@@ -114,7 +114,7 @@ def _common_options(spec: OutputSpec) -> dict[str, Any]:
 
 
 def _block(spec: OutputSpec) -> bytes | None:
-    """Return the EXIF with the record of the run in it."""
+    """Return the EXIF with the record of the run."""
     block = spec.metadata.exif
     return block if spec.record is None else exif.with_history(block, spec.record)
 
@@ -136,7 +136,7 @@ def _jpeg_options(spec: OutputSpec) -> dict[str, Any]:
 
 
 def _fits(kind: str, content: bytes, size: int) -> bool:
-    """Whether a JPEG segment of `size` bytes, in which the content stands, is not too large; log if it is."""
+    """Whether a JPEG segment of `size` bytes is small enough; log if it is too large."""
     if size > _JPEG_SEGMENT:
         logger.warning("the %s has %d bytes, more than JPEG holds, and is not written", kind, len(content))
     return size <= _JPEG_SEGMENT
@@ -160,7 +160,7 @@ def _exif_first(webp: bytes) -> bytes:
 
 def _avif_options(spec: OutputSpec) -> dict[str, Any]:
     block = _block(spec)
-    if block is not None:  # AVIF turns by a box of its own; Pillow would rewrite an EXIF that has the tag
+    if block is not None:  # AVIF has a box for the orientation; Pillow would rewrite EXIF with the tag
         block = exif.without_orientation(block)
     return {
         **_common_options(spec),

@@ -1,4 +1,4 @@
-"""Pillow's own limit of pixels, which is the whole process's."""
+"""Pillow's process-wide limit of pixels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["pillow_limit"]
 
 
 class _PillowLimit:
-    """Pillow's own limit, which it checks in places of its own.
+    """Sets Pillow's limit of pixels for a block.
 
-    Threads that read at the same time share the loosest; the last one out restores what was before.
+    Threads that read at the same time share the largest limit; the last one out restores the original.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class _PillowLimit:
 
     @contextmanager
     def __call__(self, max_pixels: int | None) -> Iterator[None]:
-        """Set it while the block runs; None for no limit."""
+        """Set the limit while the block runs; None for no limit."""
         with self._lock:
             if not self._inside:
                 self._before = Image.MAX_IMAGE_PIXELS

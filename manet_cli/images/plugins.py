@@ -1,4 +1,4 @@
-"""Formats that Pillow may lack, or reads by plugins, which are extras: looked for when such a file is met."""
+"""Formats that Pillow may lack or reads by plugins (extras), loaded at the first such file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["register"]
 
 @dataclass(frozen=True)
 class _Plugin:
-    """`module`: to import. `start`: its function to call, if any. `pillow_name`: of the format."""
+    """`module`: to import. `start`: function of the module to call, if any. `pillow_name`: of the format."""
 
     module: str
     start: str | None
@@ -29,14 +29,14 @@ _PLUGINS = {
 
 
 _BUILT_IN = {"GIF": ("GIF", None), "PPM": ("PPM", None), "JPEG 2000": ("JPEG2000", "jpg_2000")}
-"""Pillow's name of a format that is read alone, and what Pillow must be built with."""
+"""Pillow's name of a read-only format, and the required feature of Pillow's build."""
 
 
 def register(kind: str | None, name: str) -> tuple[str, ...]:
-    """Make Pillow read a kind of files if that takes a plugin; give the name that Pillow has for it.
+    """Load the plugin for a kind of file, if it needs one; return Pillow's name of the format.
 
-    `kind`: as `headers.kind_of` gives it. `name`: what messages call the file. Raises InputError, which names
-    the extra, if the plugin is not installed, or says that Pillow was built without the format.
+    `kind`: from `headers.kind_of`. `name`: of the file in messages. Raises InputError if the plugin is not
+    installed (the message names the extra), or if Pillow was built without the format.
     """
     if kind in _BUILT_IN:
         pillow_name, feature = _BUILT_IN[kind]

@@ -13,22 +13,22 @@ import numpy.typing as npt
 __all__ = ["PngWriter", "chunk", "international_text", "zipped_text"]
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_FILTERED_BYTES = 1 << 18  # filtered at a time: a few times this stays in a processor's cache
+_FILTERED_BYTES = 1 << 18  # filtered at a time; small enough for a processor's cache
 _CHUNK_BYTES = 1 << 20
 # On an enlarged photo level 6 takes twice as long as level 4 and saves 3 %.
 _LEVEL = 4
 
 
 class PngWriter:
-    """Writes a picture into an open file that need not be seekable.
+    """Writes a picture into an open file, seekable or not.
 
     Args:
-        file: where the bytes go.
+        file: to write to.
         width: pixels.
         height: pixels.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
         bits: 8 or 16 per channel.
-        extras: whole chunks that stand before the pixels.
+        extras: encoded chunks to write before the pixels.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PngWriter:
             self._above = band[-1]
 
     def finish(self) -> None:
-        """Write what is left, and the end."""
+        """Write the remaining data and the end chunk."""
         self._put(self._deflate.flush(), last=True)
         self._file.write(chunk(b"IEND", b""))
 
@@ -65,26 +65,26 @@ class PngWriter:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Give the bytes of a chunk."""
+    """Encode a chunk."""
     return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
 
 
 def international_text(keyword: str, text: bytes) -> bytes:
-    """Give a chunk of UTF-8 text, stored as it is."""
+    """Encode a chunk of UTF-8 text, uncompressed."""
     return chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text)
 
 
 def zipped_text(keyword: str, text: bytes) -> bytes:
-    """Give a chunk of Latin-1 text, deflated."""
+    """Encode a chunk of Latin-1 text, deflated."""
     return chunk(b"zTXt", keyword.encode("latin-1") + b"\0\0" + zlib.compress(text))
 
 
 def _filtered(
     band: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8], pixel_bytes: int
 ) -> npt.NDArray[np.uint8]:
-    """Give the rows of bytes, each filtered as leaves the least, with the filter's number before it.
+    """Filter rows of bytes, each by the filter with the smallest result, with the filter's number first.
 
-    `above`: the row before the first. `pixel_bytes`: of a whole pixel. Returns (rows, 1 + bytes) uint8.
+    `above`: the row before the first. `pixel_bytes`: bytes per pixel. Returns (rows, 1 + bytes) uint8.
     """
     up = np.vstack([above[None], band[:-1]])
     padding = ((0, 0), (pixel_bytes, 0))
@@ -92,7 +92,7 @@ def _filtered(
     up_left = np.pad(up, padding)[:, :-pixel_bytes]
     average = ((left.astype(np.uint16) + up) >> 1).astype(np.uint8)
     candidates = np.stack([band, band - left, band - up, band - average, band - _paeth(left, up, up_left)])
-    # How far each byte is from 0, which is also 256: the encoders' usual measure.
+    # Distance of each byte from 0, modulo 256: the usual measure of encoders.
     distance = np.abs(candidates.view(np.int8)).view(np.uint8)
     best = distance.sum(axis=2, dtype=np.uint64).argmin(axis=0)
     rows = np.arange(len(band))
@@ -102,7 +102,7 @@ def _filtered(
 def _paeth(
     left: npt.NDArray[np.uint8], up: npt.NDArray[np.uint8], up_left: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Give whichever of the three is nearest to left + up - up_left; in doubt the first."""
+    """Return the one of the three that is nearest to left + up - up_left; on ties the first."""
     to_left = up.astype(np.int16) - up_left
     to_up = left.astype(np.int16) - up_left
     to_both = np.abs(to_left + to_up)

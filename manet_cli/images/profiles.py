@@ -1,8 +1,8 @@
-"""ICC profiles that are made here, always the same bytes for the same colours, and what profiles are for.
+"""Make ICC profiles (the same colours always give the same bytes), and inspect them.
 
 A profile is a header of 128 bytes, the number of tags, 12 bytes for each (name, offset, length), and their
-content. Numbers are big-endian, fractions of 65536. A curve says how numbers become light; the columns of a
-matrix are the primaries in XYZ, adapted to the white of ICC, D50.
+content. Numbers are big-endian, in units of 1/65536. A curve maps numbers to light; the columns of a matrix
+are the primaries in XYZ, adapted to ICC's white, D50.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ def grey(curve: Curve | bytes) -> bytes:
 
 
 def fitting(profile: bytes, channels: int, name: str) -> bytes | None:
-    """Return the profile of a picture of 1 or 3 channels if it is for such pixels, else what fits, or None.
+    """Return a profile that fits pixels of 1 or 3 channels: the given one, a grey one, or None.
 
-    Grey pixels with an RGB profile get a grey one with the same curve. What goes is logged as a warning. A
-    block that names no colour space is kept as it is.
+    Grey pixels with an RGB profile get a grey profile with the same curve. A changed or dropped profile is
+    logged as a warning. A block without a colour space is kept unchanged.
 
     Args:
-        profile: as the file has it.
+        profile: of the file.
         channels: 1 (grey) or 3.
-        name: what messages call the file.
+        name: of the file in messages.
     """
     space = profile[_SPACE]
     if space == (_GREY if channels == 1 else _RGB) or not _SPACES.fullmatch(space):
@@ -94,7 +94,7 @@ def fitting(profile: bytes, channels: int, name: str) -> bytes | None:
 
 
 def coloured_twin(profile: bytes) -> bytes | None:
-    """Return a profile of RGB for grey pixels that are written as RGB; None if the curve is not found."""
+    """Return an RGB profile for grey pixels written as RGB; None if the curve is missing."""
     if profile[_SPACE] != _GREY:
         return profile
     curve = _tag(profile, b"kTRC")
@@ -105,7 +105,7 @@ class ToSrgb:
     """Converts rows of 8 bits by a profile to sRGB, for files that hold no profile. Raises PyCMSError.
 
     Attributes:
-        changes: some colour changes by more than rounding.
+        changes: whether any colour changes by more than rounding.
     """
 
     def __init__(self, profile: bytes) -> None:

@@ -1,6 +1,6 @@
-"""Raw files of cameras: what the sensor saw, decoded with LibRaw, the extra `raw` (rawpy).
+"""Camera raw files, decoded with LibRaw (rawpy, the extra `raw`).
 
-Pillow reads the preview of many such files instead, so they are found before it looks.
+Pillow would read the preview of many such files, so they are detected first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _QUARTER_TURNS = (5, 6)  # of LibRaw's flips
 
 
 def is_raw(file: BinaryIO, name: str) -> bool:
-    """Tell whether a file is a camera's raw file by its content, or a TIFF by its name's suffix."""
+    """Whether a file is a camera raw file, by its content or, for a TIFF, by its suffix."""
     file.seek(0)
     if begins_as_raw(file.read(16)):
         return True
@@ -46,12 +46,12 @@ def is_raw(file: BinaryIO, name: str) -> bool:
 
 
 def begins_as_raw(start: bytes) -> bool:
-    """Tell whether the first 16 bytes of a file are those of a camera's raw file that is no TIFF."""
+    """Whether the first 16 bytes of a file are of a camera raw file other than TIFF."""
     return start.startswith(_STARTS) or start[6:14] == _CANON_OLD or start[4:12] == _CANON_NEW
 
 
 def claimed_pixels(file: BinaryIO) -> int | None:
-    """Give how many pixels all pictures in a raw file that is a TIFF have; None if it cannot be followed."""
+    """Return the number of pixels of all pictures in a TIFF-based raw file; None if it cannot be parsed."""
     try:
         return tiff_pictures.examine(file).pixels
     except tiff_pictures.CorruptTagsError:
@@ -60,7 +60,7 @@ def claimed_pixels(file: BinaryIO) -> int | None:
 
 @dataclass(frozen=True)
 class RawPicture:
-    """A raw file that LibRaw has opened. `header`: what it will be once decoded."""
+    """A raw file opened by LibRaw. `header`: of the decoded photo."""
 
     header: Header
     _file: BinaryIO
@@ -68,7 +68,7 @@ class RawPicture:
     _opened: Any
 
     def decode(self) -> Photo:
-        """Decode it: 16 bits, the camera's white balance, sRGB, upright. Raises InputError."""
+        """Decode the file to 16 bits with the camera's white balance, in sRGB, upright. Raises InputError."""
         rawpy = importlib.import_module("rawpy")
         with _reported(self._name):
             pixels = self._opened.postprocess(
@@ -86,11 +86,11 @@ def open_raw(file: BinaryIO, name: str) -> Iterator[RawPicture]:
     """Open a raw file while the block runs.
 
     Args:
-        file: its content.
-        name: what messages call it.
+        file: the raw file.
+        name: of the file in messages.
 
     Raises:
-        InputError: the extra is not installed, or the file is damaged or of a camera that is unknown.
+        InputError: the extra is not installed, the file is damaged, or the camera is unknown.
     """
     try:
         rawpy = importlib.import_module("rawpy")
@@ -112,7 +112,7 @@ def open_raw(file: BinaryIO, name: str) -> Iterator[RawPicture]:
 
 @contextmanager
 def _reported(name: str) -> Iterator[None]:
-    """Turn what LibRaw raises into an InputError."""
+    """Turn LibRaw's errors into an InputError."""
     try:
         yield
     except (InputError, MemoryError):
@@ -128,7 +128,7 @@ def _reported(name: str) -> Iterator[None]:
 
 
 def _exif(file: BinaryIO) -> bytes | None:
-    """Give the EXIF of a raw file that is a TIFF; None if it has none that can be read."""
+    """Return the EXIF of a TIFF-based raw file; None if it is missing or unreadable."""
     try:
         block = exif.from_tiff(headers.content_of(file))
         return None if block is None else exif.cleaned(block)

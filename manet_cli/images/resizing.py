@@ -1,8 +1,7 @@
-"""Pictures to any size, row by row: Lanczos windows of three lobes, widened where the picture shrinks.
+"""Resize pictures row by row with Lanczos windows of three lobes, widened for shrinking (antialiasing).
 
-That is what keeps fine patterns from turning into coarse ones (antialiasing). Colours are multiplied by alpha
-meanwhile. Rows are resampled across as they come and kept only as long as the windows down can reach them, so
-memory does not grow with the picture's height.
+Colours are premultiplied by alpha during resizing. Each row is resampled horizontally on arrival and kept
+only while vertical windows need it, so memory does not grow with the picture's height.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from manet_cli.images.sinks import RowSink
 __all__ = ["Resizer"]
 
 _LOBES = 3
-# Rows that go out together; fixed, so that the result does not depend on how the input's rows come.
+# Rows written together; fixed, so that the result does not depend on the input's bands.
 _BLOCK = 64
 _VALUES_AT_ONCE = 4 << 20
 
 
 class Resizer:
-    """Takes a picture's rows (it is a `RowSink`) and gives those of the same picture in another size.
+    """A `RowSink` that resizes a picture and passes its rows on.
 
     Args:
-        source: the picture that comes.
-        target: the picture that goes out; differs from the source in width and height alone.
-        sink: takes its rows.
+        source: the input picture.
+        target: the output picture; only width and height differ from the source.
+        sink: for the rows of the output.
     """
 
     def __init__(self, source: Header, target: Header, sink: RowSink) -> None:
@@ -65,7 +64,7 @@ class Resizer:
         self._held = np.concatenate([self._held, np.stack(rows)], axis=1)
 
     def _hand_out(self, dtype: type[Any]) -> None:
-        """Give the sink the rows for which all that they depend on is there."""
+        """Pass on all rows whose input is complete."""
         height, reach = self._source.height, _LOBES * max(self._ratio, 1.0) + 1
         known = self._top + self._held.shape[1]
         while self._written < self._target.height:
@@ -87,7 +86,7 @@ class Resizer:
         if not self._source.has_alpha:
             self._sink.write(to_integer(rows, dtype), None)
             return
-        # Where the windows overshoot, colours and alpha do so alike: both are clamped after the division.
+        # Colours and alpha overshoot alike, so both are clamped after the division.
         alpha = rows[..., -1]
         colours = unpremultiply(rows[..., :-1], alpha)
         self._sink.write(to_integer(colours, dtype), to_integer(alpha, dtype))
@@ -96,7 +95,7 @@ class Resizer:
 def _resized(
     layer: npt.NDArray[np.float32], size: tuple[int, int], span: tuple[float, float]
 ) -> npt.NDArray[np.float32]:
-    """Resample the rows within `span` of a layer (H, W) to `size` (width, height); windows reach others."""
+    """Resample the rows in `span` of a layer (H, W) to `size` (width, height); windows reach further."""
     width = layer.shape[1]
     box = (0.0, span[0], float(width), min(span[1], float(len(layer))))
     image = Image.fromarray(np.ascontiguousarray(layer))

@@ -1,8 +1,7 @@
-"""A page to draw on, and the style that all our pictures share: light, few colours, sharp text.
+"""A page to draw on, and the style of all our pictures: light, few colours, sharp text.
 
-`Sheet` is for pictures, shapes and words; it needs only Pillow. `evaluation.studies.style` is for plots with
-axes; it needs matplotlib, an extra, and takes its colours and text sizes from here. Each of the two libraries
-brings its own font.
+`Sheet` draws pictures, shapes and text, with Pillow only. `evaluation.studies.style` is for plots with axes;
+it needs matplotlib, an extra, and uses the colours and text sizes of this module. The fonts of both differ.
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ __all__ = [
 ]
 
 INK, MUTED, FAINT, PALE, PAPER = "#1D2733", "#55616D", "#D5DAE0", "#EEF1F4", "#FFFFFF"
-# Colours that stay apart with every common colour deficiency: Okabe and Ito, "Color Universal Design", 2008.
-# Orange also stays apart from the colours of `colour_map`.
+# Colours that differ for every common colour deficiency: Okabe and Ito, "Color Universal Design", 2008.
+# Orange also differs from the colours of `colour_map`.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 TITLE, LABEL, TEXT, SMALL = 28, 18, 15, 13
 """Sizes of text in pixels, on pages 1200 to 1600 pixels wide."""
 
 _SMOOTH = 3
-"""Shapes are drawn so many times as large and made small again, which smooths their edges."""
+"""Shapes are drawn larger by this factor and reduced, which smooths their edges."""
 
 Point = tuple[float, float]
 
@@ -61,7 +60,7 @@ Point = tuple[float, float]
 class Sheet:
     """A white page; places and lengths are in pixels of the finished picture.
 
-    Shapes come first and text is put on top when the page is finished, whatever the order of the calls.
+    Text is always drawn on top of shapes, when the page is finished.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -71,7 +70,7 @@ class Sheet:
         self._texts: list[tuple[Point, str, float, str, str, bool]] = []
 
     def picture(self, picture: Image.Image, left: float, top: float, *, smooth: bool = True) -> None:
-        """Put a picture, of so many pixels as it has; not ``smooth`` keeps its pixels square."""
+        """Draw a picture at its size in pixels; without ``smooth`` its pixels stay square."""
         size = (picture.width * _SMOOTH, picture.height * _SMOOTH)
         way = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
         self._large.paste(picture.resize(size, way), (round(left * _SMOOTH), round(top * _SMOOTH)))
@@ -91,7 +90,7 @@ class Sheet:
         self._draw.ellipse(box, colour)
 
     def box(self, left: float, top: float, width: float, height: float, colour: str) -> None:
-        """Draw the outline of a rectangle around its inside, one pixel wide."""
+        """Draw an outline, one pixel wide, around a rectangle."""
         corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
         self.line([*corners, corners[0], corners[1]], colour, 1)
 
@@ -105,7 +104,7 @@ class Sheet:
         anchor: str = "la",
         bold: bool = False,
     ) -> None:
-        """Write a line of text; ``anchor`` as Pillow names it."""
+        """Write a line of text; ``anchor`` as in Pillow."""
         self._texts.append((place, text, size, colour, anchor, bold))
 
     def finish(self) -> Image.Image:
@@ -113,7 +112,7 @@ class Sheet:
         page = self._large.resize(self.size, Image.Resampling.BOX)
         draw = ImageDraw.Draw(page)
         for place, text, size, colour, anchor, bold in self._texts:
-            # The font comes in one weight.
+            # The font has only one weight.
             stroke = 0.35 if bold else 0
             draw.text(place, text, colour, _font(size), anchor, stroke_width=stroke)
         return page
@@ -123,7 +122,7 @@ def as_png(page: Image.Image, record: str | None = None) -> bytes:
     """Return a finished page as a PNG file.
 
     Args:
-        page: to be encoded.
+        page: the page.
         record: ASCII text that `read_record` returns.
     """
     chunks = PngInfo()
@@ -155,13 +154,13 @@ def shortened(text: str, width: float, size: float) -> str:
 
 
 def fitted(width: int, height: int, within_width: float, within_height: float) -> tuple[int, int]:
-    """Return width and height that a picture has when it is made as large as fits, at least 1 each."""
+    """Return the largest size of a picture that fits, at least 1 a side."""
     factor = min(within_width / width, within_height / height)
     return max(round(width * factor), 1), max(round(height * factor), 1)
 
 
 def on_paper(photo: Photo, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return a photo on white as 8-bit RGB, (height, width, 3), made as large as ``size`` (width, height)."""
+    """Return a photo on white as 8-bit RGB, (height, width, 3), resized to ``size`` (width, height)."""
     pixels = _eight_bit(photo.pixels)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     picture = picture.resize(size, Image.Resampling.BICUBIC).convert("RGB")
@@ -176,7 +175,7 @@ def _eight_bit(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.ND
 
 
 def plain(text: str) -> str:
-    """Return a text with accents dropped, and a question mark for what else the font cannot show."""
+    """Remove accents from a text, and replace other characters that the font lacks by question marks."""
     letters = unicodedata.normalize("NFKD", text)
     letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
@@ -187,5 +186,5 @@ def _enlarged(points: Sequence[Point]) -> list[Point]:
 
 
 @lru_cache
-def _font(size: float) -> Any:  # noqa: ANN401 - of Pillow's two classes only the one with FreeType has all
+def _font(size: float) -> Any:  # noqa: ANN401 - Pillow has two classes; only FreeType's has all methods
     return ImageFont.load_default(size)

@@ -1,4 +1,4 @@
-"""Pictures that come row by row: who takes them, and two who keep them until the last one is there."""
+"""Sinks for the rows of a picture, from the top down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from manet_cli.images.photo import Header, Metadata, Photo
 
 __all__ = ["CollectedImage", "CollectedPhoto", "EightBitRows", "HeldRows", "RowSink"]
 
-# A picture of more bytes than this is kept on the disk.
+# Larger pictures, in bytes, are kept on the disk.
 _LARGE = 256 << 20
 
 
@@ -27,13 +27,13 @@ class RowSink(Protocol):
     def write(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
         """Take the next rows: (n, W, C) uint8 or uint16, and (n, W) alpha if the picture has it.
 
-        The caller changes neither afterwards.
+        The caller must not change the arrays afterwards.
         """
         ...
 
 
 class CollectedPhoto:
-    """Rows become a photo in memory.
+    """Collects rows into a photo in memory.
 
     Args:
         header: of the photo.
@@ -60,11 +60,11 @@ class CollectedPhoto:
 
 
 class HeldRows:
-    """Keeps rows back, so that the sink's work is done later; the oldest go on when there are too many.
+    """Buffers rows, so that the sink works later; when the buffer is full, the oldest rows are passed on.
 
     Args:
-        sink: is given the rows in the end.
-        limit: bytes to keep back at most.
+        sink: for the rows.
+        limit: largest size of the buffer in bytes.
     """
 
     def __init__(self, sink: RowSink, limit: int) -> None:
@@ -80,7 +80,7 @@ class HeldRows:
         self._let_go(self._limit)
 
     def let_go(self) -> None:
-        """Give the sink all rows that are left."""
+        """Pass all buffered rows to the sink."""
         self._let_go(0)
 
     def _let_go(self, limit: int) -> None:
@@ -91,10 +91,10 @@ class HeldRows:
 
 
 class EightBitRows:
-    """Brings rows of 16 bits per channel to 8, rounded.
+    """Rounds rows of 16 bits per channel to 8 bits.
 
     Args:
-        sink: is given the rows.
+        sink: for the rows.
     """
 
     def __init__(self, sink: RowSink) -> None:
@@ -114,16 +114,16 @@ def _bytes(pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> int:
 
 
 class CollectedImage:
-    """Rows of 8 bits become a Pillow image that shares their memory; a large one lies in a temporary file.
+    """Collects 8-bit rows into a Pillow image, without a copy; a large image is kept in a temporary file.
 
-    The file has no name. The system may drop its pages from memory at any time and read them again, and
-    removes it when the process ends, however it ends.
+    The file has no name. The system can drop its pages from memory and read them again, and removes it at any
+    end of the process.
 
     Args:
         header: of the picture.
-        folder: where the temporary file may be; None for the system's usual place.
+        folder: for the temporary file; None for the system's default.
 
-    Raises OSError if there is no room for it.
+    Raises OSError if the disk is full.
     """
 
     def __init__(self, header: Header, folder: Path | None) -> None:
@@ -137,7 +137,7 @@ class CollectedImage:
 
     @staticmethod
     def room(header: Header) -> int:
-        """Return the bytes of the temporary file for such a picture, 0 if it needs none."""
+        """Return the size of the temporary file for a picture in bytes; 0 if it needs none."""
         size = header.width * header.height * (4 if header.channels == 3 else 1 + header.has_alpha)
         return size if size > _LARGE else 0
 
@@ -162,7 +162,7 @@ def _array(shape: tuple[int, int, int], folder: Path | None) -> npt.NDArray[np.u
         return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
-            # Writing to a memory map without room behind it would end the process.
+            # Writing to a memory map on a full disk would kill the process.
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)

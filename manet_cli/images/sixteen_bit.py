@@ -1,7 +1,7 @@
-"""Pictures of 16 bits per channel in colour or with transparency, which Pillow reduces to 8: read by libvips.
+"""Read 16-bit pictures in colour or with transparency by libvips; Pillow reduces them to 8 bits.
 
-Pillow stays the way into every file: it finds the size and the metadata. Only these pixels come from here. It
-takes the extra `vips` (pyvips and its binary wheel), imported when the first such picture is met.
+Pillow still opens the file and reads the size and the metadata; libvips only decodes the pixels. This needs
+the extra `vips` (pyvips and its binary wheel), imported at the first such picture.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LOADERS = {"PNG": "pngload_buffer", "TIFF": "tiffload_buffer"}
 
 
 def check_readable(name: str, bits: int) -> None:
-    """Raise InputError, which names the extra, if such pictures cannot be read here.
+    """Raise InputError, which names the extra, if libvips is missing.
 
-    `name`: what messages call the file. `bits`: per channel.
+    `name`: of the file in messages. `bits`: per channel.
     """
     if not _installed():
         raise InputError(
@@ -33,15 +33,14 @@ def check_readable(name: str, bits: int) -> None:
 
 
 def read_pixels(data: bytes, format_name: str, name: str) -> npt.NDArray[np.uint16]:
-    """Decode the pixels of a file, as they are stored: not turned, no profile applied.
+    """Decode the stored pixels of a file, without orientation and profile.
 
-    `data`: its content. `format_name`: PNG or TIFF. Returns (H, W, channels) uint16; the last channel is
-    straight alpha if the file has one more than 1 or 3 (libvips divides by it what is stored multiplied).
-    Raises InputError.
+    `data`: its content. `format_name`: PNG or TIFF. Returns (H, W, channels) uint16; with 2 or 4 channels,
+    the last one is straight alpha (libvips undoes premultiplied alpha). Raises InputError.
     """
     vips = _vips(name)
     try:
-        # Without fail_on libvips gives black pixels for what it cannot decode.
+        # Without fail_on, libvips returns black pixels where it cannot decode.
         image = getattr(vips.Image, _LOADERS[format_name])(data, fail_on="error")
         values: npt.NDArray[Any] = image.numpy()
     except vips.Error as error:
@@ -57,12 +56,12 @@ def read_pixels(data: bytes, format_name: str, name: str) -> npt.NDArray[np.uint
 def _installed() -> bool:
     try:
         return importlib.util.find_spec("pyvips") is not None
-    except ValueError:  # a module put there without a specification, or kept out on purpose
+    except ValueError:  # a module without a specification, or blocked on purpose
         return False
 
 
 def _vips(name: str) -> Any:  # noqa: ANN401 - pyvips has no types
-    """Import libvips, or raise InputError if it is broken here."""
+    """Import libvips, or raise InputError if it does not load."""
     try:
         return load_vips()
     except (ImportError, OSError) as error:
@@ -76,6 +75,6 @@ def load_vips() -> Any:  # noqa: ANN401 - pyvips has no types
     """Import libvips, without its cache and its messages. Raises ImportError or OSError."""
     import pyvips  # type: ignore[import-untyped,unused-ignore]
 
-    pyvips.cache_set_max(0)  # it would keep the last hundred pictures
-    logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # errors are raised as well
+    pyvips.cache_set_max(0)  # libvips would cache the last hundred pictures
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # errors are also raised
     return pyvips

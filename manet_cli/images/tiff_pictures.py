@@ -1,8 +1,8 @@
-"""Which of the pictures in a TIFF file is the main one: pages, previews, masks and sensor data told apart.
+"""Find the main picture in a TIFF file, among pages, previews, masks and sensor data.
 
-A file has directories in a chain, each a picture, and below each of them more ones (SubIFDs). NewSubfileType
-says what a picture is: a smaller copy of another one, a page, a mask. Camera raw files are TIFFs too, often
-with a preview as their first picture.
+A file has a chain of directories, each a picture, and more directories below each (SubIFDs). NewSubfileType
+gives the role of a picture: a smaller copy of another, a page, a mask. Many camera raw files are TIFFs too,
+often with a preview as their first picture.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MOST_VALUES = 100_000
 
 @dataclass(frozen=True)
 class _Directory:
-    """One picture. `depth`: 0 in the chain, 1 below. `kind`: NewSubfileType, None where it does not say."""
+    """One picture. `depth`: 0 in the chain, 1 below. `kind`: NewSubfileType; None if missing."""
 
     offset: int
     depth: int
@@ -65,7 +65,7 @@ class _Directory:
         return not (self.is_exif_thumbnail or (self.kind or 0) & (_REDUCED | _MASK))
 
     def is_copy_of(self, other: _Directory) -> bool:
-        """Whether this is half the other's size or smaller, and of the same shape."""
+        """Whether this picture is at most half as large as the other, with the same aspect ratio."""
         across, down = 2 * self.width <= other.width, 2 * self.height <= other.height
         skew = abs(self.width * other.height - self.height * other.width)
         return across and down and skew <= max(other.width, other.height)
@@ -73,16 +73,16 @@ class _Directory:
 
 @dataclass(frozen=True)
 class TiffPictures:
-    """What a TIFF file holds.
+    """Content of a TIFF file.
 
     Attributes:
         main: offset of the directory of its main picture.
-        is_first: this is the first of the file.
-        several: there are more of its kind: pages.
-        guessed: another page is taken for a small copy though the file does not say so.
-        is_raw: it is a camera's raw file.
-        is_whole: the data of the sensor's pictures lie inside of the file.
-        pixels: of all of them together.
+        is_first: whether the main picture is the first in the file.
+        several: whether there are more such pictures: pages.
+        guessed: whether another page counts as a small copy, although the file does not say so.
+        is_raw: whether it is a camera raw file.
+        is_whole: whether the data of the sensor pictures lie inside the file.
+        pixels: total of all pictures.
     """
 
     main: int
@@ -95,7 +95,7 @@ class TiffPictures:
 
 
 def examine(file: BinaryIO) -> TiffPictures:
-    """Find the main picture of a TIFF file. Raises CorruptTagsError if the directories cannot be followed."""
+    """Find the main picture of a TIFF file. Raises CorruptTagsError if the directories cannot be parsed."""
     file.seek(0)
     start = file.read(16)
     layout, first = tiff_structure.header(start)
@@ -125,9 +125,9 @@ def examine(file: BinaryIO) -> TiffPictures:
 
 
 def with_named_alpha(file: BinaryIO, offset: int) -> bytes | None:
-    """Give a TIFF file whose first channel beside grey or RGB is alpha, if it does not say what that is.
+    """Return a copy of a TIFF file that declares its first extra channel, if undeclared, as alpha.
 
-    `offset`: of the directory of the picture. Returns None if the file says it, or has no such channel.
+    `offset`: of the picture's directory. Returns None if the channel is declared or missing.
     """
     file.seek(0)
     layout, _ = tiff_structure.header(file.read(16))
@@ -148,14 +148,14 @@ def with_named_alpha(file: BinaryIO, offset: int) -> bytes | None:
 
 
 def with_first(data: bytes, offset: int) -> bytes:
-    """Give a TIFF file whose first directory is the one at `offset`."""
+    """Return a copy of a TIFF file whose first directory is at `offset`."""
     layout, _ = tiff_structure.header(data)
     start = layout.start(offset)
     return start + data[len(start) :]
 
 
 def _directories(file: BinaryIO, layout: Layout, first: int) -> Iterator[_Directory]:
-    """Yield the directories of the chain, and those below each."""
+    """Yield the directories of the chain, and the directories below each."""
     seen = set[int]()
     offset = first
     while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
@@ -197,7 +197,7 @@ def _picture(tags: dict[int, tuple[int, ...]], offset: int, depth: int, file: Bi
 
 
 def _tags(file: BinaryIO, layout: Layout, offset: int) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Give the numbers of the tags that matter, and the offset of the next directory, 0 for none."""
+    """Return the numbers of the relevant tags, and the offset of the next directory; 0 for none."""
     file.seek(offset)
     (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
     if count > _MOST_VALUES:
@@ -219,7 +219,7 @@ def _tags(file: BinaryIO, layout: Layout, offset: int) -> tuple[dict[int, tuple[
 
 
 def _numbers(file: BinaryIO, layout: Layout, table: bytes, position: int) -> tuple[int, ...]:
-    """Give the numbers of an entry; none if it is of another type or too long to be looked at."""
+    """Return the numbers of an entry; none if it has another type or is too long."""
     _, kind, count = struct.unpack_from(layout.entry, table, position)
     form = tiff_structure.number_format(kind)
     if form is None or not 0 < count <= _MOST_VALUES:

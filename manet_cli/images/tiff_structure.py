@@ -1,4 +1,4 @@
-r"""How a TIFF file is built: directories of tagged values, in either byte order, classic or BigTIFF.
+r"""Structure of a TIFF file: directories of tagged values, in either byte order, classic or BigTIFF.
 
 A file begins with `II` or `MM` (little- or big-endian), 42 (classic) or 43 (BigTIFF, then 8 and 0), and the
 offset of the first directory. A directory is a count, an entry per tag (tag, type, number of values, the
@@ -63,12 +63,12 @@ _OTHER_NUMBERS = {BYTE: "B", 6: "b", UNDEFINED: "B", 8: "h", 9: "l", 17: "q"}
 
 
 class CorruptTagsError(ValueError):
-    """The directories cannot be followed."""
+    """The directories cannot be parsed."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How numbers are stored: `order` as `struct` spells it (`<` or `>`), and BigTIFF or not."""
+    """Storage of numbers: `order` as in `struct` (`<` or `>`), and whether it is BigTIFF."""
 
     order: str = "<"
     big: bool = False
@@ -90,7 +90,7 @@ class Layout:
 
     @property
     def inline(self) -> int:
-        """Bytes of values that an entry holds itself."""
+        """Bytes of values that fit inside an entry."""
         return 8 if self.big else 4
 
     @property
@@ -99,7 +99,7 @@ class Layout:
         return _LONG8 if self.big else LONG
 
     def start(self, first: int) -> bytes:
-        """Give the first bytes of a file, with the offset of its first directory."""
+        """Return the first bytes of a file, with the offset of its first directory."""
         mark = b"II" if self.order == "<" else b"MM"
         if self.big:
             return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, first)
@@ -115,9 +115,9 @@ _LAYOUTS = {
 
 
 def header(data: bytes | bytearray) -> tuple[Layout, int]:
-    """Give the layout, and the offset of the first directory. Raises CorruptTagsError."""
+    """Return the layout, and the offset of the first directory. Raises CorruptTagsError."""
     layout = _LAYOUTS.get(bytes(data[:4]))
-    if layout is None or len(data) < 16:  # the shortest that has a tag has more
+    if layout is None or len(data) < 16:  # a file with a tag is longer
         raise CorruptTagsError("it does not begin as EXIF and TIFF do")
     return layout, struct.unpack_from(layout.offset, data, 8 if layout.big else 4)[0]
 
@@ -125,10 +125,10 @@ def header(data: bytes | bytearray) -> tuple[Layout, int]:
 def directory(
     data: bytes | bytearray, layout: Layout, offset: int, *, whole: bool = True
 ) -> tuple[dict[int, int], int]:
-    """Give where the entry of each tag lies, and where the offset of the next directory would lie.
+    """Return the position of each tag's entry, and the position of the next directory's offset.
 
-    As in lenient readers, that offset need not be there, see `following`. `whole`: all entries must be; else
-    those that are there are taken. Raises CorruptTagsError.
+    As in lenient readers, this offset may be missing, see `following`. `whole`: all entries must be present;
+    otherwise the present ones are taken. Raises CorruptTagsError.
     """
     size = struct.calcsize(layout.entry) + layout.inline
     start = offset + struct.calcsize(layout.count)
@@ -146,14 +146,14 @@ def directory(
 
 
 def following(data: bytes | bytearray, layout: Layout, end: int) -> int:
-    """Give the offset of the next directory, which stands at `end`; 0 if there is none."""
+    """Return the offset of the next directory, stored at `end`; 0 if there is none."""
     if end + struct.calcsize(layout.offset) > len(data):
         return 0
     return int(struct.unpack_from(layout.offset, data, end)[0])
 
 
 def entry(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, int, bytes]:
-    """Give type, count and the bytes of the values of the entry at `position`."""
+    """Return type, count and the bytes of the values of the entry at `position`."""
     _, kind, count = struct.unpack_from(layout.entry, data, position)
     size = _TYPES.get(kind, (0, 0))[0] * count
     start = position + struct.calcsize(layout.entry)
@@ -166,13 +166,13 @@ def entry(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, 
 
 
 def value_size(data: bytes | bytearray, layout: Layout, position: int) -> int:
-    """Give how many bytes the values of the entry at `position` take, without reading them."""
+    """Return the size in bytes of the values of the entry at `position`, without reading them."""
     _, kind, count = struct.unpack_from(layout.entry, data, position)
     return _TYPES.get(kind, (0, 0))[0] * int(count)
 
 
 def numbers(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, ...]:
-    """Give the values of an entry that holds whole numbers."""
+    """Return the values of an entry that holds whole numbers."""
     kind, count, value = entry(data, layout, position)
     if kind not in _NUMBERS:
         raise CorruptTagsError("a number is of an unknown kind")
@@ -180,7 +180,7 @@ def numbers(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int
 
 
 def number(data: bytes | bytearray, layout: Layout, position: int) -> int:
-    """Give the value of an entry that holds one whole number."""
+    """Return the value of an entry that holds one whole number."""
     found = numbers(data, layout, position)
     if len(found) != 1:
         raise CorruptTagsError("a number is of an unknown kind")
@@ -188,12 +188,12 @@ def number(data: bytes | bytearray, layout: Layout, position: int) -> int:
 
 
 def number_format(kind: int) -> str | None:
-    """Give the `struct` format of a type of whole numbers; None for another type."""
+    """Return the `struct` format of a type of whole numbers; None for another type."""
     return {**_NUMBERS, **_OTHER_NUMBERS}.get(kind)
 
 
 def first_number(data: bytes | bytearray, layout: Layout, position: int) -> int:
-    """Give the first value of an entry of whole numbers of any type, as lenient readers do."""
+    """Return the first value of an entry of whole numbers of any type, as lenient readers do."""
     kind, _, value = entry(data, layout, position)
     form = number_format(kind)
     if form is None or not value:
@@ -202,19 +202,19 @@ def first_number(data: bytes | bytearray, layout: Layout, position: int) -> int:
 
 
 def raw_values(data: bytes, tags: tuple[int, ...]) -> list[bytes]:
-    """Give the bytes of the values of tags of the first directory, empty for one that is not there."""
+    """Return the bytes of the values of tags in the first directory; empty for a missing tag."""
     layout, first = header(data)
     entries, _ = directory(data, layout, first)
     return [entry(data, layout, entries[tag])[2] if tag in entries else b"" for tag in tags]
 
 
 def values(kind: int, *items: int) -> tuple[int, int, bytes]:
-    """Give type, count and little-endian bytes of whole numbers."""
+    """Return type, count and little-endian bytes of whole numbers."""
     return kind, len(items), struct.pack(f"<{len(items)}{_NUMBERS[kind]}", *items)
 
 
 def little_endian(value: bytes, order: str, kind: int) -> bytes:
-    """Give the bytes of values of a type in little-endian order."""
+    """Return the bytes of values of a type in little-endian order."""
     unit = _TYPES[kind][1]
     if order == "<" or unit == 1:
         return value
@@ -224,9 +224,9 @@ def little_endian(value: bytes, order: str, kind: int) -> bytes:
 def placed_entry(
     layout: Layout, tag: int, value: tuple[int, int, bytes], append: Callable[[bytes], int]
 ) -> bytes:
-    """Give the bytes of an entry of type, count and bytes of values.
+    """Encode an entry from type, count and the bytes of its values.
 
-    `append`: puts values that do not fit into it elsewhere and gives their offset.
+    `append`: stores values that do not fit into the entry and returns their offset.
     """
     kind, count, data = value
     inline = data if len(data) <= layout.inline else struct.pack(layout.offset, append(data))
@@ -234,6 +234,6 @@ def placed_entry(
 
 
 def pack_directory(layout: Layout, entries: Mapping[int, bytes], following: int = 0) -> bytes:
-    """Give the bytes of a directory of packed entries, sorted by tag."""
+    """Encode a directory of packed entries, sorted by tag."""
     body = b"".join(entries[tag] for tag in sorted(entries))
     return struct.pack(layout.count, len(entries)) + body + struct.pack(layout.offset, following)

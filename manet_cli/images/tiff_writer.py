@@ -24,7 +24,7 @@ from manet_cli.images.tiff_structure import (
 
 __all__ = ["TiffWriter", "early_record"]
 
-# Above this a file may outgrow the 32-bit offsets of a classic TIFF: it becomes a BigTIFF.
+# Above this size a file may exceed the 32-bit offsets of a classic TIFF, so it becomes a BigTIFF.
 _CLASSIC_BYTES = 4_000_000_000
 _STRIP_BYTES = 1 << 19
 _LEVEL = 4  # on an enlarged photo level 6 takes four times as long and saves 12 %
@@ -51,7 +51,7 @@ class TiffWriter:
     """Writes a picture into an open, seekable file.
 
     Args:
-        file: where the bytes go, empty.
+        file: to write to, empty.
         width: pixels.
         height: pixels.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
@@ -108,13 +108,13 @@ class TiffWriter:
         """Write the next rows, (rows, width, channels)."""
         while len(rows):
             room = self._rows_per_strip - sum(map(len, self._waiting))
-            self._waiting.append(rows[:room].copy())  # the caller may use its array again
+            self._waiting.append(rows[:room].copy())  # the caller may reuse its array
             rows = rows[room:]
             if room == len(self._waiting[-1]):
                 self._put_strip()
 
     def finish(self) -> None:
-        """Write what is left, and the directory."""
+        """Write the remaining rows and the directory."""
         if self._waiting:
             self._put_strip()
         entries = {}
@@ -133,7 +133,7 @@ class TiffWriter:
         self._file.seek(end)
 
     def _append(self, data: bytes) -> int:
-        """Append at an even offset; give it."""
+        """Append at an even offset; return the offset."""
         offset = self._file.tell()
         if offset % 2:
             offset += self._file.write(b"\0")

@@ -1,8 +1,8 @@
-"""The transfer curves of colour profiles: how numbers in a file become light.
+"""The transfer curves of colour profiles, which map numbers in a file to light.
 
-The networks learnt on sRGB, whose numbers are roughly the square root of light. A picture whose profile has
-another curve (linear light, or ProPhoto's) looks to them like one of other contrast and blur. So its numbers
-are recoded by the curves alone, to sRGB's and back: primaries stay as they are, so that no colour is cut off.
+The networks are trained on sRGB, whose numbers are roughly the square root of light. With another curve
+(linear light, or ProPhoto's), contrast and blur look different to them. So we convert the numbers to sRGB's
+curve and back. Primaries stay unchanged, so that no colour is clipped.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ import numpy.typing as npt
 
 __all__ = ["TransferCurves", "transfer_curves"]
 
-_NODES = 65_536  # as many as 16 bits have values
-# Curves nearer than this to sRGB's everywhere (of 1) are taken for it: gamma 2.2 to 2.4 is, where recoding
-# would gain 0.01 dB; gamma 1.8 is not, where it gains 0.13.
+_NODES = 65_536  # one for each 16-bit value
+# Curves that differ less than this (of 1) from sRGB's everywhere count as sRGB: gamma 2.2 to 2.4 does, where
+# conversion would gain 0.01 dB; gamma 1.8 does not, where it gains 0.13 dB.
 _SAME = 0.06
 
 
 @dataclass(frozen=True, eq=False)
 class TransferCurves:
-    """Recodes numbers between a file's curves and sRGB's; both ways are monotonic.
+    """Converts numbers between a file's curves and sRGB's; both directions are monotonic.
 
-    `nodes`: (channels, N) float64, what equally spaced numbers of the file in [0, 1] are in sRGB.
+    `nodes`: (channels, N) float64, the sRGB values of equally spaced numbers of the file in [0, 1].
     """
 
     nodes: npt.NDArray[np.float64]
 
     def to_srgb(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Recode a file's numbers, (..., channels) in [0, 1]."""
+        """Convert a file's numbers, (..., channels) in [0, 1], to sRGB."""
         return self._mapped(values, to_srgb=True)
 
     def from_srgb(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Give the file's numbers again, (..., channels) in [0, 1]; what lies outside is clamped."""
+        """Convert sRGB values back to the file's numbers, (..., channels), clamped to [0, 1]."""
         return self._mapped(values, to_srgb=False)
 
     def _mapped(self, values: npt.NDArray[np.floating], *, to_srgb: bool) -> npt.NDArray[np.float32]:
@@ -50,10 +50,10 @@ class TransferCurves:
 
 @lru_cache(maxsize=8)
 def transfer_curves(profile: bytes | None, channels: int) -> TransferCurves | None:
-    """Give what recodes pictures of 1 or 3 channels with this ICC profile.
+    """Return the conversion for pictures of 1 or 3 channels with this ICC profile.
 
-    None if there is no need to, or no way: no profile, one whose curves are nearly sRGB's, one of another
-    number of channels, one made of tables alone, or a damaged one.
+    None if it is not needed or not possible: no profile, curves close to sRGB's, another number of channels,
+    only tables, or a damaged profile.
     """
     if profile is None:
         return None
@@ -77,7 +77,7 @@ def _srgb_of_light(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _curve(profile: bytes, tag: bytes) -> npt.NDArray[np.float64]:
-    """Give the light of equally spaced numbers, (N,). Raises struct.error or ValueError without a curve."""
+    """Return the light for equally spaced numbers, (N,). Raises struct.error or ValueError if missing."""
     (count,) = struct.unpack_from(">L", profile, 128)
     for entry in range(min(count, 200)):
         name, offset, _ = struct.unpack_from(">4sLL", profile, 132 + 12 * entry)
@@ -102,7 +102,7 @@ def _curve(profile: bytes, tag: bytes) -> npt.NDArray[np.float64]:
 
 
 def _parametric(profile: bytes, offset: int, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Give the values of one of the formulas of ICC 4: (a x + b) ^ g + e from d on, c x + f below."""
+    """Return the values of one of the formulas of ICC 4: (a x + b) ^ g + e from d on, c x + f below."""
     (kind,) = struct.unpack_from(">H", profile, offset + 8)
     if kind > 4:
         raise ValueError("the formula is unknown")

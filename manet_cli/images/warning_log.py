@@ -1,4 +1,4 @@
-"""Warnings of the decoder and encoder go to the log, not to the user's warning filters."""
+"""Send warnings of decoders and encoders to the log, not to the user's warning filters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _caught = threading.local()
 
 @contextmanager
 def _all_taken() -> Iterator[None]:
-    """Keep the warnings of threads that log theirs; show all others as before."""
+    """Capture the warnings of threads that log them; show all others as before."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
@@ -47,7 +47,7 @@ _capture = SharedSetting(_all_taken)
 
 @contextmanager
 def logged_warnings(name: str) -> Iterator[None]:
-    """Log the warnings that this thread raises inside, for the file called `name`, unseen otherwise."""
+    """Log this thread's warnings in the block, for the file `name`, and do not show them."""
     outer, messages = getattr(_caught, "messages", None), list[str]()
     with _capture:
         _caught.messages = messages

@@ -1,7 +1,7 @@
 """Photos -> files, with metadata and the record of the run.
 
-The rows of `FORMATS` say what each format keeps. EXIF and XMP are written with their sizes updated. Equal
-photos, formats, qualities and records give equal bytes with one version of Pillow and zlib.
+The rows of `FORMATS` list what each format keeps. EXIF and XMP are written with updated sizes. With one
+version of Pillow and zlib, equal photos, formats, qualities and records give equal bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["open_output", "read_record", "record_in", "room_beside", "write_phot
 
 _log = logging.getLogger(__name__)
 
-_SPOOLED = 64 << 20  # an output that is no file is kept in memory up to here, then on the disk
+_SPOOLED = 64 << 20  # bytes of a streamed output kept in memory; more go to the disk
 _COPIED_AT_ONCE = 1 << 20
 
 
@@ -70,13 +70,13 @@ def open_output(
 
     Args:
         path_or_file: a path is overwritten in place, so callers give a temporary one (`atomic_path`). An open
-            file, which need not be seekable, gets the picture in one go when the block ends, or nothing.
+            file, seekable or not, gets the whole picture when the block ends, or nothing.
         fmt: of the file.
-        header: of the picture to be written.
-        metadata: likewise; the format may keep a part of it.
+        header: of the picture.
+        metadata: of the picture; the format may keep only a part of it.
         quality: 1 to 100; None for the format's default, or for a lossless format.
-        record: ASCII text that `read_record` returns; left out where the format has no place for it.
-        name: what messages call the output.
+        record: ASCII text that `read_record` returns; left out if the format has no place for it.
+        name: of the output in messages.
 
     Raises:
         OutputError: the format cannot hold the picture, or the file cannot be written; the sink's ``write``
@@ -104,7 +104,7 @@ def open_output(
             yield encoder
             encoder.finish()
         finally:
-            with suppress(OSError):  # nothing of a whole picture is left to write
+            with suppress(OSError):  # everything is written already
                 file.close()
         return
     with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
@@ -118,14 +118,14 @@ def open_output(
 
 
 def room_beside(fmt: ImageFormat, header: Header) -> int:
-    """Return the bytes of disk that writing such a picture takes beside its file, as long as it goes on."""
+    """Return the disk space in bytes that writing a picture takes temporarily besides its file."""
     return 0 if fmt.streamed else CollectedImage.room(header)
 
 
 def read_record(path: Path) -> str | None:
-    """Give the record inside a file that `write_photo` wrote, without decoding its pixels.
+    """Return the record in a file of `write_photo`, without decoding its pixels.
 
-    None for a file without one, one that cannot be read, or none at all; never an exception.
+    None if there is no record or no readable file; never raises.
     """
     try:
         with open_image(path, path.name, max_pixels=None) as (image, _):
@@ -137,7 +137,7 @@ def read_record(path: Path) -> str | None:
 
 
 def record_in(image: Image.Image) -> str | None:
-    """Return the record inside an opened picture; None for none. A damaged one may raise anything."""
+    """Return the record in an opened picture; None for none. A damaged picture may raise anything."""
     if image.format == "PNG":
         record = image.info.get(RECORD_KEYWORD)
     elif isinstance(image, TiffImageFile):
@@ -149,7 +149,7 @@ def record_in(image: Image.Image) -> str | None:
 
 
 def _kept_metadata(metadata: Metadata, fmt: ImageFormat, header: Header) -> Metadata:
-    """Return the part of the metadata that a format keeps, with the sizes of the picture."""
+    """Return the metadata that a format keeps, with the picture's sizes."""
     kept = {field: value for field, value in asdict(metadata).items() if field in fmt.metadata}
     size = metadata.size or (header.width, header.height)
     if kept.get("exif") is not None:
@@ -167,7 +167,7 @@ def _kept_metadata(metadata: Metadata, fmt: ImageFormat, header: Header) -> Meta
 
 
 def _conversion(metadata: Metadata, fmt: ImageFormat, header: Header, name: str) -> profiles.ToSrgb | None:
-    """Return what brings the colours to sRGB where a format holds no profile, and say so; else None."""
+    """Return a conversion to sRGB for a format without profiles, and log it; otherwise None."""
     profile = metadata.icc_profile
     if profile is None or "icc_profile" in fmt.metadata or header.bits > 8:
         return None
@@ -183,7 +183,7 @@ def _conversion(metadata: Metadata, fmt: ImageFormat, header: Header, name: str)
 
 
 def _checked_quality(fmt: ImageFormat, quality: int | None) -> int | None:
-    """Return the quality to encode with, None for a lossless format."""
+    """Return the quality for encoding; None for a lossless format."""
     if quality is None:
         return fmt.default_quality
     if fmt.default_quality is None:
@@ -195,7 +195,7 @@ def _checked_quality(fmt: ImageFormat, quality: int | None) -> int | None:
 
 @contextmanager
 def _reported(name: str, fmt: ImageFormat) -> Iterator[None]:
-    """Turn what goes wrong while the output called `name` is encoded or written into an OutputError."""
+    """Turn errors in encoding or writing the output `name` into an OutputError."""
     try:
         yield
     except BrokenPipeError:
@@ -209,7 +209,7 @@ def _reported(name: str, fmt: ImageFormat) -> Iterator[None]:
 
 
 class _ReportingEncoder:
-    """Encodes a picture into a file; errors name the output as the user knows it."""
+    """Encodes a picture into a file; errors have the user's name of the output."""
 
     def __init__(
         self, file: BinaryIO, spec: OutputSpec, name: str, conversion: profiles.ToSrgb | None
@@ -227,7 +227,7 @@ class _ReportingEncoder:
             self._encoder.write(self._conversion(pixels) if self._conversion else pixels, alpha)
 
     def finish(self) -> None:
-        """Write what is left, after the last row."""
+        """Write the rest after the last row."""
         with _reported(self._name, self._format), logged_warnings(self._name):
             self._encoder.finish()
             self._file.flush()

@@ -1,6 +1,6 @@
-"""XMP packets edited as text, so that what is not touched stays as it was written.
+"""Edit XMP packets as text, so that everything else stays unchanged.
 
-Properties are found by the namespace that a packet gives its prefixes, as attributes and as elements.
+Properties are found by the namespaces of a packet's prefixes, as attributes and as elements.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _PANORAMA = _GOOGLE + b"panorama/"
 _REGIONS = b"http://www.metadataworkinggroup.com/schemas/regions/"
 _EXIF = b"http://ns.adobe.com/exif/1.0/"
 
-# namespace: names of the properties, as a pattern. Of pictures and films behind the picture, which are not
-# written; and in pixels or places where nothing else in the packet tells of which picture.
+# namespace: names of the properties, as a pattern. They are about pictures and videos after the main picture,
+# which are not written, or hold pixels or places without a reference size in the packet.
 _NEVER_KEPT = {
     b"http://ns.adobe.com/hdr-gain-map/1.0/": _ANY,
     b"http://ns.apple.com/HDRGainMap/1.0/": _ANY,
@@ -35,7 +35,7 @@ _NEVER_KEPT = {
     _GOOGLE + b"camera/": rb"(?:MotionPhoto|MicroVideo)[\w.-]*",
     _EXIF: rb"(?:SubjectArea|SubjectLocation|FocalPlane[XY]Resolution|FocalPlaneResolutionUnit)",
 }
-# Tied to places of the picture as it was stored, so no longer right once it is turned.
+# Places in the stored picture, which are wrong after rotation.
 _NOT_TURNED = {
     _REGIONS: _ANY,
     _PANORAMA: _ANY,
@@ -56,10 +56,10 @@ _DOWN = (
 
 
 def cleaned(packet: bytes, turn: int = 1) -> bytes:
-    """Give the packet of a file just read: orientation 1 where it has one, no thumbnails, no false claims.
+    """Clean a packet just read: set an orientation to 1, and remove thumbnails and invalid properties.
 
-    `turn`: the orientation, 1..8, that was applied. What tells of pictures behind this one goes, and what
-    tells of places in a picture that was turned.
+    `turn`: the applied orientation, 1..8. Properties about pictures after this one are removed and, after a
+    turn, places in the picture.
     """
     packet = _without_thumbnails(_with_number(packet, b"tiff:Orientation", 1))
     packet = _without(packet, _NEVER_KEPT)
@@ -67,7 +67,7 @@ def cleaned(packet: bytes, turn: int = 1) -> bytes:
 
 
 def with_size(packet: bytes, width: int, height: int, size: tuple[int, int]) -> bytes:
-    """Give the packet with the sizes that it has set to these pixels, and places scaled from `size`."""
+    """Return the packet with its sizes set to this size, and places scaled from `size`."""
     for name in _WIDTHS:
         packet = _with_number(packet, name, width)
     for name in _HEIGHTS:
@@ -84,7 +84,7 @@ def with_size(packet: bytes, width: int, height: int, size: tuple[int, int]) -> 
 
 
 def _with_regions(packet: bytes, width: int, height: int) -> bytes:
-    """Give the packet with its regions, which are shares of the picture, applied to the new size."""
+    """Return the packet with the size in its regions updated; the regions are shares of the picture."""
 
     def edited(regions: bytes) -> bytes:
         before, mark, after = regions.partition(b"AppliedToDimensions")
@@ -100,7 +100,7 @@ def _with_regions(packet: bytes, width: int, height: int) -> bytes:
 
 
 def _without(packet: bytes, properties: dict[bytes, bytes]) -> bytes:
-    """Give the packet without the properties of these namespaces and names."""
+    """Return the packet without the properties of these namespaces and names."""
     return _edited_properties(packet, properties, lambda part: b"", attributes=True)
 
 
@@ -111,7 +111,7 @@ def _edited_properties(
     *,
     attributes: bool = False,
 ) -> bytes:
-    """Give the packet with each outermost element of a property replaced; `attributes`: these are removed."""
+    """Return the packet with each outermost element of a property edited; `attributes`: also removed."""
     for namespace, names in properties.items():
         for prefix in _prefixes(packet, namespace):
             name = re.escape(prefix) + b":" + names
@@ -140,7 +140,7 @@ def _prefixes(packet: bytes, namespace: bytes) -> set[bytes]:
 
 
 def _without_thumbnails(packet: bytes) -> bytes:
-    """Give the packet without what lies between the tags; in one pass, however many of them are open."""
+    """Remove thumbnails from the packet, in one pass even with many open tags."""
     kept, copied, opened = list[bytes](), 0, None
     for tag in _THUMBNAILS.finditer(packet):
         if not tag[0].startswith(b"</"):
@@ -152,12 +152,12 @@ def _without_thumbnails(packet: bytes) -> bytes:
 
 
 def _with_number(packet: bytes, name: bytes, value: int) -> bytes:
-    """Give the packet with a property, be it an attribute or an element, set to `value` where it is there."""
+    """Return the packet with a property (attribute or element), if present, set to `value`."""
     return re.sub(_number_pattern(name), rb"\g<1>%d" % value, packet)
 
 
 def _scaled(packet: bytes, name: bytes, new: int, old: int) -> bytes:
-    """Give the packet with a property in pixels scaled by `new` / `old`."""
+    """Return the packet with a property in pixels scaled by `new` / `old`."""
 
     def scaled(match: re.Match[bytes]) -> bytes:
         return match[1] + b"%d" % ((2 * int(match[2][:9]) * new + old) // (2 * old))
