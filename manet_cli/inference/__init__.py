@@ -1,4 +1,4 @@
-"""Running the networks on images of any size: tiles, devices, number formats, memory."""
+"""Run the networks on images of any size: tiles, devices, number formats, memory."""
 
 from manet_cli.inference.device import (
     all_devices,

@@ -17,21 +17,21 @@ __all__ = ["AUTO", "Denoise", "Dial", "position"]
 AUTO: Literal["auto"] = "auto"
 
 Denoise: TypeAlias = float | Literal["auto"]
-"""The dial from clean weights (0) to camera weights (1); ``auto`` is measured on each picture."""
+"""Position of the dial, from clean weights (0) to camera weights (1); ``auto``: measured on each picture."""
 
 
 class Dial:
     """Sets a model between two sets of weights that share their kernel code.
 
-    Of the restorers the results are averaged. The estimators were not trained far apart, so that of these the
-    weights can be (Wang et al., Deep Network Interpolation, CVPR 2019), which costs no time.
+    It averages the results of the restorers. The estimators' trainings are close, so their weights are
+    averaged (Wang et al., Deep Network Interpolation, CVPR 2019), which costs no time.
 
     Args:
-        start: the model at 0, with all its networks. Its restorer is replaced by one that blends.
+        start: the model at 0, with all networks. Its restorer is replaced by a `BlendedRestorer`.
         end: the model at 1, of the same shape.
 
     Attributes:
-        model: to be run.
+        model: the model to run.
 
     Raises:
         WeightsError: the two sets do not fit together.
@@ -51,7 +51,7 @@ class Dial:
         self.model = start
 
     def turn(self, amount: float) -> None:
-        """Set the model, wherever it is and in whatever number format.
+        """Set the model, on any device and in any number format.
 
         Args:
             amount: 0 for exactly the first set, 1 for exactly the second.
@@ -71,14 +71,14 @@ class _Networks:
 
 
 def _whole(model: BlindModel) -> _Networks:
-    """Return the networks of a model that has all."""
+    """Return the networks of a complete model."""
     if model.estimator is None or model.restorer is None or model.kernel_code is None:
         raise WeightsError("a set of a dial lacks a network: install manet-cli again")
     return _Networks(model.estimator, model.restorer, model.kernel_code)
 
 
 def position(denoise: Denoise, photo: Photo) -> float:
-    """Return where the dial stands for a photo: 0 to 1; what is measured in steps of 0.01."""
+    """Return the position of the dial for a photo, 0 to 1; a measured one is rounded to 0.01."""
     if denoise != AUTO:
         return denoise
     from_camera = photo.header.bits == 8 and names_camera(photo.metadata.exif)

@@ -1,4 +1,4 @@
-"""The codes of an image's own kernels, estimated while they are asked for."""
+"""Estimated kernel codes of an image, computed on demand."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["EstimatedCodes"]
 
 
 class EstimatedCodes:
-    """The codes of an image's own kernels, estimated in stripes when they are first asked for.
+    """Estimated kernel codes of an image, computed in stripes on demand.
 
     Args:
         engine: runs the estimator.
         lr: the image.
-        on_kernels: is given every tile of kernels once, as it is estimated.
-        kernels: gives the kernels of rows [start, stop) instead of the engine; asked from the top down.
+        on_kernels: called with every tile of kernels once.
+        kernels: yields the kernels of rows [start, stop) instead of the engine; called from the top down.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class EstimatedCodes:
         self._start = max(before, self._start)
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """Return the codes of rows [start, stop), estimating those that are not there yet."""
+        """Return the codes of rows [start, stop); estimate missing ones."""
         known = self._start + self._kept.shape[2]
         if stop > known:
             multiple = MANet.size_multiple
@@ -55,7 +55,7 @@ class EstimatedCodes:
         return self._kept[:, :, start - self._start : stop - self._start]
 
     def _estimate(self, start: int, stop: int) -> None:
-        # Room for all is made first: nothing can fail between a tile's kernels being handed out and kept.
+        # Allocate first, so that nothing can fail between reporting and storing a tile's kernels.
         _, length, rows, width = self._kept.shape
         codes = torch.empty(1, length, rows + stop - start, width)
         codes[:, :, :rows] = self._kept

@@ -1,4 +1,4 @@
-"""How much memory there is, and what running out of it looks like."""
+"""Free memory, and errors from running out of memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from manet_cli.errors import OutOfMemoryError
 
 __all__ = ["available_memory", "is_out_of_memory", "memory_reported", "release_memory"]
 
-# What the CPU allocator, CUDA, Metal and oneDNN say; the last gives no reason when it has no memory for a
+# Messages of the CPU allocator, CUDA, Metal and oneDNN; oneDNN gives no reason when it lacks memory for a
 # convolution's machine code or scratch space.
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -32,7 +32,7 @@ _OUT_OF_MEMORY = (
 
 
 def available_memory(device: torch.device) -> int:
-    """Return the bytes that can still be taken on ``device`` without swapping."""
+    """Return the available memory in bytes on ``device`` without swapping."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -49,7 +49,7 @@ def _host_memory(meminfo: Path) -> int:
         lines = meminfo.read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
-        # Not Linux: nothing portable tells what is free; half of what is built in is a fair guess.
+        # Not Linux: there is no portable way to read the free memory; guess half of the installed memory.
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
@@ -57,7 +57,7 @@ def _container_memory(cgroup: Path) -> int:
     try:
         limit = (cgroup / "memory.max").read_text().strip()
         used = int((cgroup / "memory.current").read_text())
-        # Cached files are counted as used, but are given up for the asking.
+        # Cached files count as used, but the system frees them on demand.
         details = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
         used -= int(details.get("inactive_file", 0))
         return sys.maxsize if limit == "max" else max(int(limit) - used, 0)
@@ -96,14 +96,14 @@ def _windows_memory() -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device ran out of memory."""
+    """Whether an exception means that a device ran out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what a failed attempt left in caches."""
+    """Free memory that a failed attempt left in caches."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -113,7 +113,7 @@ def release_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_reported(name: str) -> Iterator[None]:
-    """Turn running out of memory over the picture called ``name`` into an `OutOfMemoryError`."""
+    """Turn a lack of memory in the block into an `OutOfMemoryError` about the picture ``name``."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

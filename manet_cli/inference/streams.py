@@ -1,4 +1,4 @@
-"""What the engine takes and gives: images in rows, tiles, and the kernel codes that lie between."""
+"""Input and output of the engine: images in rows, tiles, and kernel codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CodeTile", "Codes", "ConstantCode", "KernelTile", "LowResolution", "
 
 
 class LowResolution(Protocol):
-    """An image to run, read in rows so that it may be larger than memory."""
+    """An input image, read in rows so that it may be larger than memory."""
 
     height: int
     width: int
@@ -22,17 +22,17 @@ class LowResolution(Protocol):
     def rows(self, start: int, stop: int) -> Tensor:
         """Return rows [start, stop) as (N, 3, stop - start, width), float32 in [0, 1].
 
-        The first of the N layers is the picture, which the kernels are estimated on; the others
-        (transparency) are restored with the same kernels.
+        Kernels are estimated on the first of the N layers, the picture; the others (transparency) are
+        restored with the same kernels.
         """
         ...
 
 
 class Codes(Protocol):
-    """The kernel codes of an image, asked for from the top down."""
+    """The kernel codes of an image, read from the top down."""
 
     def forget(self, before: int) -> None:
-        """Tell that no row before ``before`` will be asked for again."""
+        """Free the rows before ``before``: they are not read again."""
         ...
 
     def rows(self, start: int, stop: int) -> Tensor:
@@ -44,7 +44,7 @@ class Codes(Protocol):
 class KernelTile:
     """Kernels (k*k, h, w) of the LR pixels from ``row`` and ``column`` on, float32, on the device.
 
-    ``code`` is their code (L, h, w), on the CPU; without a restorer's basis there is none, and L is 0.
+    ``code`` is their code (L, h, w), on the CPU; without a restorer's basis, L is 0.
     """
 
     row: int
@@ -78,7 +78,7 @@ class RestoredTile:
 
 
 def assembled(tiles: Iterable[RestoredTile], height: int, width: int) -> Tensor:
-    """Put the tiles of one picture together.
+    """Assemble the tiles of one picture.
 
     Args:
         tiles: of a picture without transparency (one layer), in any order; they cover the result.

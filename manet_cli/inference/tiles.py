@@ -1,7 +1,7 @@
-"""Tile geometry: which part of an image to compute from which part. Pure arithmetic, no pixels.
+"""Tile geometry. Pure arithmetic, no pixels.
 
-A tile has a core, which it is computed for, and an outer part around it, which it is computed from. Cores
-cover the image without overlap; outer parts reach ``halo`` pixels further but never past the image.
+The result of a tile is its core; its input is the outer part, which includes the core. Cores cover the image
+without overlap; outer parts reach ``halo`` pixels further but never past the image.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Span:
 
     @property
     def outer(self) -> slice:
-        """The outer part, to cut it out of the image."""
+        """The outer part in the image."""
         return slice(self.outer_start, self.outer_stop)
 
     def inner(self, scale: int = 1) -> slice:
-        """The core within what was computed from the outer part, ``scale`` output pixels per pixel."""
+        """The core in the result of the outer part, with ``scale`` output pixels per pixel."""
         return slice((self.start - self.outer_start) * scale, (self.stop - self.outer_start) * scale)
 
 
@@ -57,10 +57,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """The rules by which an image is cut.
+    """The rules for dividing an image into tiles.
 
     Attributes:
-        height: pixels; a multiple of ``multiple``, like all other figures here.
+        height: pixels; a multiple of ``multiple``, like all other values here.
         width: pixels.
         halo: context to each side; rounded up to ``multiple``.
         multiple: every core and outer part starts and ends on multiples of this.
@@ -74,7 +74,7 @@ class TileGrid:
     def tiles(self, size: int, start: int = 0, stop: int | None = None) -> list[Tile]:
         """Cut rows [start, stop), by default all, into cores of at most ``size`` pixels a side.
 
-        Cores have about equal sizes; ``size`` 0 gives one. Tiles come row by row.
+        Cores have about equal sizes; ``size`` 0 gives a single core. Tiles come row by row.
         """
         rows = self._spans(start, self.height if stop is None else stop, self.height, size)
         columns = self._spans(0, self.width, self.width, size)
@@ -87,7 +87,7 @@ class TileGrid:
         return [Tile(row, column) for row in rows for column in columns]
 
     def half(self, size: int) -> int:
-        """Return the smallest size that cuts a core of ``size`` pixels in two."""
+        """Return the smallest size that divides a core of ``size`` pixels in two."""
         return -(-size // (2 * self.multiple)) * self.multiple
 
     def _spans(self, start: int, stop: int, side: int, size: int) -> list[Span]:

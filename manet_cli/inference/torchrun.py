@@ -1,4 +1,4 @@
-"""The processes that torchrun starts: which one this is, and how they meet."""
+"""The processes of torchrun: identify this one, and connect to the others."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Process:
     """One of the processes of a run.
 
     Attributes:
-        rank: its number, from 0 to ``size - 1``.
-        size: how many there are.
-        local_rank: its number among those on its machine, from 0.
+        rank: number of the process, from 0 to ``size - 1``.
+        size: number of processes.
+        local_rank: number of the process on its machine, from 0.
     """
 
     rank: int = 0
@@ -38,10 +38,10 @@ def started_by_torchrun() -> bool:
 
 
 def this_process() -> Process:
-    """Return which process this is; alone where ``WORLD_SIZE`` is 1 or not set.
+    """Return this process; a single one if ``WORLD_SIZE`` is 1 or not set.
 
     Raises:
-        UsageError: the variables make no sense.
+        UsageError: the variables are invalid.
     """
     size = _number("WORLD_SIZE", 1, least=1)
     if size == 1:
@@ -50,14 +50,14 @@ def this_process() -> Process:
 
 
 def meet(timeout: timedelta) -> Store:
-    """Meet the other processes at the address that the variables name, and return the store of all.
+    """Connect to the other processes at the address in the variables, and return the shared store.
 
     Args:
         timeout: the longest wait, here and in the store.
 
     Raises:
-        RuntimeError: the others cannot be reached.
-        ValueError: the address is missing or makes no sense.
+        RuntimeError: the other processes cannot be reached.
+        ValueError: the address is missing or invalid.
     """
     from torch.distributed.rendezvous import rendezvous
 
