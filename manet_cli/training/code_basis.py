@@ -23,7 +23,7 @@ class CodeBasis:
 
     Attributes:
         basis: (k * k, L) float32, orthonormal columns; the largest value of each is positive.
-        explained: share of the kernels' variance that they hold, 0 to 1.
+        explained: explained share of the kernels' variance, 0 to 1.
     """
 
     basis: Tensor
@@ -36,8 +36,8 @@ def compute_code_basis(scale: int, *, length: int = 15, kernels: int = 150_000, 
     Args:
         scale: 2, 3 or 4.
         length: number of components.
-        kernels: how many are drawn.
-        seed: of the draw.
+        kernels: number of random kernels.
+        seed: random seed.
     """
     generator = torch.Generator().manual_seed(seed)
     size = KERNEL_SIZE**2
@@ -50,7 +50,7 @@ def compute_code_basis(scale: int, *, length: int = 15, kernels: int = 150_000, 
     mean = total / kernels
     variances, vectors = torch.linalg.eigh(products / kernels - torch.outer(mean, mean))
     basis = vectors.flip(1)[:, :length]
-    # An eigenvector's sign is arbitrary; this one is the same everywhere.
+    # An eigenvector's sign is arbitrary; this choice is the same on all machines.
     largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
     explained = float(variances.flip(0)[:length].sum() / variances.sum())
     return CodeBasis((basis * largest.sign()).float(), explained)

@@ -1,4 +1,4 @@
-"""Several processes that train as one: who this process is, and what all must agree on."""
+"""Training with several processes: their ranks, and values shared by all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from manet_cli.training.batches import Shard
 
 __all__ = ["World", "join_world"]
 
-_TIMEOUT = timedelta(hours=1)  # the others wait while the first one decodes photos or validates
+_TIMEOUT = timedelta(hours=1)  # the others wait while the first process decodes photos or validates
 
 _CONNECTION_WORDS = ("gloo", "NCCL", "Connection closed", "Connection reset")
 
@@ -29,7 +29,7 @@ class World:
 
     Attributes:
         rank: number of this process.
-        size: how many there are.
+        size: number of processes.
         local_rank: number of this process on its machine.
     """
 
@@ -46,11 +46,11 @@ class World:
 
     @property
     def shard(self) -> Shard:
-        """The part of every batch that this process takes."""
+        """The part of every batch for this process."""
         return Shard(self.rank, self.size)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier(group=self._control)
 
@@ -71,14 +71,14 @@ class World:
         return total / self.size
 
     def leave(self) -> None:
-        """Wait until all processes are done with each other; nothing may be exchanged after this.
+        """Wait until all processes are done; nothing may be exchanged afterwards.
 
-        A process that ended right after the last exchange would close its connections, and another one that
-        is only waking from that exchange would take it for lost.
+        Otherwise a process that ends right after the last exchange closes its connections, and another
+        process that still handles this exchange would count it as lost.
         """
         if self._store is None:
             return
-        # Where the first process holds the store, it is gone only when all have come.
+        # If the first process holds the store, it must end last.
         with suppress(dist.DistError):
             if self._store.add("left", 1) == self.size:
                 self._store.set("all left", "")
@@ -95,14 +95,14 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """Join the processes that torchrun started; alone, a world of one.
+    """Join the processes of torchrun; without torchrun, a world of one process.
 
     Args:
-        device: type of the device that the run computes on.
+        device: type of the run's device.
 
     Raises:
-        UsageError: torchrun's variables make no sense.
-        TrainingError: the other processes cannot be reached, at the start or from within the block.
+        UsageError: torchrun's variables are invalid.
+        TrainingError: the other processes cannot be reached, at the start or inside the block.
     """
     process = this_process()
     rank, size = process.rank, process.size
@@ -122,12 +122,12 @@ def join_world(device: str) -> Iterator[World]:
         if any(word in str(error) for word in _CONNECTION_WORDS):
             raise _lost_process() from error
         raise
-    # Not after an error: NCCL would wait for steps that the others have begun and this process never ends.
+    # Not after an error: NCCL would wait for steps that this process never finishes.
     dist.destroy_process_group()
 
 
 def _lost_process() -> TrainingError:
-    """Return what is raised where another process of the run is gone."""
+    """Return the error for a lost process of the run."""
     return TrainingError(
         "another process of this run ended or cannot be reached: see its message, then go on with ",
         Parameter("resume", True),

@@ -1,4 +1,4 @@
-"""Initialisation of a new estimator; a restorer's stands in its entry of `RESTORERS`."""
+"""Initialisation of a new estimator; for a restorer, see its entry in `RESTORERS`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _AFFINE_DEVIATION, _TAIL_DEVIATION = 0.3, 0.5
 
 
 def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
-    """Scale the layers one after another so that each gives outputs of standard deviation 1 on a batch.
+    """Scale the layers one after another, so that each output has standard deviation 1 on a batch.
 
-    With PyTorch's default the estimate stays the same kernel for every input for thousands of steps. Biases
-    become zero, the first convolution sees differences alone; what scales and shifts features begins gently
-    (0.3), and so does the last layer (0.5).
+    With PyTorch's default, the estimate is the same kernel for every input for thousands of steps. Biases
+    become zero, and the first convolution sees only differences. The layers that scale and shift features get
+    standard deviation 0.3, the last layer 0.5.
 
     Args:
         estimator: in float32.
@@ -33,7 +33,7 @@ def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
             target = _TAIL_DEVIATION
         factor = target / float(output.std().clamp_min(1e-8))
         layer.get_parameter("weight").mul_(factor)
-        # Without biases a layer is linear, so this is what it would have given.
+        # Without biases a layer is linear, so its output scales with its weights.
         return output * factor
 
     layers = [layer for layer in estimator.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]

@@ -1,4 +1,4 @@
-"""Batches that are ready when they are asked for."""
+"""Batches prepared ahead."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _Cut: TypeAlias = tuple[Draws, Tensor]
 
 
 class Loader:
-    """Gives one batch after another.
+    """Returns one batch after another.
 
-    Where the photos are on the device that computes, cutting them is a few of its kernels and needs no help.
-    Otherwise a thread cuts a few batches ahead.
+    If the photos are on the training device, cutting them is fast. Otherwise a thread cuts a few batches
+    ahead.
 
     Args:
-        maker: makes them.
-        first: step of the first one.
-        progress: tells the share of the run done at a step.
+        maker: makes the batches.
+        first: step of the first batch.
+        progress: returns the share of the run done at a step.
     """
 
     def __init__(self, maker: BatchMaker, first: int, progress: Callable[[int], float]) -> None:
@@ -78,7 +78,7 @@ class Loader:
                 item = self._cut(step)
                 if self._maker.device.type == "cuda":
                     item = (item[0], item[1].pin_memory())
-            except BaseException as error:  # noqa: BLE001 - raised again where the batch is asked for
+            except BaseException as error:  # noqa: BLE001 - raised again by `next`
                 item = error
             self._put(item)
             if isinstance(item, BaseException):
@@ -95,7 +95,7 @@ class Loader:
 
 
 def fits_on(device: torch.device, pixels: Tensor) -> bool:
-    """Tell whether photos may stay on the device that computes: on CUDA, in a third of its free memory."""
+    """Whether the photos fit on the training device: on CUDA, in a third of its free memory."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

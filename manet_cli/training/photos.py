@@ -1,8 +1,8 @@
-"""Training photos, decoded once into one memory-mapped file that all processes share.
+"""Training photos, decoded once into a memory-mapped file shared by all processes.
 
-The file holds the pixels of all photos, RGB uint8, one photo after another; an index beside it (JSON) says
-where each begins and what it was made from, so that a later run takes the file as it is. Beside the pixels,
-each photo has a table of texture sums, from which the texture of any crop follows from four numbers.
+The file holds the pixels of all photos, RGB uint8, one photo after another. An index (JSON) lists the start
+and the source of each photo, so that a later run can reuse the file. Each photo also has a table of texture
+sums; four of its numbers give the texture of any crop.
 """
 
 from __future__ import annotations
@@ -95,16 +95,16 @@ def open_cache(
     smallest: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> PhotoCache:
-    """Decode photos into `folder`, or take what is there if it was made from the same files.
+    """Decode photos into `folder`, or reuse its cache if it was made from the same files.
 
-    A photo that cannot be used (damaged, too small) is reported and left out.
+    An unusable photo (damaged, too small) is reported and left out.
 
     Args:
         paths: the photos.
-        root: the folder they are named below.
-        folder: where the cache is; made if missing.
-        smallest: shortest side that a photo must have, in pixels.
-        progress: is told the share done.
+        root: their names are relative to this folder.
+        folder: of the cache; made if missing.
+        smallest: smallest allowed side of a photo in pixels.
+        progress: callback for the share done.
 
     Raises:
         InputError: no photo can be used.
@@ -134,7 +134,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _read_index(folder: Path, wanted: dict[str, object]) -> list[_Entry] | None:
-    """Return the photos of a cache that was made from what is wanted; None if there is no such cache."""
+    """Return the photos of a cache made from the wanted files; None if there is no such cache."""
     try:
         index = json.loads(read_regular(folder / _INDEX, _LONGEST_INDEX))
         photos = [(str(name), str(sha256), int(h), int(w)) for name, sha256, h, w in index.pop("photos")]
@@ -173,13 +173,13 @@ def _write(
 
 
 def _written_whole(path: Path) -> AbstractContextManager[Path]:
-    """Return `atomic_path` for a file of the cache, whose errors name the cache."""
+    """Return `atomic_path` for a file of the cache, with errors about the cache."""
     advice = ("free some space, or choose another folder with ", Parameter("cache"))
     return atomic_path(path, name=f"the cache of decoded photos, {path.parent},", advice=advice)
 
 
 def _decode_all(paths: Sequence[Path], root: Path, smallest: int) -> Iterator[_Decoded | None]:
-    """Decode in threads, in order, a few ahead; None for a photo that cannot be used, which is reported."""
+    """Decode in threads, in order, a few ahead; report unusable photos and yield None for them."""
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         futures = []
@@ -241,7 +241,7 @@ def _open(folder: Path, photos: Sequence[_Entry]) -> PhotoCache:
     sizes = np.array([[height, width] for _, _, height, width in photos], dtype=np.int64)
     areas = sizes.prod(axis=1)
     tables = (sizes // CELL + 1).prod(axis=1)
-    # Mode c: nothing is ever written back, and PyTorch wants memory that could be.
+    # Mode c: never writes to the file, but PyTorch needs writable memory.
     pixels = np.memmap(folder / _PIXELS, np.uint8, mode="c", shape=(int(areas.sum()), 3))
     texture = np.fromfile(folder / _TEXTURE, np.float32)
     content = json.dumps([[name, sha256] for name, sha256, _, _ in photos])

@@ -1,4 +1,4 @@
-"""From what the user names to a run: networks, photos, folder, processes."""
+"""Set up and start a run: networks, photos, folder, processes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Photos:
-    """Where photos come from.
+    """A set of photos.
 
     Attributes:
         paths: of the pictures.
-        root: the folder that they are named below.
+        root: names of photos are relative to this folder.
     """
 
     paths: Sequence[Path]
@@ -51,12 +51,12 @@ class Photos:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins from.
+    """Initial weights of a run.
 
     Attributes:
-        estimator: family or file of weights whose estimator is taken; None for a new one.
-        restorer: likewise; what fits is taken from a restorer of another scale or size.
-        resume: go on with the run that is in the folder.
+        estimator: family or file of weights with the estimator; None for a new one.
+        restorer: likewise; from a restorer of another scale or size, matching tensors are taken.
+        resume: resume the run in the folder.
     """
 
     estimator: str | None = None
@@ -77,23 +77,23 @@ def train(
     progress: Callable[[float], None] = lambda share: None,
     begun: float | None = None,
 ) -> Outcome:
-    """Train a stage. What was given is checked before any photo is decoded and any folder made.
+    """Train a stage. All arguments are checked before photos are decoded and folders made.
 
     Args:
         recipe: of the run.
-        data: photos to learn from.
-        folder: where the run is kept.
-        start: what it begins from.
+        data: training photos.
+        folder: of the run.
+        start: initial weights.
         validation: photos to measure on.
         cache: folder of the decoded photos; by default in the run's folder.
         device: auto, cpu, cuda, cuda:N or mps.
-        report: is told how it goes, on the first process alone.
-        progress: is told the share of the photos that are decoded.
-        begun: when the user began to wait, as `time.monotonic`; None for the first step.
+        report: callback for step reports, in the first process only.
+        progress: callback for the share of photos decoded.
+        begun: start of the time limit, seconds of `time.monotonic`; None for the first step.
 
     Raises:
-        ManetError: anything that is wrong with what was given, before the first step where that can be known;
-            see `Trainer.run` for what can happen later.
+        ManetError: any error in the arguments, if possible before the first step; for later errors see
+            `Trainer.run`.
     """
     kind = choose_torch_device(device).type
     with join_world(kind) as world, explained(), ExitStack() as stack:
@@ -140,7 +140,7 @@ def train(
 
 
 def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint | None:
-    """Return what to go on from; None for a run that begins."""
+    """Return the checkpoint to resume from; None for a new run."""
     if not start.resume:
         if folder.holds_a_run:
             raise UsageError(
@@ -159,10 +159,10 @@ def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint |
 def _decoded(
     data: Photos, cache: Path, recipe: Recipe, world: World, progress: Callable[[float], None]
 ) -> PhotoCache:
-    """Open the decoded photos, which are made where they are missing.
+    """Open the decoded photos; decode them if missing.
 
-    The first process goes first, then one of each other machine, which finds them made if it shares the
-    folder, then all others.
+    The first process goes first, then one process of each other machine (with a shared folder the photos are
+    decoded already), then all others.
     """
     own_turn = 0 if world.is_first else 1 if world.local_rank == 0 else 2
     for turn in range(3):
@@ -179,10 +179,10 @@ def _restored_model(checkpoint: Checkpoint) -> BlindModel:
 
 @dataclass(frozen=True)
 class _Given:
-    """What a run begins from.
+    """Initial weights of a run.
 
     Attributes:
-        estimator: weights whose estimator is taken; None for a new one.
+        estimator: weights with the estimator; None for a new one.
         restorer: likewise.
         config: of the networks.
     """
@@ -193,11 +193,11 @@ class _Given:
 
     @classmethod
     def load(cls, recipe: Recipe, start: Start) -> _Given:
-        """Load the weights that are named.
+        """Load the given weights.
 
         Raises:
-            UsageError: the stage needs others, or does not take these.
-            WeightsError: they are missing or damaged, or lack a network.
+            UsageError: the stage needs other weights.
+            WeightsError: the weights are missing or damaged, or lack a network.
         """
         estimator, restorer = (_given(name, recipe.scale) for name in (start.estimator, start.restorer))
         configs = _estimator_config(recipe, start, estimator), _restorer_config(recipe, start, restorer)
@@ -205,7 +205,7 @@ class _Given:
 
 
 def _new_model(recipe: Recipe, given: _Given, maker: BatchMaker) -> BlindModel:
-    """Return the networks that the run begins with: those of the weights given, new ones elsewhere."""
+    """Return the initial networks: from the given weights, or new ones."""
     estimator, restorer = given.estimator, given.restorer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -231,7 +231,7 @@ def _new_model(recipe: Recipe, given: _Given, maker: BatchMaker) -> BlindModel:
 
 
 def _given(name: str | None, scale: int) -> Weights | None:
-    """Load the weights that an option names, those of the run's scale if there are some."""
+    """Load the weights of an option, at the run's scale if available."""
     if name is None:
         return None
     try:
@@ -288,7 +288,7 @@ def _first_batch(recipe: Recipe, maker: BatchMaker) -> Tensor:
 
 
 def _take(model: BlindModel, weights: Weights, part: str) -> None:
-    """Put one part of some weights into a model; a tensor of another shape (another scale's) stays new."""
+    """Copy one network from weights into a model; tensors of another shape (another scale) stay new."""
     own = model.state_dict()
     with torch.no_grad():
         for name, tensor in weights.tensors.items():

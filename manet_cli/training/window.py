@@ -1,4 +1,4 @@
-"""What is summed up between two lines of a run's log."""
+"""Sums between two lines of a run's log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["LogWindow"]
 
 
 class LogWindow:
-    """Sums of what each step reports, on the device until they are asked for."""
+    """Sums of the values of each step, kept on the device until they are read."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -27,11 +27,11 @@ class LogWindow:
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
 
     def pause(self, seconds: float) -> None:
-        """Leave out a time in which nothing was trained."""
+        """Exclude a time without training."""
         self._begun += seconds
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each value; the device is waited for."""
+        """Return the mean of each value; waits for the device."""
         return {name: float(value) / self.steps for name, value in self._sums.items()}
 
     @property
