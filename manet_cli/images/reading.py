@@ -1,4 +1,4 @@
-"""Files -> photos. What cannot be kept faithfully is refused with a sentence, never quietly reduced."""
+"""Files -> photos. Pictures that cannot be kept faithfully raise an error; nothing is silently reduced."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ _UNREADABLE_DEPTH = (
 
 
 def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read what a photo will be, without decoding its pixels.
+    """Read the header of a photo, without decoding its pixels.
 
-    Raises InputError for everything that `read_photo` refuses, as far as the file shows it before its pixels
-    are decoded. The arguments are those of `read_photo`.
+    Raises InputError as in `read_photo`, for all errors that show before decoding. The arguments are as in
+    `read_photo`.
     """
     with _opened_raw(source, name, max_pixels) as raw:
         if raw is not None:
@@ -77,17 +77,16 @@ def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -
 def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read and decode a photo, upright, with its metadata.
 
-    `source`: a file, or the content of one. `name`: what messages call it. `max_pixels`: larger pictures are
-    refused.
+    `source`: a file, or its content. `name`: of the file in messages. `max_pixels`: larger pictures raise an
+    error.
 
-    Raises InputError if the file is missing, empty, damaged, cut off, no picture, too large, animated or of
-    several pages, or holds what cannot be kept: 12-bit, 32-bit or floating-point numbers, LAB; for CMYK
-    without a profile; for colours or transparency of 16 bits, HEIC and JPEG XL if the extras that read them
-    are not installed. CMYK with a profile is converted to sRGB, and a warning logged. Of a phone's JPEG with
-    several pictures inside (MPO), and of a TIFF with previews, the main one is read. A camera's raw file is
-    decoded to sRGB of 16 bits if that extra is installed. EXIF that is damaged is dropped and logged. The
-    orientation of the EXIF is applied, and reset to 1 there and in the XMP; that of an XMP alone is not
-    applied, as in browsers.
+    Raises InputError if the file is missing, empty, damaged, truncated, not a picture, too large, animated or
+    has several pages; for 12-bit, 32-bit or floating-point numbers and LAB, which cannot be kept; for CMYK
+    without a profile; for 16-bit colours or transparency, HEIC and JPEG XL without the extras that read them.
+    CMYK with a profile is converted to sRGB, with a warning in the log. From a phone's JPEG with several
+    pictures (MPO), and from a TIFF with previews, the main picture is read. A camera raw file is decoded to
+    16-bit sRGB, with its extra. Damaged EXIF is dropped and logged. The EXIF orientation is applied, and
+    reset to 1 there and in the XMP; as in browsers, an orientation only in XMP is not applied.
     """
     with _opened_raw(source, name, max_pixels) as raw:
         if raw is not None:
@@ -120,11 +119,11 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
 def open_image(
     source: Path | bytes, name: str, max_pixels: int | None = MAX_PIXELS
 ) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """Open a file as a Pillow image, not yet decoded, and give it with the file it reads from.
+    """Open a file as a Pillow image, not decoded, and yield it with the open file.
 
-    `max_pixels`: larger pictures are refused; None for no limit, where they are not decoded. Warnings raised
-    meanwhile are logged. Raises InputError if it is missing, empty, too large or not a known picture, if its
-    metadata cost too much, and for whatever Pillow raises while the block reads from it; OutOfMemoryError.
+    `max_pixels`: larger pictures raise an error; None for no limit, if they are not decoded. Warnings in the
+    block are logged. Raises InputError if the file is missing, empty, too large or not a known picture, if
+    its metadata exceed the budget, and for Pillow's errors in the block; OutOfMemoryError.
     """
     with (
         open_source(source, name, max_pixels) as file,
@@ -171,9 +170,9 @@ def open_image(
 
 
 def check_claims(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> None:
-    """Raise InputError for a file that is larger than the picture that it claims to hold can need.
+    """Raise InputError for a file that is larger than its claimed picture can need.
 
-    Nothing but its head is read. The arguments are those of `read_photo`.
+    Reads only the header. The arguments are as in `read_photo`.
     """
     with open_source(path, name, max_pixels) as file, memory_reported(name):
         if _is_raw(file, name):
@@ -183,7 +182,7 @@ def check_claims(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> None:
 
 
 def _is_raw(file: BinaryIO, name: str) -> bool:
-    """Whether a file is a camera's raw file. Raises InputError for one that is larger than it can need."""
+    """Whether a file is a camera raw file. Raises InputError for one that is too large for its picture."""
     is_tiff = headers.kind_of(file) == "TIFF"
     if is_tiff:  # whose directories tell whether it is one
         budgets.check_metadata(file, "TIFF", name)
@@ -196,7 +195,7 @@ def _is_raw(file: BinaryIO, name: str) -> bool:
 
 @contextmanager
 def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[raw_files.RawPicture | None]:
-    """Open a camera's raw file; None for any other file. Raises InputError, OutOfMemoryError."""
+    """Open a camera raw file; yield None for any other file. Raises InputError, OutOfMemoryError."""
     with open_source(source, name, max_pixels) as file, memory_reported(name):
         if not _is_raw(file, name):
             yield None
@@ -208,11 +207,11 @@ def _opened_raw(source: Path | bytes, name: str, max_pixels: int) -> Iterator[ra
 
 
 class _GuessedAlpha(io.BytesIO):
-    """A TIFF whose extra channel is read as alpha though the file does not say what it is."""
+    """A TIFF whose undeclared extra channel is read as alpha."""
 
 
 def _plain_tiff(file: BinaryIO, name: str) -> BinaryIO:
-    """Give a TIFF file that begins with its main picture and names its alpha; what is damaged as it is."""
+    """Return a TIFF file with its main picture first and declared alpha; a damaged file stays unchanged."""
     try:
         pictures = tiff_pictures.examine(file)
         if not pictures.is_first:
@@ -227,7 +226,7 @@ def _plain_tiff(file: BinaryIO, name: str) -> BinaryIO:
 
 
 def _checked_alpha(alpha: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Give a guessed alpha as it is, or opaque where the channel is empty, and say so."""
+    """Return a guessed alpha, or opaque if the channel is empty, and log it."""
     if alpha.any():
         _log.warning("%s: a channel of unspecified meaning is read as transparency", name)
         return alpha
@@ -236,7 +235,7 @@ def _checked_alpha(alpha: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
 
 
 def _check_tiff_pages(file: BinaryIO, name: str) -> None:
-    """Raise InputError if a TIFF has several pictures of a kind; say if that is a guess."""
+    """Raise InputError if a TIFF has several pages; log a page that is taken for a preview."""
     pictures = tiff_pictures.examine(file)
     if pictures.several:
         raise InputError(_SEVERAL.format(name))
@@ -245,7 +244,7 @@ def _check_tiff_pages(file: BinaryIO, name: str) -> None:
 
 
 def _jpeg2000_profile(file: BinaryIO, name: str) -> bytes | None:
-    """Return the profile, which Pillow does not tell; raise InputError for boxes that Pillow would follow."""
+    """Return the profile, which Pillow does not report; raise InputError for a damaged file."""
     try:
         return jpeg2000.facts_of(file).profile
     except (struct.error, ValueError) as error:
@@ -253,7 +252,7 @@ def _jpeg2000_profile(file: BinaryIO, name: str) -> bytes | None:
 
 
 def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
-    """Raise InputError for what the plugin, which decodes all at once, would reduce or choke on."""
+    """Raise InputError for pictures that the plugin, which decodes all at once, would reduce or fail on."""
     try:
         header = jxl.header(file)
     except jxl.CorruptJxlError as error:
@@ -286,7 +285,7 @@ def _unreadable(file: BinaryIO, name: str) -> InputError:
 
 
 def _unreadable_tiff(file: BinaryIO) -> str | None:
-    """Say what the numbers of a TIFF are that Pillow does not know; None if they are not the reason."""
+    """Return the kind of numbers in a TIFF that Pillow does not support; None for another reason."""
     data = headers.content_of(file)
     try:
         layout, first = tiff_structure.header(data)
@@ -305,7 +304,7 @@ def _unreadable_tiff(file: BinaryIO) -> str | None:
 
 
 def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
-    """Give the header of an opened image, or raise InputError for what is not read."""
+    """Return the header of an opened image; raise InputError for unsupported pictures."""
     width, height = image.size
     if image.format == "TIFF":
         _check_tiff_pages(file, name)
@@ -342,7 +341,7 @@ def _is_grey(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _is_deep(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether a picture that is read has 16 bits per channel in a layout that Pillow would reduce to 8."""
+    """Whether a picture has 16 bits per channel in a layout that Pillow would reduce to 8."""
     if image.format == "PNG":
         plain_grey = image.mode.startswith("I;16") and not image.has_transparency_data
         return headers.png_depth(file)[0] > 8 and not plain_grey
@@ -356,7 +355,7 @@ def _tiff_depth(image: TiffImageFile) -> int:
 
 
 def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
-    """Raise InputError for the channels that would be reduced to 8 bits or misread without a word."""
+    """Raise InputError for channels that would silently be reduced to 8 bits or misread."""
     if image.format in ("AVIF", "HEIF"):
         depth = headers.avif_depth(file) if image.format == "AVIF" else int(image.info.get("bit_depth", 8))
         unsupported = depth > 8
@@ -399,7 +398,7 @@ def _turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
 def _arrays(
     image: Image.Image, file: BinaryIO, name: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Give pixels (H, W, C) and alpha (H, W) or None of an opened image."""
+    """Return pixels (H, W, C) and alpha (H, W) or None of an opened image."""
     early_xmp = image.info.pop("xmp", None)  # else Pillow may turn a TIFF by it
     image.load()
     image.info.setdefault("xmp", early_xmp)
@@ -431,7 +430,7 @@ def _arrays(
 def _deep_arrays(
     image: Image.Image, file: BinaryIO, name: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Give pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
+    """Return pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
     values = sixteen_bit.read_pixels(headers.content_of(file), str(image.format), name)
     if isinstance(image, TiffImageFile):
         values = _turned(values, image.tag_v2.get(headers.TIFF_ORIENTATION, 1))
@@ -442,7 +441,7 @@ def _deep_arrays(
 
 
 def _plain_mode(image: Image.Image) -> str:
-    """Give the one of L, LA, RGB and RGBA that holds a decoded 8-bit image without loss."""
+    """Return the one of L, LA, RGB and RGBA that holds a decoded 8-bit image without loss."""
     if image.mode in ("P", "PA"):
         return "RGBA" if image.has_transparency_data else "RGB"
     return {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
