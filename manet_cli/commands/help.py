@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,11 +29,13 @@ DEGRADATION, TRAINING = "Degradation", "Training"
 _ORDER = (FILES, QUALITY, BLUR, DEGRADATION, TRAINING, SPEED, SCRIPTS)
 
 
+_KEEPS_SIZE = "the result keeps its size; to enlarge type manet upscale"
 _HINTS = {
     ("upscale", "--variances"): "type --sigma with their square roots, the standard deviations",
     ("upscale", "--out"): "type -o",
     ("deblur", "--out"): "type -o",
-    ("deblur", "--scale"): "the result keeps its size; to enlarge type manet upscale",
+    ("deblur", "--scale"): _KEEPS_SIZE,
+    ("deblur", "-s"): _KEEPS_SIZE,
     ("degrade", "--sigma"): "type --variances with their squares",
     ("evaluate", "--sigma"): "type --protocol SIG1,SIG2,THETA with their squares, the variances",
 }
@@ -84,7 +87,9 @@ class ManetGroup(TyperGroup):
             return super().resolve_command(ctx, args)
         except Exception as error:
             if ctx.parent is None and _is_file(args[0]) and hasattr(error, "message"):
-                error.message = f"{args[0]!r} is a file, not a command: type manet upscale {args[0]}"
+                error.message = (
+                    f"{args[0]!r} is a file, not a command: type manet upscale {shlex.quote(args[0])}"
+                )
             raise
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own classes
@@ -107,7 +112,7 @@ def _add_hint(error: Exception, command: str, given: list[str]) -> None:
     if command == "compare" and message.startswith("Got unexpected extra"):
         hint = "for another enlargement of the photo type --with FILE"
     if dashed is not None:
-        hint = f"for the file of that name type ./{dashed}"
+        hint = f"for the file of that name type {shlex.quote(f'./{dashed}')}"
     if hint:
         error.message = f"{message}: {hint}"  # type: ignore[attr-defined]
         error.possibilities = None  # type: ignore[attr-defined]

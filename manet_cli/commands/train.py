@@ -119,7 +119,16 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in RUN_DIR.", rich_help_panel=FILES)
     ] = False,
-    device: shared.Device = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            envvar="MANET_DEVICE",
+            help="auto, cpu, cuda, cuda:N or mps.",
+            rich_help_panel=SPEED,
+        ),
+    ] = "auto",
     precision: shared.Precision = "auto",
     compile_step: Annotated[
         bool | None,

@@ -32,7 +32,7 @@ picture of this size takes up to 2 GB."""
 _BYTES_PER_PIXEL = 8  # four channels of 16 bits, uncompressed
 _BESIDE_PIXELS = 256 << 20  # metadata, a second picture, an appended video
 
-raise_limit = ("make it smaller, or raise ", Parameter("max_pixels"), " of upscale, kernels or explore")
+raise_limit = ("make it smaller, or raise ", Parameter("max_pixels"))
 """Advice in messages about the limit."""
 
 

@@ -127,7 +127,9 @@ class RunFolder:
         return parse_recipe(text, str(self._config))
 
     def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
-        """Write a checkpoint and remove all but the newest `keep`.
+        """Write a checkpoint, and remove all but the newest `keep` up to it.
+
+        Checkpoints of later steps are removed too: the run passed over them, because they are damaged.
 
         Raises:
             OutputError: it cannot be written; older ones are still there.
@@ -139,8 +141,10 @@ class RunFolder:
         advice = (*_GO_ON, "; the checkpoint before it is kept")
         with atomic_path(path, name=f"the checkpoint of step {checkpoint.step}", advice=advice) as temporary:
             temporary.write_bytes(data)
-        for old in self._checkpoint_files()[keep:]:
-            old.unlink(missing_ok=True)
+        files = self._checkpoint_files()
+        place = files.index(path)
+        for stale in (*files[:place], *files[place + keep :]):
+            stale.unlink(missing_ok=True)
 
     def newest_checkpoint(
         self, discriminator: Mapping[str, Tensor] = MappingProxyType({})

@@ -118,7 +118,7 @@ def test_a_gpu_that_is_not_there(manet: Manet) -> None:
     [
         (["upscale", "--variances", "9,1,45", "photo.png"], "--sigma"),
         (["upscale", "--out", "x.png", "photo.png"], "type -o"),
-        (["deblur", "-s", "2", "photo.png"], "-s"),
+        (["deblur", "-s", "2", "photo.png"], "manet upscale"),
         (["degrade", "--sigma", "3", "photo.png"], "--variances"),
         (["compare", "photo.png", "other.png"], "--with FILE"),
         (["kernels", "photo.png", "-o", "k.png"], "--picture FILE.png"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -62,7 +63,14 @@ def test_resume_falls_back_to_the_older_checkpoint(
     newer.unlink()
     os.mkfifo(newer)
     with guarded():
-        assert folder.newest_checkpoint() is not None
+        found = folder.newest_checkpoint()
+    assert found is not None
+    newer.unlink()
+    for step in (99999998, 99999999):  # more than are kept
+        (folder.checkpoints / f"step_{step}.safetensors").write_bytes(b"damaged")
+    folder.write_checkpoint(dataclasses.replace(found, step=found.step + 1), keep=2)
+    names = sorted(path.name for path in folder.checkpoints.iterdir())
+    assert names == [path.name, f"step_{found.step + 1:08d}.safetensors"], "what was passed over is gone"
 
 
 def test_metrics_that_are_damaged(tmp_path: Path) -> None:
