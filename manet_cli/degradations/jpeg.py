@@ -132,7 +132,7 @@ def parse_jpeg(text: str) -> Jpeg:
             raise ValueError(text)
     except (ValueError, IndexError) as error:
         raise UsageError(
-            f"{text!r} is no compression: expected a quality from 1 to 100, such as 75, and then any of "
+            f"{text!r} is not a JPEG setting: expected a quality from 1 to 100, such as 75, and then any of "
             "4:4:4, grid=ROW:COLUMN and first=QUALITY:ROW:COLUMN"
         ) from error
     first = earlier[0] if earlier else None

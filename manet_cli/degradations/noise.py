@@ -134,8 +134,8 @@ def parse_noise(text: str) -> Noise:
         level = correlation = math.nan
     if named or set(plain[1:]) - {"colour", "signal"} or math.isnan(level + correlation):
         raise UsageError(
-            f"{text!r} is no noise: expected a standard deviation of 255, such as 10, and then any of "
-            "correlation=PIXELS, colour and signal, such as 10,correlation=0.7,colour"
+            f"{text!r} is not a noise setting: expected a standard deviation of 255, such as 10, and then "
+            "any of correlation=PIXELS, colour and signal, such as 10,correlation=0.7,colour"
         )
     return Noise(level, correlation, "colour" in plain, "signal" in plain)
 

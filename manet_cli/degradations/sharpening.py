@@ -99,8 +99,8 @@ def parse_sharpening(text: str) -> Sharpening:
         radius = amount = math.nan
     if named or set(plain[2:]) - {"before-noise"} or math.isnan(radius + amount):
         raise UsageError(
-            f"{text!r} is no sharpening: expected a radius in LR pixels and an amount, such as 0.8,0.5, "
-            "and then before-noise if the noise comes later"
+            f"{text!r} is not a sharpening setting: expected a radius in LR pixels and an amount, such as "
+            "0.8,0.5, and then before-noise if the noise comes later"
         )
     return Sharpening(radius, amount, "before-noise" in plain)
 

@@ -50,7 +50,7 @@ def register(kind: str | None, name: str) -> tuple[str, ...]:
         module = importlib.import_module(plugin.module)
     except (ImportError, OSError) as error:
         raise InputError(
-            f"{name} is a {kind} file, which takes an extra: pip install 'manet-cli[{plugin.extra}]', "
+            f"{name} is a {kind} file, which needs an extra: pip install 'manet-cli[{plugin.extra}]', "
             "or convert it to PNG or JPEG"
         ) from error
     if plugin.start is not None:

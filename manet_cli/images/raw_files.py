@@ -96,7 +96,7 @@ def open_raw(file: BinaryIO, name: str) -> Iterator[RawPicture]:
         rawpy = importlib.import_module("rawpy")
     except (ImportError, OSError) as error:
         raise InputError(
-            f"{name} is a camera raw file, which takes an extra: pip install 'manet-cli[raw]', "
+            f"{name} is a camera raw file, which needs an extra: pip install 'manet-cli[raw]', "
             "or develop it to TIFF or PNG in a raw converter"
         ) from error
     with _reported(name):

@@ -319,9 +319,7 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
         kind = _REFUSED_MODES.get(image.mode, f"in the pixel layout {image.mode}")
         raise InputError(_UNREADABLE_MODE.format(name, kind))
     if image.mode == "CMYK" and not cmyk.is_cmyk_profile(image.info.get("icc_profile")):
-        raise InputError(
-            f"{name} is in CMYK colours without a profile that tells which: convert it to RGB in an editor"
-        )
+        raise InputError(f"{name} is in CMYK colours without a CMYK profile: convert it to RGB in an editor")
     whole = _WHOLE.get(image.format or "")
     if whole and not whole(file):
         raise InputError(f"{name} is cut off before its end: copy or export it again")

@@ -27,7 +27,7 @@ def check_readable(name: str, bits: int) -> None:
     """
     if not _installed():
         raise InputError(
-            f"{name} has {bits} bits per channel in colour or with transparency, which takes an extra: "
+            f"{name} has {bits} bits per channel in colour or with transparency, which needs an extra: "
             "pip install 'manet-cli[vips]', or convert it to 8 bits per channel"
         )
 

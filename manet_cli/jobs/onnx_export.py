@@ -130,7 +130,7 @@ def _onnx() -> ModuleType:
     try:
         return importlib.import_module("onnx")
     except ImportError as error:
-        raise UsageError("writing ONNX takes an extra: pip install 'manet-cli[onnx]'") from error
+        raise UsageError("writing ONNX needs an extra: pip install 'manet-cli[onnx]'") from error
 
 
 def _export(weights: Weights, path: Path, size: int | None, precision: str) -> None:

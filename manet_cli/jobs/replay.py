@@ -81,7 +81,7 @@ def plan_replay(
     target = target or output
     if record.command not in _OUTPUT_OPTIONS:
         raise InputError(
-            f"{output} was made by {record.tool} with a command that is not known here, {record.command!r}: "
+            f"{output} was made by {record.tool} with an unknown command, {record.command!r}: "
             "replay it with that version"
         )
     if format_for_suffix(target) is None:
@@ -201,7 +201,7 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
         # Records are untrusted: allow only known settings.
         if name not in SETTINGS or not SETTINGS[name](value):
             raise InputError(
-                f"{output} was made by {record.tool} with a setting that is not known here, "
+                f"{output} was made by {record.tool} with an unknown setting, "
                 f"{_shortened(name)} = {_shortened(repr(value))}: replay it with that version"
             )
         if name in no_options:

@@ -224,7 +224,7 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
     stems = {path.stem for path in pictures}
     kept = [path for path in pictures if not _is_result(path, stems)]
     if others and pictures:
-        logger.warning("%s: passed over %s", folder, _counted(others))
+        logger.warning("%s: skipped %s", folder, _counted(others))
     if thumbnails and recursive:
         logger.warning(
             "%s: %s named %s not looked into, since a NAS puts thumbnails there",

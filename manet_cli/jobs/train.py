@@ -104,7 +104,7 @@ class TrainResult:
         if figure is None:
             if outcome.signal:
                 return Message(spent)
-            return Message(spent, "; how good they are is not known: measure on photos with ", _VALIDATION)
+            return Message(spent, "; their quality is unknown: measure on photos with ", _VALIDATION)
         words = f"{spent}, {_FIGURES[kind.judged_by]} {figure:.2f} dB in validation"
         began = outcome.began_with
         if began is not None and figure < began and kind.keeps_best:
@@ -191,7 +191,7 @@ def _check_inputs(request: TrainRequest) -> None:
 def _photos(folder: Path, besides: Photos | None = None) -> Photos:
     """Return the pictures in a folder and its subfolders, without the validation photos."""
     if not is_folder(folder):
-        raise InputError(f"{folder} is no folder: give a folder of photos")
+        raise InputError(f"{folder} is not a folder: give a folder of photos")
     sources = expand_sources([str(folder)], recursive=True)
     paths = [source.path for source in sources if source.path is not None and source.error is None]
     if not paths:

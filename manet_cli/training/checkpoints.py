@@ -122,7 +122,7 @@ class RunFolder:
             raise UsageError(f"{self._config} is damaged, it is not text: restore it") from error
         except OSError as error:
             raise InputError(
-                f"{self.path} holds no run to resume: leave ", Parameter("resume"), " out to begin one"
+                f"{self.path} holds no run to resume: leave ", Parameter("resume"), " out to start one"
             ) from error
         return parse_recipe(text, str(self._config))
 
@@ -158,7 +158,7 @@ class RunFolder:
             try:
                 return _read_checkpoint(path, discriminator)
             except _UNREADABLE as error:
-                _log.warning("%s is damaged and passed over: %s", path, error)
+                _log.warning("%s is damaged and skipped: %s", path, error)
         return None
 
     def write_weights(
@@ -234,7 +234,7 @@ def _read_checkpoint(path: Path, discriminator: Mapping[str, Tensor]) -> Checkpo
         or not isinstance(seconds, float | int)
         or not 0 <= seconds < math.inf
     ):
-        raise ValueError("its step or its time is no number")
+        raise ValueError("its step or its time is not a number")
     for scaler in (facts.get("scaler"), facts.get("discriminator_scaler")):
         if scaler and not (isinstance(scaler, dict) and scaler.keys() >= _SCALER):
             raise ValueError("its loss scale is incomplete")
@@ -258,7 +258,7 @@ def _check_moments(checkpoint: Checkpoint, prefix: str, trained: Mapping[str, Te
     if any(part.keys() != updates.keys() or not _fits(part, trained) for part in moments):
         raise ValueError("its moments are incomplete or belong to another model")
     if any(update.numel() != 1 for update in updates.values()):
-        raise ValueError("its counts of updates are no numbers")
+        raise ValueError("its counts of updates are not numbers")
 
 
 def _fits(part: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> bool:
@@ -279,8 +279,8 @@ def check_same_run(old: Recipe, new: Recipe) -> None:
     for key in before:
         if key not in ("iterations", "max_minutes") and before[key] != after[key]:
             raise UsageError(
-                f"the run was begun with {key} = {before[key]}, but now it is {after[key]}: only ",
+                f"the run was started with {key} = {before[key]}, but now it is {after[key]}: only ",
                 *(Parameter("iterations"), " and ", Parameter("max_minutes")),
-                " may change; begin another run from its weights with ",
+                " may change; start another run from its weights with ",
                 *(Parameter("estimator"), " or ", Parameter("restorer")),
             )

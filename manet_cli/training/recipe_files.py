@@ -114,7 +114,7 @@ def _stage_table(text: str, stage: str, source: str) -> dict[str, Any]:
         return {**table, "stage": stages}
     if not isinstance(stages, dict) or (unknown := sorted(stages.keys() - set(STAGES))):
         name = unknown[0] if isinstance(stages, dict) else stages
-        raise UsageError(f"{source}: {name!r} is no stage; expected {', '.join(STAGES)}")
+        raise UsageError(f"{source}: {name!r} is not a stage; expected {', '.join(STAGES)}")
     own = stages.get(stage, {})
     if not isinstance(own, dict):
         raise UsageError(f"{source}: stage.{stage} = {own!r}, expected a table")

@@ -119,7 +119,7 @@ def train(
         photos = _decoded(data, cache or folder.path / "cache", recipe, world, progress)
         if checkpoint and checkpoint.facts.get("data") != photos.digest:
             raise UsageError(
-                "the photos are not those that the run was begun with: give the same ", Parameter("data")
+                "the photos are not the ones that the run was started with: give the same ", Parameter("data")
             )
         if fits_on(chosen, photos.pixels):
             photos = photos.to(chosen)
@@ -152,7 +152,7 @@ def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint |
     discriminator = new_discriminator(recipe)
     checkpoint = folder.newest_checkpoint(discriminator.state_dict() if discriminator else {})
     if checkpoint is None:
-        _log.warning("there is no checkpoint in %s yet: the run begins anew", folder.path)
+        _log.warning("there is no checkpoint in %s yet: the run starts from step 0", folder.path)
     return checkpoint
 
 
@@ -295,4 +295,4 @@ def _take(model: BlindModel, weights: Weights, part: str) -> None:
             if name.startswith(f"{part}.") and own[name].shape == tensor.shape:
                 own[name].copy_(tensor)
             elif name.startswith(f"{part}."):
-                _log.warning("%s is begun anew: the weights given hold another shape of it", name)
+                _log.warning("%s is newly initialised: the given weights have another shape", name)

@@ -86,7 +86,7 @@ def unseen(name: str, source: Source) -> WeightsError:
     """Return the error for a file with an unknown digest."""
     at = "" if source.text == name else f" (at {source.label})"
     return WeightsError(
-        f"{name}{at} has no known digest, so nothing tells whether it is what its makers published: get it "
+        f"{name}{at} has no known digest, so the file cannot be verified: get it "
         f"once with 'manet weights pull {shlex.quote(name)} --accept-unverified', which remembers the digest"
     )
 

@@ -136,7 +136,7 @@ def test_photos_of_every_kind(
         (["photo.png", "-o", "page.jpg"], 2, "written as .png"),
         (["photo.png", "-o", "photo.png", "--overwrite"], 1, "never overwritten"),
         (["photo.png", "--with", "other.png", "-o", "other.png", "--overwrite"], 1, "never overwritten"),
-        (["photo.png", "--with", "square.png"], 1, "no enlargement of photo.png"),
+        (["photo.png", "--with", "square.png"], 1, "not an enlargement of photo.png"),
         (["photo.png", "--with", "missing.png"], 1, "missing.png does not exist"),
         (["photo.png", *(["--with", "other.png"] * 5)], 2, "a page holds 6"),
         (["photo.png", "--crop", "1,2,3"], 2, "expected X,Y,W,H"),

@@ -235,7 +235,7 @@ def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: 
         (["--kernel", "nan,1,0"], "above 0"),
         (["--mode", "7"], ""),
         (["--grid", "--noise", "-1"], "0 to 255"),
-        (["--grid", "--noise", "nan"], "--noise: 'nan' is no noise"),
+        (["--grid", "--noise", "nan"], "--noise: 'nan' is not a noise setting"),
         (["--grid", "--jpeg", "0"], "1 to 100"),
         (["--grid", "--protocol", "camera"], "Several blurs"),
         (["--protocol", "camera", "--noise", "5"], "leave out noise"),

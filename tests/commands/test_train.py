@@ -91,7 +91,7 @@ def test_a_restorer_of_another_scale_gives_all_but_its_end(
     given = tmp_path / "4" / "weights.safetensors"
     outcome = manet("train", "--stage", "sr", "-s", "2", *common, "-o", tmp_path / "2", "--restorer", given)
     assert outcome.code == 0
-    assert "restorer.tail.weight is begun anew" in outcome.stderr
+    assert "restorer.tail.weight is newly initialised" in outcome.stderr
     four, two = (read_weights(tmp_path / name / "weights.safetensors") for name in ("4", "2"))
     assert (two.scale, two.tensors["restorer.tail.weight"].shape[0]) == (2, 12)
     assert not torch.equal(two.tensors["kernel_code.basis"], four.tensors["kernel_code.basis"])
@@ -117,11 +117,11 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
     assert longer.json[0]["step"] == 5
     other = manet(*command, "--resume", "--seed", "3")
     assert other.code == 2
-    assert "begun with seed = 0, but now it is 3" in other.stderr
+    assert "started with seed = 0, but now it is 3" in other.stderr
     draw_photo(9).save(photos / "new.png")
     more = manet(*command, "--resume", "--iterations", "6")
     assert more.code == 2
-    assert "not those that the run was begun with" in more.stderr
+    assert "not the ones that the run was started with" in more.stderr
     nothing = manet(*command, "--resume", "-o", tmp_path / "none")
     assert nothing.code == 1
     assert "holds no run to resume" in nothing.stderr
@@ -130,7 +130,7 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
 @pytest.mark.parametrize(
     ("stage", "options", "code", "message"),
     [
-        ("sr", ["--data", "{missing}"], 1, "is no folder"),
+        ("sr", ["--data", "{missing}"], 1, "is not a folder"),
         ("sr", ["--data", "{empty}"], 1, "holds no pictures"),
         ("sr", ["--data", "{thumbnails}"], 1, "none of the 1 pictures"),
         ("sr", ["--val", "{empty}"], 1, "holds no pictures"),

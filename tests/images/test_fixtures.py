@@ -207,7 +207,7 @@ REFUSED = {
     "animation.webp": "holds several pictures",
     "animation.jxl": "holds several pictures",
     "pages.tif": "holds several pictures",
-    "cmyk-untagged.jpg": "CMYK colours without a profile",
+    "cmyk-untagged.jpg": "CMYK colours without a CMYK profile",
     "cmyk16.tif": "CMYK colours of 16 bits",
     "rgb-float.tif": "in floating-point numbers",
     "ten-bits.heic": "has 10 bits per channel",
@@ -254,7 +254,7 @@ def test_without_its_plugin_a_format_is_refused_by_a_sentence_that_names_the_ext
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     for read in (read_header, read_photo):
-        with pytest.raises(InputError, match=rf"takes an extra: pip install 'manet-cli\[{extra}\]'"):
+        with pytest.raises(InputError, match=rf"needs an extra: pip install 'manet-cli\[{extra}\]'"):
             read(FIXTURES / name, name)
 
 

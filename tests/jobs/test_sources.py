@@ -140,10 +140,10 @@ def test_what_a_folder_holds_besides_is_said(here: Path, caplog: pytest.LogCaptu
     for name in ("in/1.PSD", "in/2.psd", "in/notes", "in/.hidden.psd", "in/below/film.mov"):
         Path(name).write_text("no picture")
     assert names("in") == ["in/a.png"]
-    assert caplog.messages == ["in: passed over 2 .psd and 1 without a suffix files"]
+    assert caplog.messages == ["in: skipped 2 .psd and 1 without a suffix files"]
     caplog.clear()
     names("in", recursive=True)
-    assert caplog.messages == ["in: passed over 2 .psd, 1 without a suffix and 1 .mov files"]
+    assert caplog.messages == ["in: skipped 2 .psd, 1 without a suffix and 1 .mov files"]
     Path("in/a.png").unlink()
     assert "holds no pictures, only 2 .psd and 1 without a suffix files" in only(expand_sources(["in"]))
 

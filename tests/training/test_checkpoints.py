@@ -59,7 +59,7 @@ def test_resume_falls_back_to_the_older_checkpoint(
         found = folder.newest_checkpoint()
         assert found is not None, name
         assert found.step == known["step"], name
-        assert "is damaged and passed over" in caplog.text
+        assert "is damaged and skipped" in caplog.text
     newer.unlink()
     os.mkfifo(newer)
     with guarded():

@@ -85,7 +85,7 @@ def test_a_finished_run_can_be_made_longer_and_only_that(
     longer = make_recipe("sr", EVERY_STEP, iterations=4, max_minutes=60.0)
     check_same_run(recipe, longer)
     assert resumed(longer, cache, tmp_path / "run").run().step == 4
-    with pytest.raises(UsageError, match="begun with batch_size = 4, but now it is 8"):
+    with pytest.raises(UsageError, match="started with batch_size = 4, but now it is 8"):
         check_same_run(recipe, make_recipe("sr", EVERY_STEP, batch_size=8))
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_passed_over(
         checkpoint = RunFolder(tmp_path / "run").newest_checkpoint()
     assert checkpoint is not None
     assert checkpoint.step == 2
-    assert "damaged and passed over" in caplog.text
+    assert "damaged and skipped" in caplog.text
 
 
 def test_gradients_that_are_not_finite_are_left_out_and_then_end_the_run(

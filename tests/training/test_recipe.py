@@ -89,7 +89,7 @@ def test_a_stage_table_of_a_users_file_holds_for_that_stage_alone(make_recipe: C
     [
         ("learning_rat = 1.0", "there is no key 'learning_rat'"),
         ("[optimizer]\nlearning_rat = 1.0", "there is no key 'learning_rat'"),
-        ("[stage.mannet]\nseed = 1", "'mannet' is no stage"),
+        ("[stage.mannet]\nseed = 1", "'mannet' is not a stage"),
         ("batch_size = '16'", "expected a whole number"),
         ("batch_size = 16.0", "expected a whole number"),
         ("compile = 1", "expected true or false"),

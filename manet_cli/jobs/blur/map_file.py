@@ -117,7 +117,7 @@ def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> 
     except FileNotFoundError as error:
         raise UsageError(name, ": there is no such file") from error
     except UnreadableArrayError as error:
-        raise UsageError(name, f": this is no .npy or .npz file of plain numbers{error.advice}") from error
+        raise UsageError(name, f": this is not a .npy or .npz file of plain numbers{error.advice}") from error
     except OSError as error:
         raise UsageError(name, f": the file cannot be read as plain numbers ({error.strerror})") from error
 

@@ -92,7 +92,7 @@ def _no_such_file(given: str) -> tuple[object, ...]:
     widths = [math.sqrt(sig1), *map(math.sqrt, more[:1]), *more[1:]]
     roots = ",".join(f"{width:.4g}" for width in widths)
     return (
-        ": this is no file but numbers; type ",
+        ": these are numbers, not a file; type ",
         Parameter("sigma", roots),
         " if they are variances, as published, or ",
         Parameter("sigma", ",".join(f"{number:g}" for number in numbers)),

@@ -226,8 +226,8 @@ def _other(file: Path, photo: Photo, request: CompareRequest) -> Photo:
     aspect = (other.width / other.height) / (photo.width / photo.height)
     if abs(aspect - 1) > _ASPECT_TOLERANCE + 1 / min(photo.width, photo.height):
         raise InputError(
-            f"{file} has {other.width}x{other.height} pixels, which is no enlargement of {request.name} with "
-            f"{photo.width}x{photo.height}: give one of the same shape"
+            f"{file} has {other.width}x{other.height} pixels, so it is not an enlargement of "
+            f"{request.name} with {photo.width}x{photo.height}: give one of the same shape"
         )
     return other
 
