@@ -271,8 +271,8 @@ class BatchProgress:
                 return ""
             computed = [each for each in at_work if each.computing and each.share < 1]
             shown = next(iter(computed), next((each for each in at_work if each.share < 1), at_work[0]))
-            # Those that are written come before it.
-            number = self._ended + sum(each.share >= 1 for each in at_work if each is not shown) + 1
+            written = [each for each in at_work if each.share >= 1]  # they come before one that is computed
+            number = self._ended + 1 + (len(written) if shown.share < 1 else 0)
             words = f"{shown.name}, finishing" if shown.share >= 1 else shown.name
         return f"{number}/{self.pictures} {words}" if self.pictures > 1 else words
 

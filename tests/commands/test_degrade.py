@@ -273,4 +273,4 @@ def test_a_fifo_in_the_place_of_an_output(manet: Manet, photo: Path, tmp_path: P
     with guarded():
         outcome = manet("degrade", photo, "-o", out, "--variances", "9,1,0")
     assert outcome.code == 1
-    assert "exists and holds something else" in outcome.stderr
+    assert "exists with other content" in outcome.stderr
