@@ -56,7 +56,7 @@ def check_denoise(denoise: Denoise | str | None, engine: Engine, model: str, sca
                 Parameter("denoise", denoise),
                 f": there are no weights for photos from cameras at x{scale} yet; ",
             ),
-            *("leave it out, or give ", Parameter("scale", 4)),
+            *("leave it out, or give ", Parameter("scale", 2), " or ", Parameter("scale", 4)),
         )
     raise UsageError(
         *(Parameter("denoise", denoise), f" sets the weights {DEFAULT_FAMILY!r} between clean and camera; "),

@@ -110,7 +110,7 @@ def test_other_weights_have_no_dial(manet: Manet, here: Path) -> None:
 def test_a_scale_without_camera_weights(manet: Manet, here: Path) -> None:
     outcome = manet("upscale", "clean.png", "-s", "3", "--denoise", "0.5")
     assert outcome.code == 2
-    assert "no weights for photos from cameras at x3 yet; leave it out, or give -s 4" in outcome.stderr
+    assert "at x3 yet; leave it out, or give -s 2 or -s 4" in outcome.stderr
     (line,) = manet("upscale", "clean.png", "-s", "3", "--denoise", "auto", "--json", *FAST).json
     assert (line["status"], "denoise" in line) == ("done", False)
 
