@@ -19,7 +19,7 @@ test: .venv/development
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 soak: .venv/development
 	.venv/bin/python -m pytest --soak tests/safety
