@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from manet_cli.console import BatchProgress, Reporter, print_json, print_table, printable
+from manet_cli.console import Reporter, print_json, print_table, printable
 from tests.commands.conftest import Manet, texture
 
 MANET = [sys.executable, "-m", "manet_cli"]
@@ -159,7 +159,6 @@ def test_the_bar_shows_no_control_characters(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FORCE_COLOR", "1")
     reporter = Reporter()
     with reporter.batch([1.0, 1.0]) as batch:
-        assert isinstance(batch, BatchProgress)
         with batch.picture("a\x1b[31m\nb", 1.0) as advance:
             advance(0.5)
         assert reporter._bars is not None
