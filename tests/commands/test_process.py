@@ -124,6 +124,40 @@ def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(
     assert os.listdir(photo.parent) == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_threads_that_go_on_computing_do_not_abort_the_process(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """A signal as the threads start: nobody waits for them, and they meet an interpreter that is gone."""
+    Image.fromarray(texture(150, 150)).save(tmp_path / "photo.png")
+    script = (
+        "import os, sys, time\n"
+        "from manet_cli import cli\n"
+        "from manet_cli.inference import Engine\n"
+        "from manet_cli.jobs.upscale.pipeline import Pipeline\n"
+        "from threading import Event\n"
+        "enter, restore, computing = Pipeline.__enter__, Engine.restore, Event()\n"
+        "def begin(*a, **k):\n"
+        "    computing.set()\n"
+        "    return restore(*a, **k)\n"
+        "def start(pipeline):\n"
+        "    enter(pipeline)\n"
+        "    computing.wait()\n"
+        "    time.sleep(0.2)\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    time.sleep(60)\n"
+        "Engine.restore, Pipeline.__enter__ = begin, start\n"
+        "sys.argv = ['manet', 'upscale', 'photo.png']\n"
+        "cli.run()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 128 + number, ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"manet: {SAID[number]}"
+    assert os.listdir(tmp_path) == ["photo.png"]
+
+
 @pytest.fixture
 def batch(tmp_path: Path) -> Path:
     """A folder of pictures that takes a while."""
