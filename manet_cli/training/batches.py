@@ -1,9 +1,8 @@
-"""Batches: crops of photos, blurred with kernels drawn for them.
+"""Batches: crops of photos, blurred with random kernels.
 
-A batch is a pure function of the photos, the recipe and the number of its step: all that is drawn comes
-from a generator seeded with the recipe's seed and that number, for the whole batch, of which each process
-takes its part. So a run that was interrupted, and a run on another number of processes, see the same
-batches, on every kind of device.
+A batch is a pure function of the photos, the recipe and the step number. The recipe's seed and the step
+number seed one generator for the whole batch; each process takes its part of the batch. So an interrupted
+run, or a run on another number of processes or kind of device, gets the same batches.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _MARGIN = KERNEL_SIZE // 2
 
 @dataclass(frozen=True)
 class Shard:
-    """The part of every batch that a process takes: patches rank, rank + size, ... ."""
+    """One process's part of every batch: patches rank, rank + size, ... ."""
 
     rank: int = 0
     size: int = 1
@@ -37,17 +36,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class Draws:
-    """All that is drawn for B patches, on the CPU; int64 or float64.
+    """All random values of B patches, on the CPU; int64 or float64.
 
     Attributes:
         photo, top, left: (B,), the crop.
-        orientation: (B,), 0 to 7: bit 0 transposes, bit 1 turns upside down, bit 2 mirrors.
+        orientation: (B,), 0 to 7: bit 0 transposes, bit 1 flips vertically, bit 2 flips horizontally.
         shapes: (B, 2, 3), two kernels each: sig1, sig2 (variances in HR pixels squared), theta.
-        line: (B, 2), the angle of the line between the two kernels and its distance from the middle in half
-            patches; a distance of infinity where the first kernel serves the whole patch.
-        steps: B tuples of what follows the blur.
-        seeds: (B,), of what the steps draw.
-        true_kernel: (B,), 1 where the restorer is given the true kernel.
+        line: (B, 2), the line between the areas of the two kernels: its angle, and its distance from the
+            middle in half patches. The distance is infinite if the first kernel blurs the whole patch.
+        steps: B tuples of the degradation steps after the blur.
+        seeds: (B,), seeds of these steps.
+        true_kernel: (B,), 1 if the restorer gets the true kernel.
     """
 
     photo: Tensor
@@ -67,14 +66,14 @@ class Draws:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from, on the device that computes.
+    """The training data of one step, on the training device.
 
     Attributes:
         lr: (B, 3, h, w) in [0, 1], on multiples of 1/255.
         hr: (B, 3, s h, s w) in [0, 1].
         kernels: (B, 2, k * k), each summing to 1.
         second: (B, h, w) bool, the LR pixels that the second kernel blurred; None if there are none.
-        true_kernel: (B,) bool, where the restorer is given the true kernel.
+        true_kernel: (B,) bool, whether the restorer gets the true kernel.
         phase: (B,), 0 to 3, drawn evenly.
     """
 
@@ -90,10 +89,10 @@ class BatchMaker:
     """Makes the batches of a run.
 
     Args:
-        cache: the photos; crops are made where their pixels are.
-        recipe: of the run.
-        device: where batches are wanted.
-        shard: which part of each.
+        cache: the photos; crops are made on the device of their pixels.
+        recipe: the run's recipe.
+        device: device of the batches.
+        shard: the part of each batch to make.
     """
 
     def __init__(self, cache: PhotoCache, recipe: Recipe, device: torch.device, shard: Shard) -> None:
@@ -102,7 +101,7 @@ class BatchMaker:
         self.device = device
         self.shard = shard
         choices = (cache.heights - recipe.crop_size + 1) * (cache.widths - recipe.crop_size + 1)
-        # A photo is drawn as often as it has places for a crop.
+        # The chance of a photo is proportional to its number of crop positions.
         self._bounds = choices.double().cumsum(0) / choices.sum()
 
     def draw(self, step: int, progress: float) -> Draws:
@@ -129,7 +128,7 @@ class BatchMaker:
         )
 
     def crops(self, draws: Draws) -> Tensor:
-        """Cut and turn the patches with their margin: (B, crop, crop, 3) uint8, where the photos are."""
+        """Cut and orient the patches with their margin: (B, crop, crop, 3) uint8, on the photos' device."""
         cache, size = self.cache, self.recipe.crop_size
         device = cache.pixels.device
         steps = torch.arange(size, device=device)
@@ -138,7 +137,7 @@ class BatchMaker:
         width = _sent(width, device)
         bits = _sent(draws.orientation, device)[:, None]
         transpose, flip, mirror = bits & 1, (bits >> 1) & 1, (bits >> 2) & 1
-        # Row i of the patch is row or, transposed, column i of the crop, counted from either end.
+        # Row i of the patch is row i of the crop (column i if transposed), counted from either end.
         rows = torch.where(flip == 1, size - 1 - steps, steps)
         columns = torch.where(mirror == 1, size - 1 - steps, steps)
         row_stride = torch.where(transpose == 1, 1, width[:, None])
@@ -147,7 +146,7 @@ class BatchMaker:
         return cache.pixels[places.flatten()].reshape(*places.shape, 3)
 
     def degrade(self, crops: Tensor, draws: Draws) -> Batch:
-        """Blur, subsample and spoil the crops of this process, on the device."""
+        """Blur, subsample and degrade the crops of this process, on the device."""
         recipe, device = self.recipe, self.device
         image = _sent(crops, device).permute(0, 3, 1, 2).float() / 255
         shapes = draws.shapes.reshape(-1, 3)
@@ -168,12 +167,12 @@ class BatchMaker:
         return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel, phase)
 
     def _draw_steps(self, source: random.Random) -> tuple[DegradationStep, ...]:
-        """Draw what follows the blur of one patch."""
+        """Draw the degradation steps after the blur of one patch."""
         drawn = [step.sample(source) for step in self.recipe.degradation.values()]
         return tuple(step for step in drawn if step is not None)
 
     def _draw_crops(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw a photo and a place in it for each patch, the one with most texture of some."""
+        """Draw a photo and a position for each patch: of several choices, the one with most texture."""
         recipe, cache, size = self.recipe, self.cache, self.recipe.crop_size
         count, choices = recipe.batch_size, recipe.blur.texture_choices
         numbers = torch.rand(3, count * choices, generator=generator, dtype=torch.float64)
@@ -217,12 +216,12 @@ class BatchMaker:
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on the device, without waiting for the device where that is safe (not on Metal)."""
+    """Copy a tensor to the device, on CUDA without waiting; on Metal that is not safe."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def _seed(seed: int, step: int) -> int:
-    """Mix a run's seed and a step's number, so that neighbouring ones have nothing in common (SplitMix64)."""
+    """Mix a run's seed and a step number, so that neighbouring steps get unrelated seeds (SplitMix64)."""
     mask = 2**64 - 1
     value = (seed * 0x9E3779B97F4A7C15 + step + 1) * 0xBF58476D1CE4E5B9 & mask
     value = (value ^ value >> 27) * 0x94D049BB133111EB & mask
@@ -230,7 +229,7 @@ def _seed(seed: int, step: int) -> int:
 
 
 def _beyond_line(line: Tensor, size: int) -> Tensor:
-    """Return which pixels of (B, size, size) lie beyond each patch's line."""
+    """Return which pixels of (B, size, size) are beyond each patch's line."""
     place = (torch.arange(size, dtype=torch.float64) + 0.5) / size * 2 - 1
     angle = line[:, 0, None, None]
     across = place[None, None, :] * torch.cos(angle) + place[None, :, None] * torch.sin(angle)

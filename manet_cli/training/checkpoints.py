@@ -1,4 +1,4 @@
-"""What a run leaves on the disk: its recipe, checkpoints, weights and metrics, each whole or not at all."""
+"""The files of a run: recipe, checkpoints, weights and metrics. Each is written atomically."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ __all__ = ["Checkpoint", "RunFolder", "check_same_run"]
 _log = logging.getLogger(__name__)
 
 _LONGEST_LOG = 1 << 30  # bytes of metrics.jsonl
-_LARGEST = 4 * LARGEST_FILE  # bytes: a model, its averages and two moments
+_LARGEST = 4 * LARGEST_FILE  # bytes of a checkpoint: a model, its averages and two moments
 _SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 _UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError),
     *(safetensors.SafetensorError, WeightsError),
 )
 
-_GO_ON = ("free some space and go on with ", Parameter("resume", True))
+_GO_ON = ("free some space and continue with ", Parameter("resume", True))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to go on.
+    """All that is needed to resume a run.
 
     Attributes:
-        tensors: by name: `model.*`, `average.*` and Adam's `moment1.*`, `moment2.*` and `updates.*`; of a
-            discriminator `discriminator.model.*` and its Adam's `discriminator.moment1.*` and so on.
+        tensors: by name: `model.*`, `average.*` and Adam's `moment1.*`, `moment2.*` and `updates.*`. With a
+            discriminator also `discriminator.model.*`, its Adam's `discriminator.moment1.*` and so on.
         step: steps done.
         seconds: time used.
-        facts: anything else, as JSON knows it.
+        facts: everything else, as JSON values.
     """
 
     tensors: Mapping[str, Tensor]
@@ -61,16 +61,16 @@ class Checkpoint:
     facts: Mapping[str, object]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors whose names begin with `prefix.`, without it."""
+        """Return the tensors whose names begin with `prefix.`, and remove this prefix."""
         start = f"{prefix}."
         return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
 
 class RunFolder:
-    """A run's folder: `config.toml`, `metrics.jsonl`, `checkpoints/` and the weights, last and best.
+    """A run's folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, the last and the best weights.
 
     Args:
-        path: of the folder.
+        path: the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,20 +83,20 @@ class RunFolder:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that a run writes beside its checkpoints."""
+        """The files that a run writes, without checkpoints."""
         return (self.weights, self.best, self._config, self._metrics)
 
     @property
     def holds_a_run(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether a run was started here."""
         return os.path.lexists(self._config)
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Make the folder, remove what dead processes left, and keep other runs out during the block.
+        """Create the folder, remove leftovers of dead processes, and lock the folder during the block.
 
         Raises:
-            OutputError: it cannot be made, or another process trains in it.
+            OutputError: it cannot be created, or another process trains in it.
         """
         prepare_folder(self.checkpoints)
         with exclusive(self.path / ".run.manet-tmp", wait=False):
@@ -110,7 +110,7 @@ class RunFolder:
             temporary.write_text(recipe.to_toml(), encoding="utf-8")
 
     def read_recipe(self) -> Recipe:
-        """Return the recipe of the run that was begun here.
+        """Return the recipe of the run that was started here.
 
         Raises:
             InputError: there is none.
@@ -127,18 +127,18 @@ class RunFolder:
         return parse_recipe(text, str(self._config))
 
     def write_checkpoint(self, checkpoint: Checkpoint, keep: int) -> None:
-        """Write a checkpoint, and remove all but the newest `keep` up to it.
+        """Write a checkpoint; keep the newest `keep` up to it and remove all others.
 
-        Checkpoints of later steps are removed too: the run passed over them, because they are damaged.
+        Checkpoints of later steps are removed too: they are damaged, and the run skipped them.
 
         Raises:
-            OutputError: it cannot be written; older ones are still there.
+            OutputError: it cannot be written; older checkpoints are kept.
         """
         facts = {"step": checkpoint.step, "seconds": checkpoint.seconds, **checkpoint.facts}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()}
         data = safetensors.torch.save(tensors, {"run": json.dumps(facts)})
         path = self.checkpoints / f"step_{checkpoint.step:08d}.safetensors"
-        advice = (*_GO_ON, "; the checkpoint before it is kept")
+        advice = (*_GO_ON, "; the previous checkpoint is kept")
         with atomic_path(path, name=f"the checkpoint of step {checkpoint.step}", advice=advice) as temporary:
             temporary.write_bytes(data)
         files = self._checkpoint_files()
@@ -149,10 +149,10 @@ class RunFolder:
     def newest_checkpoint(
         self, discriminator: Mapping[str, Tensor] = MappingProxyType({})
     ) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole, None if there is none yet.
+        """Return the newest complete checkpoint; None if there is none yet.
 
         Args:
-            discriminator: tensors of the shapes that those of its discriminator must have; empty for none.
+            discriminator: expected tensors of its discriminator (only their shapes count); empty for none.
         """
         for path in self._checkpoint_files():
             try:
@@ -164,7 +164,7 @@ class RunFolder:
     def write_weights(
         self, path: Path, tensors: Mapping[str, Tensor], config: BlindConfig, number_format: str
     ) -> None:
-        """Write weights that `--model` takes; the kernel code basis keeps its float32."""
+        """Write weights for `--model`; the kernel code basis stays float32."""
         dtype = torch.float16 if number_format == "float16" else torch.float32
         formatted = {
             name: tensor.float() if name.startswith("kernel_code.") else tensor.to(dtype)
@@ -173,7 +173,7 @@ class RunFolder:
         write_weights(Weights(formatted, config, published=False, sha256=""), path)
 
     def log(self, line: Mapping[str, object]) -> None:
-        """Append a line to `metrics.jsonl`; what is not finite, which JSON does not know, as null.
+        """Append a line to `metrics.jsonl`. Numbers that are not finite become null, as JSON has none.
 
         Raises:
             OutputError: it cannot be written.
@@ -186,7 +186,7 @@ class RunFolder:
             file.write(json.dumps(known) + "\n")
 
     def read_log(self) -> list[dict[str, object]]:
-        """Return the lines of `metrics.jsonl`; one that was cut off or is none of ours is left out.
+        """Return the lines of `metrics.jsonl`; skip incomplete and foreign lines.
 
         Raises:
             InputError: it cannot be read.
@@ -198,7 +198,7 @@ class RunFolder:
             return []
         except OSError as error:
             raise InputError(
-                f"{self._metrics} cannot be read ({error.strerror}): move it away and go on"
+                f"{self._metrics} cannot be read ({error.strerror}): move it away and try again"
             ) from error
         for text in data.splitlines():
             try:
@@ -210,7 +210,7 @@ class RunFolder:
         return lines
 
     def rewind_log(self, step: int) -> None:
-        """Remove the lines of steps after `step`, which will be done again."""
+        """Remove the lines of steps after `step`: the run repeats these steps."""
         kept = [line for line in self.read_log() if isinstance(at := line.get("step"), int) and at <= step]
         with atomic_path(self._metrics) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
@@ -221,7 +221,7 @@ class RunFolder:
 
 
 def _read_checkpoint(path: Path, discriminator: Mapping[str, Tensor]) -> Checkpoint:
-    """Read and check a checkpoint; one of `_UNREADABLE` for what no run can go on with."""
+    """Read and check a checkpoint; raise one of `_UNREADABLE` if no run can resume from it."""
     open_regular(path, _LARGEST).close()
     check_safetensors(path)
     with safetensors.safe_open(path, framework="pt") as file:
@@ -253,7 +253,7 @@ def _read_checkpoint(path: Path, discriminator: Mapping[str, Tensor]) -> Checkpo
 
 
 def _check_moments(checkpoint: Checkpoint, prefix: str, trained: Mapping[str, Tensor]) -> None:
-    """Raise an error unless Adam's tensors under a prefix are of what is trained."""
+    """Raise an error unless Adam's tensors under a prefix fit the trained tensors."""
     *moments, updates = (checkpoint.part(f"{prefix}{part}") for part in ("moment1", "moment2", "updates"))
     if any(part.keys() != updates.keys() or not _fits(part, trained) for part in moments):
         raise ValueError("its moments are incomplete or belong to another model")
@@ -262,7 +262,7 @@ def _check_moments(checkpoint: Checkpoint, prefix: str, trained: Mapping[str, Te
 
 
 def _fits(part: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> bool:
-    """Whether all tensors have the shape that a model's have of the same name."""
+    """Whether all tensors are float and have the shapes of the model's tensors of the same names."""
     return all(
         name in model and tensor.shape == model[name].shape and tensor.is_floating_point()
         for name, tensor in part.items()
@@ -270,7 +270,7 @@ def _fits(part: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> bool:
 
 
 def check_same_run(old: Recipe, new: Recipe) -> None:
-    """Refuse to go on with another recipe; only how long the run is may differ.
+    """Refuse to resume with another recipe; only the length of the run may differ.
 
     Raises:
         UsageError: the first difference.

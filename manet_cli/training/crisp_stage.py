@@ -1,8 +1,8 @@
-"""Stage `crisp`: a restorer learns textures that look sharp, with a discriminator beside it.
+"""Stage `crisp`: train a restorer with a discriminator, for textures that look sharp.
 
-L1, a distance of frozen features and the loss of a discriminator, as in ESRGAN (Wang et al.,
-arXiv:1809.00219); with the U-Net and the plain (not relativistic) loss of Real-ESRGAN (Wang et al.,
-arXiv:2107.10833).
+The loss is the sum of L1, a distance of frozen features and an adversarial loss, as in ESRGAN (Wang et al.,
+arXiv:1809.00219). The U-Net discriminator and its plain (not relativistic) loss are from Real-ESRGAN (Wang
+et al., arXiv:2107.10833).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["CrispStage"]
 
 
 class CrispStage(RestorerStage):
-    """Images against the sharp images, by their pixels, their features and a discriminator.
+    """Compare restored with sharp images: their pixels, their features and a discriminator's judgement.
 
     Args:
-        restorer: what learns.
+        restorer: the network to train.
         code: makes kernel codes.
-        estimator: estimates the kernels; None for the true ones.
-        features: frozen.
-        discriminator: learns beside the restorer.
-        loss: the weights of the losses beside L1.
+        estimator: estimates the kernels; None for the true kernels.
+        features: frozen features.
+        discriminator: trained together with the restorer.
+        loss: the weights of the losses other than L1.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CrispStage(RestorerStage):
     ) -> None:
         super().__init__(restorer, code, estimator)
         self.discriminator = discriminator
-        self._features = (features,)  # in a tuple, as the estimator
+        self._features = (features,)  # in a tuple, like the estimator
         self._loss = loss
 
     def forward(  # type: ignore[override]
@@ -58,29 +58,32 @@ class CrispStage(RestorerStage):
         phase: Tensor,
         adversarial: Tensor,
     ) -> Losses:
-        """Return the losses of a batch, both to be differentiated at once: each changes one network alone.
+        """Return the losses of a batch. Their sum can be differentiated: each loss trains only one network.
 
         Args:
             lr: (B, 3, h, w).
             hr: (B, 3, s*h, s*w).
             kernels: (B, 2, k*k).
-            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
-            true_kernel: (B,) bool, where the true kernel is given though there is an estimator.
-            phase: (B,), 0 to 3: which of the four phases of two pixels each patch's features begin at.
-            adversarial: share, from 0 to 1, of the weight of the discriminator's judgement.
+            second: (B, h, w) bool, the LR pixels where the second kernel is the true one; None for nowhere.
+            true_kernel: (B,) bool, whether to use the true kernel instead of the estimate.
+            phase: (B,), 0 to 3: shift of each patch before its features: bit 0 one row, bit 1 one column.
+            adversarial: factor from 0 to 1 on the weight of the adversarial loss.
 
         Returns:
-            `loss` for the restorer and `discriminator` for the discriminator, the mean cross-entropy (0.69
-            if it cannot tell). Beside them `l1`; `perceptual`, the mean difference of features in units of
-            their deviation; `adversarial`, the cross-entropy of restored patches being taken for sharp;
-            `accuracy`, the mean share of pixels of both kinds that the discriminator tells; `colour`, the
-            difference of the batch's mean colours in levels of 255; `checkerboard`, the energy of the finest
-            checkerboard over that of the sharp patches: about 1 is right, less is soft, more is a pattern.
+            `loss` for the restorer; `discriminator` for the discriminator, the mean cross-entropy (0.69 for a
+            guess); and figures for the log:
+            `l1`;
+            `perceptual`, the mean difference of features in units of their deviation;
+            `adversarial`, the cross-entropy of restored patches with the label sharp;
+            `accuracy`, the share of pixels that the discriminator classifies correctly, mean of both classes;
+            `colour`, the difference of the batch's mean colours in levels of 255;
+            `checkerboard`, the energy of the finest checkerboard, restored / sharp patches: about 1 is
+            right, less is soft, more is a pattern.
         """
         sr = self.network(lr, self.codes(lr, kernels, second, true_kernel))
         l1 = F.l1_loss(sr, hr)
         perceptual = self._perceptual(sr, hr, phase)
-        # With constants in the place of its parameters: this loss changes the restorer alone.
+        # With its parameters as constants: this loss trains only the restorer.
         discriminator = self.discriminator
         assert discriminator is not None
         frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
@@ -104,8 +107,8 @@ class CrispStage(RestorerStage):
     def _perceptual(self, sr: Tensor, hr: Tensor, phase: Tensor) -> Tensor:
         """Return the mean difference of features, over all stages.
 
-        The features have strides, and patches begin where the restorer's pixels do. So that no phase of its
-        pattern is seen more than others, each patch is moved by up to a pixel.
+        The features have strides, and a restorer's pattern has a fixed phase in a patch. A random shift by up
+        to one pixel lets the features see all phases equally.
         """
         features = self._features[0]
         with torch.no_grad():
@@ -115,13 +118,13 @@ class CrispStage(RestorerStage):
 
 
 def _moved(image: Tensor, phase: Tensor) -> Tensor:
-    """Return (B, C, H - 1, W - 1) of (B, C, H, W): from the first or second row and column, by the phase."""
+    """Crop (B, C, H, W) to (B, C, H - 1, W - 1); the phase says from which row and column, 0 or 1."""
     down, right = ((phase >> bit & 1).bool()[:, None, None, None] for bit in (0, 1))
     image = torch.where(down, image[..., 1:, :], image[..., :-1, :])
     return torch.where(right, image[..., 1:], image[..., :-1])
 
 
 def _checkerboard(image: Tensor) -> Tensor:
-    """Return the mean energy of what changes sign from each pixel to its neighbours in both directions."""
+    """Return the mean energy of the finest checkerboard: the mixed difference of neighbours, squared."""
     across = image[..., 1:] - image[..., :-1]
     return (across[..., 1:, :] - across[..., :-1, :]).square().mean()

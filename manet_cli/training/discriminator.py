@@ -1,4 +1,4 @@
-"""The opponent of stage `crisp`: tells sharp patches from restored ones, pixel by pixel."""
+"""The discriminator of stage `crisp`: classifies each pixel as sharp or restored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SLOPE = 0.2
 
 
 class Discriminator(nn.Module):
-    """A U-Net with spectral normalisation, as in Real-ESRGAN (arXiv:2107.10833), a quarter as wide.
+    """A U-Net with spectral normalisation, as in Real-ESRGAN (arXiv:2107.10833), a quarter of its width.
 
     274,001 parameters.
     """

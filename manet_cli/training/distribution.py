@@ -63,7 +63,7 @@ class World:
         return [value / self.size for value in self._reduced(values, dist.ReduceOp.SUM)]
 
     def mean_tensor(self, value: Tensor) -> Tensor:
-        """Return the mean of a tensor over all processes, on its device, which is not waited for."""
+        """Return the mean of a tensor over all processes, on its device and without waiting for it."""
         if self.size == 1:
             return value
         total = value.clone()
@@ -71,14 +71,14 @@ class World:
         return total / self.size
 
     def leave(self) -> None:
-        """Wait until all processes are done; nothing may be exchanged afterwards.
+        """Wait until all processes are done; afterwards they must not communicate.
 
-        Otherwise a process that ends right after the last exchange closes its connections, and another
-        process that still handles this exchange would count it as lost.
+        Without this wait, a process that ends closes its connections while another still handles the last
+        exchange, and the other one reports a lost process.
         """
         if self._store is None:
             return
-        # If the first process holds the store, it must end last.
+        # The first process may host the store, so it must end last.
         with suppress(dist.DistError):
             if self._store.add("left", 1) == self.size:
                 self._store.set("all left", "")
@@ -129,6 +129,6 @@ def join_world(device: str) -> Iterator[World]:
 def _lost_process() -> TrainingError:
     """Return the error for a lost process of the run."""
     return TrainingError(
-        "another process of this run ended or cannot be reached: see its message, then go on with ",
+        "another process of this run ended or cannot be reached: see its message, then continue with ",
         Parameter("resume", True),
     )

@@ -17,10 +17,10 @@ _DIVERGENCE_FACTOR = 10.0
 
 
 class EstimatorStage(nn.Module):
-    """Stage `manet`: kernels against the true kernels, and what they make of the sharp patch.
+    """Stage `manet`: compare estimated with true kernels, and reblurred with LR patches.
 
     Args:
-        estimator: what learns.
+        estimator: the network to train.
         reblur: weight of the reblurred patches' difference, see `LossRecipe`.
     """
 
@@ -37,16 +37,18 @@ class EstimatorStage(nn.Module):
 
         Args:
             lr: (B, 3, h, w).
-            hr: (B, 3, s*h, s*w); looked at for `reblur` alone.
+            hr: (B, 3, s*h, s*w); only used for `reblur`.
             kernels: (B, 2, k*k).
-            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
-            divergence: weight of the Kullback-Leibler divergence, a scalar from 0 to 1; the rest is L1's.
+            second: (B, h, w) bool, the LR pixels where the second kernel is the true one; None for nowhere.
+            divergence: weight of the Kullback-Leibler divergence, a scalar from 0 to 1; L1 has the rest.
 
         Returns:
-            Beside `loss`: `l1`, the mean difference of kernel values x 1e4; `divergence` in nats; `reblur`,
-            if it has a weight, the mean difference of the reblurred patches in levels of 255; `variation`,
-            the variance of the mean estimates of the patches over that of the true kernels: near 0 if the
-            same kernel is estimated for every input. It is left out for a single patch.
+            `loss`, and figures for the log:
+            `l1`, the mean difference of kernel values x 1e4;
+            `divergence` in nats;
+            `reblur`, if it has a weight, the mean difference of the reblurred patches in levels of 255;
+            `variation`, if there are several patches: the variance of the patches' mean estimates divided by
+            the variance of the true kernels, near 0 if the estimate is the same for every input.
         """
         height, width = lr.shape[-2:]
         logits = self.network.logits_of_padded(self.network.pad(lr))[:, :height, :width]
@@ -72,7 +74,7 @@ class EstimatorStage(nn.Module):
 
 
 def _reblur_difference(lr: Tensor, hr: Tensor, estimates: Tensor) -> Tensor:
-    """Return by how much sharp patches blurred with estimates differ from LR patches, mean, in levels of 255.
+    """Blur sharp patches with the estimates; return the mean difference from LR in levels of 255.
 
     lr: (B, C, h, w); hr: (B, C, s*h, s*w); estimates: (B, h, w, k*k). LR pixels whose kernel reaches
     beyond the sharp patch are left out.

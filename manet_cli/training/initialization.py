@@ -16,8 +16,8 @@ def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
     """Scale the layers one after another, so that each output has standard deviation 1 on a batch.
 
     With PyTorch's default, the estimate is the same kernel for every input for thousands of steps. Biases
-    become zero, and the first convolution sees only differences. The layers that scale and shift features get
-    standard deviation 0.3, the last layer 0.5.
+    become zero, and the first convolution responds only to differences. For the layers that scale and shift
+    features the standard deviation is 0.3, for the last layer 0.5.
 
     Args:
         estimator: in float32.

@@ -1,4 +1,4 @@
-"""The training loop: counted in steps, ended by a number of steps, a time or a signal."""
+"""The training loop. A number of steps, a time limit or a signal ends it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REPORT_SECONDS = 1.0  # between reports of steps that are not in the log
 
 @dataclass(frozen=True)
 class StepReport:
-    """How a run goes, for whoever watches.
+    """Progress of a run.
 
     Attributes:
         step: steps done.
@@ -63,11 +63,11 @@ class Outcome:
 
     Attributes:
         step: steps done.
-        seconds: time used, that of earlier sittings included.
-        signal: what ended it early; None if it ended as planned.
-        figures: of the last validation; empty without one.
-        began_with: the figure that judges the stage, before the first step; None if it was not measured.
-        best: the highest such figure since, that of `best.safetensors`; None without a validation.
+        seconds: time used, including the time before a resume.
+        signal: the signal that ended it early; None if it ended as planned.
+        figures: results of the last validation; empty without one.
+        began_with: the stage's figure (`StageKind.judged_by`) before the first step; None if not measured.
+        best: the highest such figure since, measured on `best.safetensors`; None without a validation.
     """
 
     step: int
@@ -79,18 +79,18 @@ class Outcome:
 
 
 class Trainer:
-    """Trains one network of a model, and the discriminator that its stage may have.
+    """Trains one network of a model, and a discriminator if the stage has one.
 
     Args:
-        recipe: of the run.
-        model: holds the networks that the stage needs, in float32 on the CPU; changed in place.
-        maker: makes the batches, on the device that is trained on.
+        recipe: the run's recipe.
+        model: the networks that the stage needs, in float32 on the CPU; changed in place.
+        maker: makes the batches, on the training device.
         world: the processes of the run.
-        folder: where the first process writes.
-        validation: what is measured; None for nothing.
-        report: is told how it goes.
-        begun: when the user began to wait, as `time.monotonic`; None for the first step.
-        compared: the network was trained before: measure it before the first step.
+        folder: output folder; only the first process writes.
+        validation: validation set; None for no validation.
+        report: callback for step reports.
+        begun: start of the time limit, seconds of `time.monotonic`; None for the first step.
+        compared: the network was trained before: validate it before the first step.
     """
 
     def __init__(
@@ -134,23 +134,23 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """Time used, that of earlier sittings included."""
+        """Time used, including the time before a resume."""
         return self._seconds_before + time.monotonic() - self._started
 
     @property
     def _ending(self) -> float:
-        """Seconds that the last validation and checkpoint are likely to take."""
+        """Expected duration of the last validation and checkpoint in seconds."""
         return self._validating + self._saving
 
     def progress(self, step: int) -> float:
-        """Return the share of the run done before a step: of its steps or its time, whichever is larger."""
+        """Return the share of the run done before a step: by steps or by time, whichever is larger."""
         share = step / self.recipe.iterations
         if self.recipe.max_minutes:
             share = max(share, self._agreed_seconds / (60 * self.recipe.max_minutes))
         return min(1.0, share)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; `model` must have been made from its tensors."""
+        """Resume from a checkpoint; `model` must have been built from its tensors."""
         facts, averages = checkpoint.facts, checkpoint.part("average")
         self.optimizer.restore(checkpoint.part, facts.get("scaler"))
         for average, name in zip(self.average.averages, self.optimizer.names, strict=True):
@@ -164,10 +164,10 @@ class Trainer:
         self.step, self._seconds_before = checkpoint.step, checkpoint.seconds
 
     def run(self) -> Outcome:
-        """Train to the end, or until a signal comes; write weights and a checkpoint.
+        """Train to the end or to a signal; write weights and a checkpoint.
 
         Raises:
-            TrainingError: the gradients are not finite any more.
+            TrainingError: the gradients stay infinite or NaN.
             OutputError: the disk is full.
         """
         self._agreed_seconds = self._seconds_before
@@ -225,7 +225,7 @@ class Trainer:
             self._log_step()
         elif self.world.is_first and now - self._last_report > _REPORT_SECONDS:
             self._report(None, self._window.steps / self._window.seconds)
-        # Only the first process looks at the clock for these, and only it writes.
+        # Only the first process validates and writes, by its own clock.
         if not self.world.is_first:
             return
         if self.validation and now - self._last_validation > recipe.validation.every_seconds:
@@ -262,8 +262,8 @@ class Trainer:
         bad_steps = max(int(optimizer.bad_steps) for optimizer in optimizers)
         if bad_steps >= guard.bad_steps:
             raise TrainingError(
-                f"the gradients have not been finite for {bad_steps} steps, at step "
-                f"{self.step}: begin another run from the weights of this one, with a lower learning rate ",
+                f"the gradients were infinite or NaN in the last {bad_steps} steps, at step "
+                f"{self.step}: start another run from this run's weights with a lower learning rate ",
                 "or ",
                 Parameter("precision", "fp32"),
             )
@@ -338,7 +338,7 @@ class Trainer:
         self.folder.write_weights(path, self._averaged(), self.model.config, number_format)
 
     def _averaged(self) -> dict[str, Tensor]:
-        """Return the model's state with the averages in the place of what is trained."""
+        """Return the model's state dict, with averages instead of the trained parameters."""
         state: dict[str, Tensor] = dict(self.model.state_dict())
         prefix = stage_kind(self.recipe.stage).learns
         averaged = self.recipe.optimizer.ema > 0
@@ -354,7 +354,7 @@ class Trainer:
             devices = [self.device] if self.device.type == "cuda" else None
             module = DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
         if self.recipe.compile:
-            # On CUDA a step is recorded as a graph, so that launching its kernels costs nothing.
+            # On CUDA a step is recorded as a graph, which removes the cost of launching its kernels.
             mode = "reduce-overhead" if self.device.type == "cuda" else None
             module = torch.compile(module, mode=mode)  # type: ignore[assignment]
         return module
@@ -365,7 +365,7 @@ class Trainer:
 
 @contextmanager
 def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let the step that is being made end before a signal ends the run."""
+    """Let a signal end the run only after the current step."""
     before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
@@ -376,7 +376,7 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say in a sentence what PyTorch's errors mean.
+    """Explain PyTorch's errors in a sentence.
 
     Raises:
         OutOfMemoryError: a batch or a network does not fit.

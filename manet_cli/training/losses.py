@@ -1,4 +1,4 @@
-"""What a stage's forward gives."""
+"""The output of a stage's forward."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from torch import Tensor
 __all__ = ["Losses"]
 
 Losses: TypeAlias = dict[str, Tensor]
-"""Scalars: the network minimises `loss`, the discriminator `discriminator`; the others are reported."""
+"""Scalars. The network minimises `loss`, the discriminator `discriminator`; the others are only logged."""

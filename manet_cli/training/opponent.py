@@ -1,4 +1,4 @@
-"""The discriminator that learns beside a network: its step, and when it is left out."""
+"""Trains the discriminator of a stage; skips a step while the discriminator is too strong."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Opponent:
     """Trains a discriminator.
 
     Args:
-        discriminator: on the device that is trained on.
-        recipe: of the run.
+        discriminator: the network, on the training device.
+        recipe: the run's recipe.
         world: the processes of the run.
         half: as in `Optimizer`.
     """
@@ -34,15 +34,15 @@ class Opponent:
         self._recipe, self._world = recipe, world
 
     def step(self, losses: Losses, step: int, progress: float) -> Losses:
-        """Learn from a gradient, unless the discriminator is winning.
+        """Update the discriminator, unless its accuracy is above the recipe's bound.
 
         Args:
-            losses: of the batch.
-            step: number of the step, from 0 on.
+            losses: losses of the batch.
+            step: step number, from 0.
             progress: share of the run done before it, in [0, 1].
 
         Returns:
-            What is reported: `discriminator_gradient_norm`, and `held_back`, 1 where the step was left out.
+            Values for the log: `discriminator_gradient_norm`, and `held_back`, 1 if the step was skipped.
         """
         recipe = self._recipe.discriminator
         held_back = self._world.mean_tensor(losses["accuracy"]) > recipe.bound
@@ -51,12 +51,12 @@ class Opponent:
         return {"discriminator_gradient_norm": norm, "held_back": held_back.float()}
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors of a checkpoint."""
+        """Return the tensors for a checkpoint."""
         tensors = {f"model.{name}": tensor for name, tensor in self.discriminator.state_dict().items()}
         return {f"{_PART}.{name}": tensor for name, tensor in (tensors | self.optimizer.state()).items()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         tensors: Mapping[str, Tensor] = checkpoint.part(f"{_PART}.model")
         self.discriminator.load_state_dict(tensors)
         self.optimizer.restore(
@@ -64,5 +64,5 @@ class Opponent:
         )
 
     def facts(self) -> dict[str, object]:
-        """Return the facts of a checkpoint."""
+        """Return the facts for a checkpoint."""
         return {f"{_PART}_scaler": self.optimizer.scaler.state_dict()}

@@ -1,4 +1,4 @@
-"""What happens to the weights in a step: schedule, Adam, moving average."""
+"""Learning rate schedule, Adam and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def learning_rate(
     """Return the learning rate of a step.
 
     Args:
-        optimizer: has the highest one.
-        schedule: how it goes.
-        step: number of the step, from 0 on.
+        optimizer: gives the highest learning rate.
+        schedule: gives its course.
+        step: step number, from 0.
         progress: share of the run done before it, in [0, 1], by steps or by time.
     """
     rate = optimizer.learning_rate
@@ -33,12 +33,12 @@ def learning_rate(
 
 
 class Optimizer:
-    """Adam on gradients that are clipped, and left out where they are not finite.
+    """Adam with gradient clipping; skips updates whose gradient is not finite.
 
     Args:
-        network: what learns.
-        recipe: of Adam.
-        half: whether gradients are made in float16, and so need a loss that is scaled up.
+        network: the network to train.
+        recipe: Adam's settings.
+        half: whether gradients are computed in float16, which needs loss scaling.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class Optimizer:
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self.bad_steps = torch.zeros((), device=device)
-        """How many updates in a row have been left out until now."""
+        """How many updates in a row had gradients that were not finite."""
 
     def scaled(self, loss: Tensor) -> Tensor:
-        """Return the loss that `step` learns from once it was differentiated."""
+        """Return the scaled loss; call its `backward`, then `step`."""
         return self.scaler.scale(loss)
 
     def step(self, rate: float, left_out: Tensor | None = None) -> Tensor:
-        """Learn from the gradient; return the norm that it had before it was clipped.
+        """Update the weights; return the norm of the gradient before clipping.
 
         Args:
             rate: learning rate.
-            left_out: bool, a scalar: whether to forget the gradient instead.
+            left_out: a bool scalar: whether to discard the gradient instead.
         """
         for group in self.adam.param_groups:
             group["lr"] = rate
@@ -79,12 +79,12 @@ class Optimizer:
                 self.scaler.step(self.adam)
             self.scaler.update()
         elif self._fused:
-            # As the scaler does it: the kernel looks itself, and nobody waits for the device.
+            # As the scaler does it: the kernel itself reads the flag, so nothing waits for the device.
             self.adam.found_inf = (~taken).float()  # type: ignore[attr-defined]
             self.adam.step()
         elif bool(taken):
             self.adam.step()
-        # Freed before the next step begins: in a recorded graph their memory is used again.
+        # Free the gradients before the next step: a recorded graph reuses their memory.
         self.adam.zero_grad(set_to_none=True)
         return norm
 
@@ -99,17 +99,17 @@ class Optimizer:
         return tensors
 
     def restore(self, part: Callable[[str], Mapping[str, Tensor]], scaler: object) -> None:
-        """Go on from a state.
+        """Restore a state.
 
         Args:
             part: returns the tensors of `moment1`, `moment2` and `updates`.
-            scaler: what `self.scaler.state_dict` gave.
+            scaler: result of `self.scaler.state_dict`.
         """
         first, second, updates = (part(name) for name in ("moment1", "moment2", "updates"))
         state = {}
         for index, (name, parameter) in enumerate(zip(self.names, self.parameters, strict=True)):
             if name in updates:
-                # The fused kernel goes through memory, so moments must lie there as their parameter does.
+                # The fused kernel needs moments with the memory layout of their parameter.
                 moments = (torch.empty_like(parameter).copy_(moment[name]) for moment in (first, second))
                 state[index] = dict(
                     zip(("step", "exp_avg", "exp_avg_sq"), (updates[name], *moments), strict=True)
@@ -122,11 +122,11 @@ class Optimizer:
 class MovingAverage:
     """The weights' exponential moving average.
 
-    Early on it follows faster, (1 + step) / (10 + step), so that the first weights are soon forgotten.
+    At first its decay is smaller, (1 + step) / (10 + step), so that the first weights soon lose their effect.
 
     Args:
-        parameters: what is averaged.
-        decay: per step; 0 to follow at once.
+        parameters: the weights.
+        decay: decay per step; 0 for no averaging.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
@@ -135,6 +135,6 @@ class MovingAverage:
         self.averages: list[Tensor] = [parameter.clone() for parameter in self._parameters]
 
     def update(self, step: int) -> None:
-        """Take the weights after a step into the average."""
+        """Add the weights after a step to the average."""
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.averages, self._parameters, 1 - decay)

@@ -53,7 +53,7 @@ class PhotoCache:
             (height // CELL + 1, width // CELL + 1) table is the sum over the cells above and left of (i, j).
         heights, widths: (P,) int64, in pixels.
         starts, texture_starts: (P,) int64, of each photo in `pixels` and `texture`.
-        digest: of names and content, in the order of the names; equal for equal data.
+        digest: hash of names and content, in the order of the names; equal for equal data.
     """
 
     pixels: Tensor
@@ -102,7 +102,7 @@ def open_cache(
     Args:
         paths: the photos.
         root: their names are relative to this folder.
-        folder: of the cache; made if missing.
+        folder: folder of the cache; created if missing.
         smallest: smallest allowed side of a photo in pixels.
         progress: callback for the share done.
 
@@ -166,7 +166,7 @@ def _write(
                 photos.append((_name(paths[number - 1], root), decoded.sha256, height, width))
         if not photos:
             raise InputError(
-                f"none of the {len(paths)} pictures in {root} can be trained on: give a folder of photos "
+                f"none of the {len(paths)} pictures in {root} can be used: give a folder of photos "
                 f"of at least {smallest}x{smallest} pixels"
             )
     return photos
@@ -209,7 +209,7 @@ def _decode(path: Path, name: str, smallest: int) -> _Decoded:
             f"{smallest}x{smallest} pixels"
         )
     if photo.alpha is not None and int(photo.alpha.min()) < 255:
-        raise InputError(f"{name} is transparent somewhere: flatten it onto a background first")
+        raise InputError(f"{name} has transparent pixels: flatten it onto a background first")
     pixels = photo.pixels
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run, as frozen dataclasses; `recipe_files` reads them."""
+"""Recipes: all settings of a training run, as frozen dataclasses; `recipe_files` reads them."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = [
     "ValidationRecipe",
 ]
 
-_SEEDS = 2**63  # as many as PyTorch takes, and TOML
+_SEEDS = 2**63  # the limit of PyTorch and of TOML
 SCHEDULES = ("cosine", "halving", "constant")
 NUMBER_FORMATS = ("float16", "float32")
 
 
 @dataclass(frozen=True)
 class BlurRecipe:
-    """Which crops are taken and which kernels they are blurred with.
+    """The crops and the kernels that blur them.
 
     Attributes:
-        texture_choices: of so many crops drawn, the one with most texture is taken.
-        variance_exponent: the variances' places in their range, drawn evenly from 0 to 1, are raised to this
-            power: 1 is the published distribution, more makes narrow kernels more frequent.
-        elongated_share: share of the kernels that are drawn strongly elongated, 0 to 1.
+        texture_choices: number of crops drawn for each patch; the one with most texture is used.
+        variance_exponent: a variance's position in its range is uniform in [0, 1], raised to this power: 1 is
+            the published distribution; with more, narrow kernels are more frequent.
+        elongated_share: share of strongly elongated kernels, 0 to 1.
         elongated_until: share of the run after which all kernels come from the published distribution.
         variant_share: share of the patches with two kernels, one on each side of a random line.
     """
@@ -55,11 +55,11 @@ class BlurRecipe:
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """A new restorer; in a file the settings stand beside the architecture.
+    """A new restorer; in a file its settings are keys of the same table.
 
     Attributes:
         architecture: id of its entry in `models.RESTORERS`.
-        settings: its shape, but for the scale and the code length; what is left out has its default.
+        settings: its shape, except scale and code length; a missing setting has its default.
     """
 
     architecture: str = RESTORERS[0].id
@@ -81,10 +81,10 @@ class NetworkRecipe:
 
 @dataclass(frozen=True)
 class InitializationRecipe:
-    """How networks that are begun anew begin.
+    """Initialisation of new networks.
 
     Attributes:
-        unit_variance: scale the estimator's layers one after another on a batch to outputs of variance 1;
+        unit_variance: scale the estimator's layers one after another to outputs of variance 1 on a batch;
             otherwise PyTorch's default.
     """
 
@@ -93,20 +93,20 @@ class InitializationRecipe:
 
 @dataclass(frozen=True)
 class LossRecipe:
-    """What is minimised beside L1.
+    """Losses besides L1.
 
     Attributes:
-        divergence_until: stage `manet`: share of the run over which the Kullback-Leibler divergence of the
-            kernels gives way to L1; 0 for L1 alone.
+        divergence_until: stage `manet`: share of the run over which the loss changes from the
+            Kullback-Leibler divergence of the kernels to L1; 0 for L1 alone.
         reblur: stage `manet`: weight of the mean difference, in levels of 255, between an LR patch and the
-            sharp patch blurred with the estimated kernels, beside L1 on kernels x 1e4; 0 leaves it out.
+            sharp patch blurred with the estimated kernels; L1 on kernels x 1e4 has weight 1. 0 for none.
         true_kernel_share: stages `finetune` and `crisp`: share of the patches that are restored with
             their true kernel.
         perceptual: stage `crisp`: weight of the mean difference of frozen features, in units of their
             deviation over ImageNet; 0 for none.
-        adversarial: stage `crisp`: weight of the discriminator's judgement; 0 for none.
-        adversarial_warmup: steps over which that weight rises from zero, since a new discriminator judges
-            at random.
+        adversarial: stage `crisp`: weight of the adversarial loss; 0 for none.
+        adversarial_warmup: steps over which that weight rises from zero, because a new discriminator
+            judges at random.
     """
 
     divergence_until: float = 0.0
@@ -124,8 +124,8 @@ class OptimizerRecipe:
     Attributes:
         learning_rate: its highest value.
         beta1, beta2: decay of the moments.
-        clip: largest norm of the gradient; 0 for none.
-        ema: decay per step of the weights' moving average, which is what is validated and written; 0 for
+        clip: largest norm of the gradient; 0 for no limit.
+        ema: decay per step of the weights' moving average; the average is validated and written. 0 for
             none.
     """
 
@@ -138,14 +138,14 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class DiscriminatorRecipe:
-    """Adam of the discriminator of stage `crisp`; its learning rate goes as the restorer's.
+    """Adam of the discriminator of stage `crisp`; its learning rate has the restorer's schedule.
 
     Attributes:
         learning_rate: its highest value, as in Real-ESRGAN (arXiv:2107.10833).
         beta1, beta2: decay of the moments.
-        clip: largest norm of the gradient; 0 for none.
-        bound: its step is left out while it tells more than this share of the batch's pixels, 0 to 1, so that
-            it does not win: then its judgement no longer says in which direction to go. 1 for never.
+        clip: largest norm of the gradient; 0 for no limit.
+        bound: its step is skipped while its accuracy on the batch's pixels, 0 to 1, is above this bound: a
+            discriminator that always wins gives the restorer no useful gradient. 1 for never.
     """
 
     learning_rate: float = 1e-4
@@ -157,13 +157,12 @@ class DiscriminatorRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """How the learning rate goes.
+    """Course of the learning rate.
 
     Attributes:
-        kind: `cosine` ends at zero with the run, be that a number of steps or of minutes; `halving`;
-            `constant`.
+        kind: `cosine` (zero at the end of the run, by steps or by time), `halving` or `constant`.
         halve_every: steps between halvings.
-        warmup: steps over which it rises from zero first.
+        warmup: first steps, over which it rises from zero.
     """
 
     kind: str = "cosine"
@@ -173,12 +172,12 @@ class ScheduleRecipe:
 
 @dataclass(frozen=True)
 class GuardRecipe:
-    """When a run is called sick.
+    """Checks for a run that goes wrong.
 
     Attributes:
-        stall_after: steps after which kernels that hardly vary with the input are reported.
-        stall_below: variance of the estimated kernels over that of the true ones, below which they don't.
-        bad_steps: updates left out in a row, for gradients that are not finite, that end the run.
+        stall_after: steps after which the run warns if estimated kernels hardly vary with the input.
+        stall_below: the bound for this warning: variance of the estimated kernels / of the true kernels.
+        bad_steps: end the run after this many gradients in a row that are not finite.
     """
 
     stall_after: int = 1500
@@ -188,13 +187,13 @@ class GuardRecipe:
 
 @dataclass(frozen=True)
 class ReportRecipe:
-    """What is written when.
+    """Log, checkpoints and weights.
 
     Attributes:
         log_every: steps between lines of `metrics.jsonl`.
         checkpoint_seconds: time between checkpoints.
-        keep: checkpoints that are kept.
-        number_format: of `weights.safetensors`, float16 or float32.
+        keep: number of checkpoints to keep.
+        number_format: float16 or float32, for `weights.safetensors`.
     """
 
     log_every: int = 50
@@ -205,13 +204,13 @@ class ReportRecipe:
 
 @dataclass(frozen=True)
 class ValidationRecipe:
-    """What is measured on the validation photos.
+    """Validation.
 
     Attributes:
-        every_seconds: time between validations; the last step is always validated.
+        every_seconds: time between validations; there is always one after the last step.
         protocol: as in `manet evaluate`.
-        crop: side of the middle of a photo that is taken, in HR pixels.
-        limit: photos taken at most.
+        crop: side of the crop from the middle of each photo, in HR pixels.
+        limit: largest number of photos.
     """
 
     every_seconds: float = 600.0
@@ -222,20 +221,20 @@ class ValidationRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run but for its data.
+    """All settings of a training run, without its data.
 
     Attributes:
         stage: name of a row of `stage_kinds`.
         scale: 2, 3 or 4.
-        seed: of everything that is drawn.
-        iterations: steps.
-        max_minutes: end after this time if that is earlier; 0 for no limit.
-        batch_size: patches of a step, over all processes.
+        seed: random seed.
+        iterations: number of steps.
+        max_minutes: time limit in minutes; 0 for none.
+        batch_size: patches per step, over all processes.
         patch_size: side of a patch in HR pixels, a multiple of the scale.
         precision: auto, fp32, bf16 or fp16.
         compile: whether PyTorch compiles the step.
-        degradation: the steps after the blur by name, see `degradations.registry`; without any, nothing but
-            the rounding to 8 bits follows.
+        degradation: the steps between the blur and the rounding to 8 bits, by name, see
+            `degradations.registry`.
     """
 
     stage: str
@@ -287,11 +286,11 @@ class Recipe:
 
     @property
     def crop_size(self) -> int:
-        """Side of what is cut from a photo, in HR pixels: a patch with half a kernel around it."""
+        """Side of a crop in HR pixels: a patch with a margin of half a kernel."""
         return self.patch_size + KERNEL_SIZE - 1
 
     def to_toml(self) -> str:
-        """Return the recipe as a file that gives it again."""
+        """Return the recipe as TOML, for `parse_recipe`."""
         values = dataclasses.asdict(self)
         network = values["network"]
         values["network"] = {"architecture": network["architecture"], **network["settings"]}
@@ -301,7 +300,7 @@ class Recipe:
 def _toml(values: Mapping[str, Any], table: str = "") -> str:
     plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
     lines = [f"\n[{table}]"] if table else []
-    # JSON writes texts, numbers and booleans just as TOML reads them.
+    # JSON and TOML write strings, numbers and booleans alike.
     lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
     text = "\n".join(lines) + "\n"
     prefix = f"{table}." if table else ""
@@ -316,7 +315,7 @@ def _check(recipe: Recipe) -> None:
     if recipe.patch_size < 8 * recipe.scale or recipe.patch_size % recipe.scale:
         raise UsageError(
             f"patch_size = {recipe.patch_size}, expected a multiple of the scale {recipe.scale}, "
-            f"{8 * recipe.scale} at least"
+            f"{8 * recipe.scale} or more"
         )
     if recipe.loss.reblur and recipe.patch_size < KERNEL_SIZE + 3:
         raise UsageError(

@@ -1,8 +1,8 @@
-"""From TOML to a recipe.
+"""Read a recipe from TOML.
 
-A built-in recipe (`paper`, `robust`) holds common keys and a `[stage.NAME]` table for each stage that it has.
-`camera` is `robust` with a file over it and with the steps of the camera mixture. The user's file is laid
-over the recipe, and options over that. A key that does not exist is an error.
+A built-in recipe (`paper`, `robust`) has common keys and a `[stage.NAME]` table for each of its stages.
+`camera` is `robust`, changed by a second file and with the steps of the camera mixture. The user's file
+overrides the recipe, and options override both. An unknown key is an error.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ else:
 __all__ = ["RECIPES", "load_recipe", "parse_recipe"]
 
 RECIPES = {"robust": ("robust",), "paper": ("paper",), "camera": ("robust", "camera")}
-"""The built-in recipes, each with the files that are laid over one another."""
+"""The built-in recipes with their files; a later file overrides an earlier one."""
 
 LONGEST_RECIPE = 32 << 10
-"""Bytes of a recipe's file."""
+"""Largest size of a recipe's file in bytes."""
 
 CAMERA = "camera"
 
@@ -52,13 +52,13 @@ def load_recipe(
 
     Args:
         stage: name of a row of `stage_kinds`.
-        scale: 2, 3 or 4; None for the file's, or 4.
-        name: of the built-in recipe that is begun from.
-        config: the user's file, laid over it.
-        options: top-level keys laid over both; those that are None are left out.
+        scale: 2, 3 or 4; None for the file's scale, or 4 without one.
+        name: name of a built-in recipe.
+        config: the user's file; overrides the built-in recipe.
+        options: top-level keys; override both. None values are ignored.
 
     Raises:
-        UsageError: a key or a value that is not known, or the built-in recipe has no such stage.
+        UsageError: an unknown key, an invalid value, or the built-in recipe has no such stage.
         InputError: the file cannot be read.
     """
     if stage not in STAGES:
@@ -91,7 +91,7 @@ def parse_recipe(text: str, source: str) -> Recipe:
     """Return the recipe that `Recipe.to_toml` wrote.
 
     Raises:
-        UsageError: it is not one.
+        UsageError: the text is not such a recipe.
     """
     return _build(Recipe, _parsed(text, source), source)
 
@@ -107,7 +107,7 @@ def _parsed(text: str, source: str) -> dict[str, Any]:
 
 
 def _stage_table(text: str, stage: str, source: str) -> dict[str, Any]:
-    """Return a file's keys for a stage: the common ones with the stage's own over them."""
+    """Return a file's keys for a stage; the stage's own keys override the common ones."""
     table = _parsed(text, source)
     stages = table.pop("stage", {})
     if isinstance(stages, str):  # a resolved recipe
@@ -156,7 +156,7 @@ def _build(kind: type[_Table], table: Mapping[str, Any], where: str) -> _Table:
 
 
 def _build_steps(table: object, where: str) -> dict[str, StepRecipe]:
-    """Return the steps after the blur that a recipe's table holds, by name."""
+    """Return the steps after the blur from a recipe's table, by name."""
     if not isinstance(table, dict):
         raise UsageError(f"{where}: {table!r}, expected a table")
     steps = {}

@@ -14,14 +14,14 @@ __all__ = ["RestorerStage"]
 
 
 class RestorerStage(nn.Module):
-    """Images against the sharp images, with true or with estimated kernels."""
+    """Compare restored with sharp images; the restorer gets true or estimated kernels."""
 
     def __init__(self, restorer: Restorer, code: KernelCode, estimator: MANet | None) -> None:
         super().__init__()
         self.discriminator: Discriminator | None = None
         self.network = restorer
         self.code = code
-        # In a tuple, so that it is no part of what is trained, averaged and distributed.
+        # In a tuple, so that it is not a submodule and is not trained, averaged or distributed.
         self._estimator = (estimator,)
 
     def forward(
@@ -33,13 +33,13 @@ class RestorerStage(nn.Module):
             lr: (B, 3, h, w).
             hr: (B, 3, s*h, s*w).
             kernels: (B, 2, k*k).
-            second: (B, h, w) bool, where the second kernel is the true one; None for nowhere.
-            true_kernel: (B,) bool, where the true kernel is given though there is an estimator.
+            second: (B, h, w) bool, the LR pixels where the second kernel is the true one; None for nowhere.
+            true_kernel: (B,) bool, whether to use the true kernel instead of the estimate.
         """
         return {"loss": F.l1_loss(self.network(lr, self.codes(lr, kernels, second, true_kernel)), hr)}
 
     def codes(self, lr: Tensor, kernels: Tensor, second: Tensor | None, true_kernel: Tensor) -> Tensor:
-        """Return the kernel codes that the restorer is given: (B, L, h, w)."""
+        """Return the kernel codes for the restorer: (B, L, h, w)."""
         code = self._true_code(lr, kernels, second)
         estimator = self._estimator[0]
         if estimator is None:

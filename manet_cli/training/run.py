@@ -41,7 +41,7 @@ class Photos:
     """A set of photos.
 
     Attributes:
-        paths: of the pictures.
+        paths: paths of the pictures.
         root: names of photos are relative to this folder.
     """
 
@@ -55,7 +55,7 @@ class Start:
 
     Attributes:
         estimator: family or file of weights with the estimator; None for a new one.
-        restorer: likewise; from a restorer of another scale or size, matching tensors are taken.
+        restorer: likewise; from a restorer of another scale or size, only matching tensors are loaded.
         resume: resume the run in the folder.
     """
 
@@ -77,12 +77,12 @@ def train(
     progress: Callable[[float], None] = lambda share: None,
     begun: float | None = None,
 ) -> Outcome:
-    """Train a stage. All arguments are checked before photos are decoded and folders made.
+    """Train a stage. All arguments are checked before photos are decoded and folders are created.
 
     Args:
-        recipe: of the run.
+        recipe: the run's recipe.
         data: training photos.
-        folder: of the run.
+        folder: the run's folder.
         start: initial weights.
         validation: photos to measure on.
         cache: folder of the decoded photos; by default in the run's folder.
@@ -92,7 +92,7 @@ def train(
         begun: start of the time limit, seconds of `time.monotonic`; None for the first step.
 
     Raises:
-        ManetError: any error in the arguments, if possible before the first step; for later errors see
+        ManetError: an argument is invalid, found before the first step if possible; for later errors see
             `Trainer.run`.
     """
     kind = choose_torch_device(device).type
@@ -105,7 +105,7 @@ def train(
         if recipe.batch_size % world.size:
             raise UsageError(
                 Parameter("batch_size", recipe.batch_size),
-                f" cannot be shared by {world.size} processes: give a multiple of {world.size}",
+                f" cannot be divided among {world.size} processes: give a multiple of {world.size}",
             )
         choose_precision(chosen, recipe.precision)
         training_features(recipe)
@@ -118,9 +118,7 @@ def train(
             stack.enter_context(folder.prepared())
         photos = _decoded(data, cache or folder.path / "cache", recipe, world, progress)
         if checkpoint and checkpoint.facts.get("data") != photos.digest:
-            raise UsageError(
-                "the photos are not the ones that the run was started with: give the same ", Parameter("data")
-            )
+            raise UsageError("the run was started with other photos: give the same ", Parameter("data"))
         if fits_on(chosen, photos.pixels):
             photos = photos.to(chosen)
         maker = BatchMaker(photos, recipe, chosen, world.shard)
@@ -144,7 +142,7 @@ def _checkpoint(recipe: Recipe, folder: RunFolder, start: Start) -> Checkpoint |
     if not start.resume:
         if folder.holds_a_run:
             raise UsageError(
-                f"{folder.path} holds a run already: go on with ",
+                f"{folder.path} already contains a run: continue it with ",
                 *(Parameter("resume", True), ", or give another folder with ", Parameter("output")),
             )
         return None
@@ -161,8 +159,8 @@ def _decoded(
 ) -> PhotoCache:
     """Open the decoded photos; decode them if missing.
 
-    The first process goes first, then one process of each other machine (with a shared folder the photos are
-    decoded already), then all others.
+    The first process decodes, then one process of each other machine (in a shared folder they find the photos
+    decoded), then all others.
     """
     own_turn = 0 if world.is_first else 1 if world.local_rank == 0 else 2
     for turn in range(3):
@@ -184,7 +182,7 @@ class _Given:
     Attributes:
         estimator: weights with the estimator; None for a new one.
         restorer: likewise.
-        config: of the networks.
+        config: shapes of the networks.
     """
 
     estimator: Weights | None
@@ -225,7 +223,7 @@ def _new_model(recipe: Recipe, given: _Given, maker: BatchMaker) -> BlindModel:
             code = compute_code_basis(recipe.scale, length=model.kernel_code.basis.shape[1])
             model.kernel_code.basis.copy_(code.basis)
             _log.info(
-                "made the basis of kernel codes; it holds %.2f %% of their variance", 100 * code.explained
+                "computed the kernel code basis; it explains %.2f %% of the variance", 100 * code.explained
             )
     return model
 
@@ -245,7 +243,7 @@ def _estimator_config(recipe: Recipe, start: Start, given: Weights | None) -> MA
     if given is None:
         if kind.goes_on:
             raise UsageError(
-                f"stage {recipe.stage} restores with estimated kernels: give ", Parameter("estimator")
+                f"stage {recipe.stage} needs an estimator of the kernels: give ", Parameter("estimator")
             )
         return MANetConfig() if kind.learns == "estimator" else None
     if given.config.estimator is None:
@@ -264,9 +262,7 @@ def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> Res
     kind = stage_kind(recipe.stage)
     if given is None:
         if kind.goes_on:
-            raise UsageError(
-                f"stage {recipe.stage} goes on from a trained restorer: give ", Parameter("restorer")
-            )
+            raise UsageError(f"stage {recipe.stage} needs a trained restorer: give ", Parameter("restorer"))
         return recipe.restorer if kind.learns == "restorer" else None
     if given.config.restorer is None:
         raise WeightsError(
@@ -274,14 +270,14 @@ def _restorer_config(recipe: Recipe, start: Start, given: Weights | None) -> Res
         )
     if given.scale != recipe.scale and (kind.goes_on or kind.learns != "restorer"):
         raise UsageError(
-            f"{start.restorer} holds a restorer for x{given.scale}: only stage sr can begin x{recipe.scale} "
-            "from it"
+            f"{start.restorer} holds a restorer for x{given.scale}: only stage sr can start an "
+            f"x{recipe.scale} restorer from it"
         )
     return dataclasses.replace(given.config.restorer, scale=recipe.scale)
 
 
 def _first_batch(recipe: Recipe, maker: BatchMaker) -> Tensor:
-    """Return the LR patches of the first step, of all processes, on the CPU."""
+    """Return the whole first batch's LR patches (of all processes), on the CPU."""
     whole = BatchMaker(maker.cache, recipe, torch.device("cpu"), Shard())
     draws = whole.draw(0, 0.0)
     return whole.degrade(whole.crops(draws).cpu(), draws).lr

@@ -1,4 +1,4 @@
-"""The list of training stages: what else needs to know of each; `stages` holds what they compute.
+"""The list of training stages and their properties; `stages` computes their losses.
 
 To add one: add its row here, its module and its entry in `stages`, and its table in a recipe.
 """
@@ -15,12 +15,12 @@ class StageKind:
     """A stage.
 
     Attributes:
-        name: as the user gives it.
-        learns: the network that is trained, `estimator` or `restorer`.
-        judged_by: the figure of the validation, in dB, that is said at the end.
-        keeps_best: whether a higher figure is better: such weights are kept, and a loss is said.
-        goes_on: whether it begins from weights of both networks, and of no other scale.
-        adversarial: whether a discriminator is trained beside the network.
+        name: the user's name for it.
+        learns: the network to train, `estimator` or `restorer`.
+        judged_by: the validation figure, in dB, that is reported at the end.
+        keeps_best: whether a higher figure is better; then the best weights are kept and a loss is reported.
+        goes_on: whether it needs weights of both networks, of its own scale.
+        adversarial: whether a discriminator is trained too.
     """
 
     name: str
@@ -39,7 +39,7 @@ STAGE_KINDS = (
         "crisp", learns="restorer", judged_by="psnr_y", keeps_best=False, goes_on=True, adversarial=True
     ),
 )
-"""In the order in which they are trained."""
+"""In training order."""
 
 STAGES = tuple(kind.name for kind in STAGE_KINDS)
 

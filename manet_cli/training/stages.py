@@ -1,7 +1,7 @@
-"""The stages: which network learns, and what from.
+"""The stages: which network is trained, and its loss.
 
-A stage is a module whose forward gives the losses of a batch, so that it can be compiled and distributed as
-one. `stage_kinds` lists what else is known of each.
+A stage is one module whose forward returns the losses of a batch, so that it can be compiled and distributed
+as a whole. `stage_kinds` lists the other properties of the stages.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Stage: TypeAlias = EstimatorStage | RestorerStage | CrispStage
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a stage computes.
+    """The computation of a stage.
 
     Attributes:
-        build: makes its module over a model that has the networks it needs.
-        arguments: of the module's forward, from a batch and the stage's weight.
-        weight: the number from 0 to 1 that changes as a run goes on; from the step and the share done.
+        build: makes its module from a model with the networks that it needs.
+        arguments: returns the arguments of the module's forward, from a batch and the stage's weight.
+        weight: returns the stage's weight, 0 to 1, from the step and the share done.
     """
 
     build: Callable[[Recipe, BlindModel], Stage]
@@ -45,33 +45,33 @@ class _Entry:
 
 
 def build_stage(recipe: Recipe, model: BlindModel) -> Stage:
-    """Return the module of a recipe's stage over a model that has the networks it needs.
+    """Return the module of a recipe's stage, for a model with the networks that it needs.
 
     Raises:
-        UsageError: the stage takes a package that is not installed.
+        UsageError: the stage needs a package that is not installed.
     """
     return _ENTRIES[recipe.stage].build(recipe, model)
 
 
 def stage_weight(recipe: Recipe, step: int, progress: float) -> float:
-    """Return the weight, from 0 to 1, that a stage's loss has at a step: see its forward.
+    """Return the weight, from 0 to 1, for the forward of a stage's module at a step.
 
     Args:
-        recipe: of the run.
-        step: number of the step, from 0 on.
+        recipe: the run's recipe.
+        step: step number, from 0.
         progress: share of the run done before it, in [0, 1].
     """
     return _ENTRIES[recipe.stage].weight(recipe, step, progress)
 
 
 def stage_losses(module: nn.Module, stage: str, batch: Batch, weight: Tensor) -> Losses:
-    """Run a stage's module, be it wrapped or not, on a batch; `weight` is a scalar, see `stage_weight`."""
+    """Run a stage's module (wrapped or not) on a batch; `weight` is a scalar, see `stage_weight`."""
     losses: Losses = module(*_ENTRIES[stage].arguments(batch, weight))
     return losses
 
 
 def new_discriminator(recipe: Recipe) -> Discriminator | None:
-    """Return the discriminator that a run begins with; None for a stage without one."""
+    """Return a new discriminator; None for a stage without one."""
     if not stage_kind(recipe.stage).adversarial:
         return None
     with torch.random.fork_rng(devices=[]):
@@ -80,7 +80,7 @@ def new_discriminator(recipe: Recipe) -> Discriminator | None:
 
 
 def training_features(recipe: Recipe) -> Features | None:
-    """Return the frozen features of a stage's loss; None for a stage without.
+    """Return the frozen features of a stage's loss; None for a stage without them.
 
     Raises:
         UsageError: their weights are not installed.

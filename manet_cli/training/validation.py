@@ -1,4 +1,4 @@
-"""Figures on photos that are never trained on, by the code and the protocol of `manet evaluate`."""
+"""Validation on separate photos, with the code and a protocol of `manet evaluate`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Validation:
     """A fixed set of degraded crops.
 
     Args:
-        paths: of the photos; what cannot be used is reported and left out.
-        recipe: which protocol, how large a crop, how many photos.
+        paths: paths of the photos; unusable photos are reported and left out.
+        recipe: the protocol, the size of a crop, the number of photos.
         scale: 2, 3 or 4.
 
     Raises:
@@ -67,9 +67,9 @@ class Validation:
         precision: torch.dtype,
         stopped: Callable[[], bool] = lambda: False,
     ) -> dict[str, float]:
-        """Return the mean figures of a model in evaluation mode, by name, those it can have.
+        """Return the mean figures of a model in evaluation mode, by name, as far as its networks allow.
 
-        Empty if `stopped` says so on the way.
+        Empty if `stopped` returns true meanwhile.
         """
         engine = Engine(model, device, precision)
         lines = []

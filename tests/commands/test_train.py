@@ -111,7 +111,7 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
     assert manet(*command).code == 0
     again = manet(*command)
     assert again.code == 2
-    assert "holds a run already: go on with --resume" in again.stderr
+    assert "already contains a run: continue it with --resume" in again.stderr
     longer = manet(*command, "--iterations", "5", "--resume", "--json")
     assert longer.code == 0, longer.stderr
     assert longer.json[0]["step"] == 5
@@ -121,7 +121,7 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
     draw_photo(9).save(photos / "new.png")
     more = manet(*command, "--resume", "--iterations", "6")
     assert more.code == 2
-    assert "not the ones that the run was started with" in more.stderr
+    assert "the run was started with other photos" in more.stderr
     nothing = manet(*command, "--resume", "-o", tmp_path / "none")
     assert nothing.code == 1
     assert "holds no run to resume" in nothing.stderr
@@ -147,7 +147,7 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
         ("sr", ["--restorer", "{estimator}"], 3, "holds no restorer"),
         ("finetune", [], 2, "give --estimator"),
         ("finetune", ["--estimator", "{estimator}"], 2, "give --restorer"),
-        ("crisp", ["--estimator", "{estimator}"], 2, "stage crisp goes on from a trained restorer"),
+        ("crisp", ["--estimator", "{estimator}"], 2, "stage crisp needs a trained restorer"),
         ("crisp", ["--recipe", "paper"], 2, "--recipe paper has no stage crisp"),
         ("sr", ["-o", "{broken}/a.png"], 1, "a file is in the way"),
     ],

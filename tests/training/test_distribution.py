@@ -129,7 +129,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(
     monkeypatch.setattr("manet_cli.training.run.join_world", three)
     outcome = manet(*arguments(photos, tmp_path / "run", tmp_path / "config.toml")[2:])
     assert outcome.code == 2
-    assert "--batch-size 4 cannot be shared by 3 processes" in outcome.stderr
+    assert "--batch-size 4 cannot be divided among 3 processes" in outcome.stderr
 
 
 def test_no_process_leaves_while_another_needs_it(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_reported_and_left_out(
     text = caplog.text
     assert "tiny.png is 30x30, but a training patch with its margin needs 64x64" in text
     assert "broken.png" in text
-    assert "clear.png is transparent" in text
+    assert "clear.png has transparent pixels" in text
     assert "gone.png does not exist" in text
 
 

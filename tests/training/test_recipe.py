@@ -96,7 +96,7 @@ def test_a_stage_table_of_a_users_file_holds_for_that_stage_alone(make_recipe: C
         ("blur = 3", "expected a table"),
         ("batch_size = 0", "expected 1 or more"),
         ("patch_size = 190", "multiple of the scale"),
-        ("patch_size = 8", "32 at least"),
+        ("patch_size = 8", "32 or more"),
         ("[loss]\nreblur = -1.0", "reblur = -1.0, expected 0 or more"),
         ("[blur]\nvariance_exponent = 0.0", "variance_exponent = 0.0, expected more than 0"),
         ("[blur]\nelongated_share = 1.5", "from 0 to 1"),
