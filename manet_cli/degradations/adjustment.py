@@ -23,8 +23,8 @@ _SAMPLES = 4  # most samples of a median to each side
 def strengthen(shapes: KernelShapes, strength: float, scale: int) -> KernelShapes:
     """Multiply the covariance of blurs by ``strength``, within the published range.
 
-    The variances along both axes are limited to 0.175 s and 2.5 s (HR pixels squared): no restorer is trained
-    beyond. A blur that is already outside moves no further out.
+    The variances along both axes stay between 0.175 s and 2.5 s (HR pixels squared), the range of the
+    training. A blur that is already outside moves no further out.
     """
     limits = KernelRange.for_scale(scale)
 
@@ -47,7 +47,7 @@ def gaussians_of(shapes: KernelShapes, scale: int, kernel_size: int) -> Tensor:
 def logarithms(shapes: KernelShapes) -> Tensor:
     """Return the entries xx, xy, yy (3, ...) of the matrix logarithms of blurs' covariances.
 
-    A median of logarithms is the logarithm of a covariance. Medians of sizes and angles describe no blur.
+    A median of logarithms is the logarithm of a valid covariance; a median of sizes or angles is not a blur.
     """
     angle = torch.deg2rad(shapes.theta)
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -82,7 +82,7 @@ def weighted_median(values: Tensor, weights: Tensor, radius: int) -> Tensor:
 
     Args:
         values: (N, H + 2 radius, W + 2 radius).
-        weights: (H + 2 radius, W + 2 radius), at least 0; 0 where there is no pixel.
+        weights: (H + 2 radius, W + 2 radius), at least 0; 0 outside the image.
         radius: pixels to each side.
 
     Returns:

@@ -63,8 +63,8 @@ def apply_block_blur(image: Tensor, block_kernels: Tensor, block_size: int, *, s
     """Blur with one kernel per square block of the image, and keep every `scale`-th row and column.
 
     image: (B, C, H, W) in [0, 1]. block_kernels: (ceil(H / block_size), ceil(W / block_size), k, k); the
-    block of pixel (y, x) is (y // block_size, x // block_size), and its kernel reads across the block's
-    borders. Returns (B, C, ceil(H / s), ceil(W / s)). Raises `UsageError` on shapes that don't fit.
+    block of pixel (y, x) is (y // block_size, x // block_size), and its kernel also reads pixels outside the
+    block. Returns (B, C, ceil(H / s), ceil(W / s)). Raises `UsageError` on shapes that don't fit.
     """
     check_image(image)
     batch, channels, height, width = image.shape
@@ -100,8 +100,8 @@ def apply_kernel_map(
 
     hr: (B, C, H, W) in [0, 1], H and W multiples of the scale. kernel_map: one (kernel_size, kernel_size)
     kernel for each LR pixel, as a tensor (H / s, W / s, k, k) or in row bands (see `kernel_bands`), on any
-    device and in any floating-point dtype. max_bytes: bound on the work space, which sets the number of rows
-    per step (at least one).
+    device and in any floating-point dtype. max_bytes: limit of the work space; it sets the number of rows per
+    step (at least one).
     Returns (B, C, H / s, W / s). Raises `UsageError` if the map does not fit the image.
     """
     check_image(hr)
@@ -137,7 +137,7 @@ def apply_kernels(window: Tensor, kernels: Tensor, scale: int) -> Tensor:
     """
     size = kernels.shape[-1]
     windows = window.unfold(-2, size, scale).unfold(-2, size, scale)
-    # A product and a sum, not a matrix product: full precision on every device, whatever TF32 is set to.
+    # A product and a sum, not a matrix product: full precision on every device, even with TF32 on.
     return (windows * kernels).sum(dim=(-2, -1))
 
 
@@ -174,8 +174,8 @@ def _correlate(padded: Tensor, weights: Tensor, stride: int) -> Tensor:
     """Correlate (B, C, H, W) without padding with one kernel (B, k, k) per image.
 
     Every channel of every image is a separate group. So CUDA runs its direct depthwise kernel in full
-    float32; a dense or channels-last convolution would be rounded to TF32 (a single grey image still is, if
-    TF32 is on). Autocast is off for the same reason.
+    float32. A dense or channels-last convolution would use TF32 if it is on; a single grey image still does.
+    Autocast is off for the same reason.
     """
     batch, channels, height, width = padded.shape
     groups = batch * channels

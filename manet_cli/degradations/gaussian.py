@@ -36,7 +36,7 @@ _RELATIVE_CUTOFF = torch.finfo(torch.float64).eps
 """Values below this share of a kernel's largest one are set to zero."""
 
 _CHUNK = 4096
-"""Kernels made at a time: bounds the float64 work space to about 30 MB."""
+"""Kernels per step: limits the float64 work space to about 30 MB."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def anisotropic_kernels(
     check_scale(scale)
     if scale >= kernel_size:
         raise UsageError(
-            f"The scale {scale} leaves no room in a {kernel_size}x{kernel_size} kernel; give a smaller scale."
+            f"The scale {scale} is too large for a {kernel_size}x{kernel_size} kernel; give a smaller scale."
         )
     given = (sig1, sig2, theta)
     device = next((value.device for value in given if isinstance(value, Tensor)), torch.device("cpu"))
@@ -160,7 +160,7 @@ def sample_parameters(n: int, kernel_range: KernelRange, generator: torch.Genera
     sig2 (variances) and theta (radians), on the generator's device.
     """
     if n < 0:
-        raise UsageError(f"{n} kernels were asked for; expected 0 or more.")
+        raise UsageError(f"The number of kernels is {n}; expected 0 or more.")
     draws = torch.rand(n, 3, generator=generator, dtype=torch.float64, device=generator.device)
     sig1 = kernel_range.low + (kernel_range.high - kernel_range.low) * draws[:, 0]
     sig2 = kernel_range.low + (sig1 - kernel_range.low) * draws[:, 1]
@@ -180,7 +180,7 @@ def sample_kernels(
     """Draw n training kernels for a scale.
 
     kernel_range: range of the variances, by default the published range of the scale.
-    device: of the kernels, by default the generator's device. A CPU generator draws the same kernels for
+    device: device of the kernels, by default the generator's. A CPU generator draws the same kernels for
     every device.
     Returns the kernels (n, k, k) as `dtype` and their parameters (n, 3) as in `sample_parameters`
     (generator's device).

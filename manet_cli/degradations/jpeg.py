@@ -30,11 +30,11 @@ class Jpeg(DegradationStep):
 
     Attributes:
         quality: 1 to 100 on the scale of libjpeg.
-        subsampling: of the chroma, 4:2:0 or 4:4:4.
+        subsampling: chroma subsampling, 4:2:0 or 4:4:4.
         grid: row and column, 0 to 15, of the first whole block: (0, 0) for a whole file, any other for a
             crop.
         first: quality of an earlier compression; None for none.
-        first_grid: its grid.
+        first_grid: grid of the earlier compression.
     """
 
     quality: int
@@ -80,8 +80,8 @@ class JpegRecipe(StepRecipe):
         share: share of the patches, 0 to 1.
         lowest: lowest quality.
         highest: highest quality.
-        low_share: share of the JPEGs whose quality lies between `low_lowest` and `lowest` instead.
-        low_lowest: lowest of these.
+        low_share: share of the JPEGs whose quality is between `low_lowest` and `lowest` instead.
+        low_lowest: lowest quality of these.
         full_chroma_share: share of the JPEGs with 4:4:4 chroma; the others have 4:2:0.
         twice_share: share of the JPEGs that are compressed twice, on different grids.
     """
@@ -152,7 +152,7 @@ def apply_jpeg(image: Tensor, quality: int | Sequence[int], *, subsampling: str 
     image: (B, C, H, W) in [0, 1], C = 1 or 3; clamped and rounded to 8 bits first (the public release
     truncates here, which darkens by half a level).
     quality: 1 to 100 on the scale of libjpeg, one for all images or one for each.
-    subsampling: of the chroma, 4:2:0 or 4:4:4.
+    subsampling: chroma subsampling, 4:2:0 or 4:4:4.
     Returns the same shape, dtype and device, on multiples of 1/255. Runs on the CPU.
     """
     import torch
@@ -183,7 +183,7 @@ def apply_jpeg(image: Tensor, quality: int | Sequence[int], *, subsampling: str 
 
 
 def _on_grid(image: Tensor, quality: int, subsampling: str, grid: tuple[int, int]) -> Tensor:
-    """Compress as a crop of a larger picture with blocks from ``grid`` on; outside, edge values repeat."""
+    """Compress as a crop of a larger picture whose first whole block is at ``grid``; repeat edge values."""
     import torch.nn.functional as F
 
     top, left = (-place % _BLOCK for place in grid)

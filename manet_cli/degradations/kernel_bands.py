@@ -1,6 +1,6 @@
 """Kernel maps in bands of rows, because a whole map seldom fits in memory.
 
-A map holds one (k, k) kernel per LR pixel: 441 numbers where the image has 3. It is one of
+A map has one (k, k) kernel per LR pixel: 441 numbers for the 3 of a pixel. It is one of
 
 - a tensor (H, W, k, k);
 - a function of (start, stop) that returns the rows start..stop-1 as (stop - start, W, k, k);

@@ -1,6 +1,6 @@
-"""Move kernels of other tools, which centre them in the array, to the published placement.
+"""Move kernels from other tools, centred in the array, to the published placement.
 
-The published kernels of side k for scale s have their centre at (k - s) / 2, see `gaussian`; nearly all other
+The published kernels of side k for scale s have their centre at (k - s) / 2, see `gaussian`. Nearly all other
 tools put it at (k - 1) / 2. The difference is (s - 1) / 2 pixels: half a pixel for x2, which costs 2 dB.
 """
 
@@ -38,7 +38,7 @@ def moved_to_placement(kernels: Tensor, scale: int) -> Tensor:
     Shifts by whole pixels (x3) are exact. Half-pixel shifts (x2, x4) use sinc interpolation, which keeps the
     sharpness; negative values become 0. Very narrow kernels change: the largest value of a Gaussian is off by
     20 % at a standard deviation of 0.6 pixels, by 5 % at 0.8 and by 0.4 % at 1. Rows and columns that
-    published kernels leave empty are cut off. Returns the same shape and type; each kernel sums to 1.
+    are zero in published kernels are set to zero. Returns the same shape and type; each kernel sums to 1.
     """
     shift = _shift(kernels.shape[-1], scale).to(kernels.device)
     moved = (shift @ kernels.double() @ shift.T).clamp(min=0)

@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 WINDOW = 4.0
-"""Standard deviation of the window in HR pixels: wide enough for published kernels, small far out."""
+"""Standard deviation of the window in HR pixels: wide enough for published kernels, near 0 far outside."""
 
 NARROWEST, WIDEST = 0.2, 12.0
-"""Limits of the returned standard deviations in HR pixels: a single pixel, and more than fits the array."""
+"""Limits of the returned standard deviations in HR pixels: a single pixel; wider than the array."""
 
 
 class KernelShapes(NamedTuple):
@@ -78,8 +78,8 @@ def kernel_shapes(kernels: Tensor, scale: int) -> KernelShapes:
     """
     if kernels.ndim < 2 or kernels.shape[-1] != kernels.shape[-2] or not kernels.is_floating_point():
         raise UsageError(
-            f"Kernels were given as a {kernels.dtype} tensor of shape {tuple(kernels.shape)}; "
-            "expected a floating-point one of shape (..., k, k)."
+            f"The kernels are a {kernels.dtype} tensor of shape {tuple(kernels.shape)}; "
+            "expected a floating-point tensor of shape (..., k, k)."
         )
     values = kernels if kernels.dtype == torch.float64 else kernels.float()
     weights = moment_weights(scale, kernels.shape[-1]).to(values)

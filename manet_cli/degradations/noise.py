@@ -30,8 +30,8 @@ class Noise(DegradationStep):
         correlation: standard deviation in LR pixels of the Gaussian that smooths the noise; 0 for white
             noise.
         colour: whether the noise is mostly in colour: the part shared by all channels is reduced.
-        signal: whether the noise grows with the square root of the brightness; ``level`` holds at half
-            brightness.
+        signal: whether the noise grows with the square root of the brightness; ``level`` is the noise at
+            half brightness.
     """
 
     level: float
@@ -90,7 +90,7 @@ class NoiseRecipe(StepRecipe):
         highest: largest level, of 255.
         exponent: a larger one makes low levels more frequent.
         correlated_share: share of the noise that is correlated.
-        correlation_lowest: least correlation, LR pixels.
+        correlation_lowest: smallest correlation, LR pixels.
         correlation_highest: largest correlation, LR pixels.
         colour_share: share of the noise that is mostly in colour.
         signal_share: share of the noise that grows with the signal.
@@ -151,22 +151,22 @@ def sample_noise(
     """Draw white noise for images of shape (B, C, H, W).
 
     level: the standard deviation in units of 1/255, from 0 to 255; a number, or one for each image (B,).
-    device: of the noise, by default the generator's device. A CPU generator draws the same noise for every
+    device: device of the noise, by default the generator's. A CPU generator draws the same noise for every
     device. Returns a tensor of that shape with standard deviation level / 255, float32 by default.
     """
     import torch
 
     if len(shape) != 4:
-        raise UsageError(f"Noise of shape {tuple(shape)} was asked for; expected (B, C, H, W).")
+        raise UsageError(f"The shape of the noise is {tuple(shape)}; expected (B, C, H, W).")
     levels = torch.as_tensor(level, dtype=torch.float64).cpu()
     if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != shape[0]):
         raise UsageError(
-            f"There are noise levels of shape {tuple(levels.shape)} for {shape[0]} image(s); "
+            f"The noise levels have shape {tuple(levels.shape)} for {shape[0]} image(s); "
             "expected one number, or one for each image."
         )
     if not bool(((levels >= 0) & (levels <= 255)).all()):
         raise UsageError(
-            "A noise level lies outside 0 to 255; expected a standard deviation in units of 1/255."
+            "A noise level is outside 0 to 255; expected a standard deviation in units of 1/255."
         )
     target = generator.device if device is None else device
     kind = torch.float32 if dtype is None else dtype

@@ -46,9 +46,9 @@ class DegradedImage:
 
 @dataclass(frozen=True)
 class Degradation:
-    """Settings that make an LR image from an HR image; `apply` does it.
+    """Settings for making an LR image from an HR image; see `apply`.
 
-    scale: whole factor. Exactly one of kernel (one Gaussian for the whole image) and mode (spatially variant
+    scale: whole factor. Set either kernel (one Gaussian for the whole image) or mode (spatially variant
     type 1-6). steps: the steps after the blur (see `registry`), at most one of each kind. seed: for the
     kernels of type 5 and the noise; the same seed gives the same result on every device.
     """

@@ -26,8 +26,8 @@ class Sharpening(DegradationStep):
 
     Attributes:
         radius: standard deviation of its Gaussian in LR pixels.
-        amount: factor on the difference between the image and its smoothed copy, which is added.
-        before_noise: whether the noise comes later and so stays unsharpened.
+        amount: factor on the difference between the image and its smoothed copy; the product is added.
+        before_noise: whether to sharpen before the noise, so that the noise is not sharpened.
     """
 
     radius: float
@@ -61,9 +61,9 @@ class SharpeningRecipe(StepRecipe):
 
     Attributes:
         share: share of the patches, 0 to 1.
-        radius_lowest: least radius, LR pixels.
+        radius_lowest: smallest radius, LR pixels.
         radius_highest: largest radius, LR pixels.
-        amount_highest: largest amount; the least is 0.
+        amount_highest: largest amount; the smallest is 0.
         before_noise_share: share of the sharpening that comes before the noise.
     """
 

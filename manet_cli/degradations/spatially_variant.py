@@ -43,8 +43,8 @@ class BlockKernels:
     """The true kernels of a degraded image, one per square block of its HR image.
 
     kernels: (nH, nW, k, k), each summing to 1. parameters: (nH, nW, 3) float64: sig1, sig2 (variances in HR
-    pixels squared), theta (radians). height, width: of the HR image, multiples of scale. block_size: in HR
-    pixels; for a single kernel, the larger side of the image.
+    pixels squared), theta (radians). height, width: size of the HR image, multiples of scale. block_size: in
+    HR pixels; for a single kernel, the larger side of the image.
     """
 
     kernels: Tensor
@@ -83,7 +83,7 @@ class BlockKernels:
 
     def _rows(self, start: int, stop: int, height: int, width: int, step: int) -> Tensor:
         if not 0 <= start <= stop <= height:
-            raise UsageError(f"Rows {start} to {stop} were asked for; expected a range within 0 to {height}.")
+            raise UsageError(f"The rows are {start} to {stop}; expected a range within 0 to {height}.")
         if self.is_uniform:
             return self.kernels.expand(stop - start, width, -1, -1)
         device = self.kernels.device

@@ -1,7 +1,7 @@
 """Base classes of the steps after the blur.
 
-This module and the modules of the steps import torch only when they compute, so that the help can list the
-steps without it.
+This module and the step modules import torch only when they compute, so that the help can list the steps
+without it.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def parse_fields(text: str) -> tuple[list[str], dict[str, str]]:
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Check that a number lies in a range.
+    """Check that a number is in a range.
 
     Raises:
         UsageError: not low <= value <= high, or NaN.

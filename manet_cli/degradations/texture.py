@@ -25,7 +25,7 @@ def texture(image: Tensor) -> Tensor:
 
     image: (B, 3, H, W) in [0, 1]. Returns (B, H, W) float32 in levels of 255: the mean over both directions
     and 9x9 pixels, with edge values repeated outside. It is 0 in constant areas, about 1.4 times the standard
-    deviation in noise, and 10 or more at edges. Raises `UsageError` for anything but an image.
+    deviation in noise, and 10 or more at edges. Raises `UsageError` if the tensor is not an image.
     """
     check_image(image)
     luma = (image.float() * image.new_tensor(_LUMA, dtype=torch.float32)[:, None, None]).sum(dim=1) * 255

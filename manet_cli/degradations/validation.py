@@ -29,5 +29,5 @@ def check_image(image: Tensor) -> None:
     if image.ndim != 4 or image.numel() == 0 or not image.is_floating_point():
         raise UsageError(
             f"The image is a {image.dtype} tensor of shape {tuple(image.shape)}; "
-            "expected a non-empty floating-point one of shape (B, C, H, W) with values in [0, 1]."
+            "expected a non-empty floating-point tensor of shape (B, C, H, W) with values in [0, 1]."
         )
