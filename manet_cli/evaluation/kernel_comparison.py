@@ -18,14 +18,14 @@ DECIBEL_CAP = LR_PSNR_CAP
 """Upper limit of every figure in dB, and of each pixel's kernel PSNR, so that none is infinite."""
 
 _MAX_BYTES = 32 * 2**20
-"""Bound on the kernels compared together, in float32."""
+"""Largest size of the kernels compared at a time, bytes in float32."""
 
 
 class KernelComparison:
     """Accumulates tiles of estimated kernels and computes their three figures.
 
     Args:
-        degraded: the LR image under estimation, with its HR image (1, 3, H, W) and true kernels.
+        degraded: the LR image of the estimates, with its HR image (1, 3, H, W) and true kernels.
     """
 
     def __init__(self, degraded: DegradedImage) -> None:
@@ -64,8 +64,8 @@ class KernelComparison:
     def lr_psnr(self) -> float | None:
         """PSNR-Y of the HR image degraded by the estimated kernels against the LR image, dB.
 
-        Both before noise and JPEG, rounded to 8 bits, without a border of `scale` pixels; None if no pixel is
-        left.
+        Both images are taken before noise and JPEG, rounded to 8 bits, without a border of `scale` pixels;
+        None if no pixel is left.
         """
         border = self._true.scale
         if min(self._lr_clean.shape[-2:]) <= 2 * border:
@@ -82,7 +82,7 @@ class KernelComparison:
         self._pixels += height * width
 
     def _redo(self, kernels: Tensor, row: int, column: int) -> None:
-        """Degrade the HR image by kernels (h, w, k, k), only at their LR pixels."""
+        """Degrade the HR image with kernels (h, w, k, k), only at their LR pixels."""
         height, width = kernels.shape[:2]
         scale = self._true.scale
         window = self._padded[

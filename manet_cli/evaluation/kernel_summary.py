@@ -54,7 +54,7 @@ class KernelSummary:
 
     Attributes:
         pixels: number of pixels added.
-        trusted: number of reliable pixels among them, which have texture.
+        trusted: number of reliable pixels among them (with texture).
         directions: (36,), weight of the long axes in each bin of 5 degrees.
     """
 
@@ -155,25 +155,25 @@ class KernelSummary:
         """Return the summary as sentences."""
         size, anisotropy = self.size, self.anisotropy
         if size is None or anisotropy is None:
-            return ["The picture is flat everywhere: nothing in it shows its blur, every kernel is a guess."]
+            return ["The picture is flat everywhere: its blur cannot be measured, so no kernel is reliable."]
         lines = [
             f"Blur size {size.median:.2f} result pixels (80 % within {size.p10:.2f} to {size.p90:.2f}), "
             f"{anisotropy.median:.2f} times as long as wide, {self.direction()}."
         ]
         if self.flat >= 0.001:
-            lines.append(f"Flat, its kernels a guess: {_percent(self.flat)} of the picture.")
+            lines.append(f"Flat, with unreliable kernels: {_percent(self.flat)} of the picture.")
         low, high = (f"{limit:.2f}" for limit in (self._low, self._high))
         if self.narrow >= 0.001:
-            lines.append(f"As sharp as the trained range goes ({low}) or sharper: {_percent(self.narrow)}.")
+            lines.append(f"As sharp as the trained limit ({low}) or sharper: {_percent(self.narrow)}.")
         if self.wide >= 0.001:
-            lines.append(f"As blurred as the trained range goes ({high}) or more: {_percent(self.wide)}.")
+            lines.append(f"As blurred as the trained limit ({high}) or more: {_percent(self.wide)}.")
         return lines
 
     def direction(self) -> str:
-        """Return the dominant angle as text, or "in no one direction"."""
+        """Return the dominant angle as text, or "in no main direction"."""
         angle, agreement = self.angle, self.agreement
         if angle is None or agreement is None or agreement < self.AGREED:
-            return "in no one direction"
+            return "in no main direction"
         return f"{'mostly' if agreement < 0.7 else 'nearly all'} along {angle:.0f} degrees"
 
 

@@ -26,7 +26,7 @@ _SSIM_WINDOW = 11
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one image. PSNR in dB, at most 100; None if the weights or the picture's size rule it out.
+    """Figures of one image. PSNR in dB, at most 100; None if a network is missing or the picture too small.
 
     Attributes:
         psnr_y: PSNR-Y of the blind result against the HR image.

@@ -1,10 +1,10 @@
 """The metrics of the published tables: PSNR-Y, SSIM-Y, kernel PSNR, LR-PSNR, and bicubic for comparison.
 
-Images are RGB (1, 3, H, W) in [0, 1], clamped and rounded to 8 bits first. Y is the luma of BT.601 in
-16..235, unrounded in float64; the peak is 255. `border` pixels are cut off on every side first (in the
-protocol: the scale). Kernels are compared unchanged, with peak 1. PSNR is in dB and infinite for equal
-inputs, unless capped. Source of the definitions: Liang et al., ICCV 2021, and Wang et al., "Image quality
-assessment: from error visibility to structural similarity", 2004.
+Images are RGB (1, 3, H, W) in [0, 1]. They are clamped and rounded to 8 bits, and `border` pixels are cut off
+on every side (in the protocol: the scale). Y is the luma of BT.601 in 16..235, unrounded in float64; the peak
+is 255. Kernels are compared unchanged, with peak 1. PSNR is in dB and infinite for equal inputs, unless
+capped. Source of the definitions: Liang et al., ICCV 2021, and Wang et al., "Image quality assessment: from
+error visibility to structural similarity", 2004.
 """
 
 from __future__ import annotations
@@ -164,9 +164,9 @@ def best_registered_bicubic(lr: Tensor, hr: Tensor, scale: int) -> RegisteredPsn
     """Return the PSNR-Y of bicubic upscaling at its best whole-pixel shift.
 
     The published kernel placement moves an LR image's content by s - 1 HR pixels. Bicubic upscaling does not
-    undo this, so without registration its PSNR would measure the shift. So `lr` (1, 3, H / s, W / s) is
-    upscaled (PyTorch's bicubic, a = -0.75, 0.2 dB above Pillow's a = -0.5 on Set5 x4) and rounded to 8 bits,
-    and every shift of -s..s pixels on both axes is tried. All shifts compare the same HR pixels: all but a
+    undo this, so without registration its PSNR would measure the shift. Therefore `lr` (1, 3, H / s, W / s)
+    is upscaled (PyTorch's bicubic, a = -0.75, 0.2 dB above Pillow's a = -0.5 on Set5 x4), rounded to 8 bits,
+    and compared at every shift of -s..s pixels on both axes. All shifts use the same HR pixels: all without a
     border of s.
     """
     height, width = hr.shape[-2:]

@@ -35,7 +35,7 @@ def hr_tensor(photo: Photo, name: str) -> Tensor:
 
     Args:
         photo: the picture.
-        name: of the picture in messages.
+        name: name of the picture in messages.
 
     Raises:
         InputError: the picture has transparent pixels or 16 bits per channel; the protocol has neither.

@@ -1,8 +1,8 @@
-"""Test protocols: the LR images made of every HR image, and their names on the command line.
+"""Test protocols: the LR images to make from every HR image, and their names on the command line.
 
 `grid`: the published spatially invariant test, 9 kernels. `SIG1,SIG2,THETA`: one Gaussian kernel, variances
 in HR pixels squared and an angle in degrees. `mode1` .. `mode6`: the published spatially variant types.
-`camera`: 16 cases drawn from the mixture that the recipe `camera` trains on.
+`camera`: 16 cases from the mixture that the recipe `camera` trains on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Protocol:
     """A test.
 
     Attributes:
-        name: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``modeN``, in one spelling only.
+        name: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``modeN``, normalised.
         degradations: each makes one LR image of every HR image.
     """
 
@@ -54,17 +54,19 @@ def parse_protocol(
         text: ``grid``, ``camera``, ``SIG1,SIG2,THETA`` or ``mode1`` .. ``mode6``.
         scale: HR pixels per LR pixel along a side.
         steps: steps after the blur; not for ``camera``, which draws them.
-        seed: of the noise, the kernels of type 5 and the mixture. Every picture has the same seed, so its LR
-            image does not depend on the other pictures in the set.
+        seed: seed of the noise, the kernels of type 5 and the mixture. All pictures have the same seed, so
+            an LR image does not depend on the other pictures in the set.
 
     Raises:
-        UsageError: the text names no test, or ``steps`` are given for ``camera``.
+        UsageError: the text is not a protocol, or ``steps`` are given for ``camera``.
     """
     kernels: tuple[GaussianParameters | None, ...] = (None,)
     mode = None
     if text == CAMERA:
         if steps:
-            raise UsageError(f"the protocol {CAMERA} draws what follows the blur: leave out {steps[0].name}")
+            raise UsageError(
+                f"the protocol {CAMERA} draws all steps after the blur: leave out {steps[0].name}"
+            )
         return Protocol(CAMERA, _camera_cases(scale, seed))
     if text == GRID:
         name, kernels = GRID, published_grid(scale)
@@ -90,7 +92,7 @@ def parse_kernel(text: str) -> GaussianParameters:
     try:
         sig1, sig2, degrees = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"{text!r} names no blur: expected {_KERNEL}") from error
+        raise UsageError(f"{text!r} is not a blur: expected {_KERNEL}") from error
     return GaussianParameters.from_degrees(sig1, sig2, degrees)
 
 
@@ -108,5 +110,5 @@ def _camera_cases(scale: int, seed: int) -> tuple[Degradation, ...]:
 
 def _unknown(text: str) -> UsageError:
     return UsageError(
-        f"{text!r} names no blur: expected {_KERNEL}, {GRID}, {CAMERA}, or mode1 to mode{max(MODES)}."
+        f"{text!r} is not a blur: expected {_KERNEL}, {GRID}, {CAMERA}, or mode1 to mode{max(MODES)}."
     )

@@ -1,7 +1,7 @@
 """Lines of results, and the file from which a long run resumes.
 
-The file holds one JSON object per line, one line per picture, kernel and model; every line is flushed to the
-disk before the next picture starts. For a later run, a line records the digests of the picture and of the
+The file has one line, a JSON object, per picture, kernel and model; every line is flushed to the disk before
+the next picture starts. So that a later run can resume, a line contains the digests of the picture and of the
 weights, the kernel, and every setting that changes a figure.
 """
 
@@ -48,10 +48,10 @@ class Settings:
         protocol: name of the test.
         steps: settings of the steps after the blur, in the syntax of their options, by step name.
         seed: random seed.
-        device: cpu, cuda or mps, or of a runtime.
+        device: cpu, cuda, mps, or the device of a runtime.
         precision: number format in use: fp32, bf16 or fp16.
         tile: as given by the user.
-        denoise: position of the dial, 0 to 1, or ``auto``; None for weights without a dial.
+        denoise: amount of denoising, 0 to 1, or ``auto``; None for weights without this setting.
     """
 
     scale: int
@@ -69,12 +69,12 @@ class Measurement:
     """One line: the figures of a model on one picture degraded by one kernel.
 
     Attributes:
-        image: path of the picture relative to the given folder, with ``/``.
+        image: path of the picture, relative to the given folder and with ``/``.
         image_sha256: digest of its file.
         kernel: ``SIG1,SIG2,THETA`` or ``modeN``, with the steps after it in the protocol ``camera``.
         model: name of the model, as given by the user.
         weights_sha256: digest of its weight file.
-        width: of the HR image, cropped to a multiple of the scale, in pixels.
+        width: width of the HR image, cropped to a multiple of the scale, in pixels.
         height: likewise.
         figures: the measured figures.
         settings: settings of the run.
@@ -142,7 +142,7 @@ class Results:
         """
         if self._file is None:
             return
-        with disk_reported(self._file.name, "free some space; the lines in it are kept"):
+        with disk_reported(self._file.name, "free some space; its lines are kept"):
             rest = measurement.encoded()
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -151,16 +151,16 @@ class Results:
 
 @contextmanager
 def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
-    """Open a results file, or make it, and read its lines.
+    """Open or create a results file, and read its lines.
 
     An incomplete last line is removed; nothing else in the file changes.
 
     Args:
         path: the file; None for no file.
-        settings: of this run.
+        settings: settings of this run.
 
     Raises:
-        OutputError: the file holds other content or results of other settings, another run is writing it, or
+        OutputError: the file has other content or results of other settings, another run is writing it, or
             it cannot be written.
     """
     if path is None:
@@ -176,7 +176,7 @@ def open_results(path: Path | None, settings: Settings) -> Iterator[Results]:
     prepare_folder(path.parent)
     stored = stored_path(path)
     if stored != Path(os.path.realpath(path)):
-        path = stored  # a lock holds for one spelling, also where the disk ignores case
+        path = stored  # so that the lock is the same for all spellings on a disk that ignores case
     with disk_reported(str(path), "choose another ", _OUTPUT):
         # Unbuffered: after a full disk, closing a buffered file would try to write, and fail, again.
         file = path.open("a+b", buffering=0)
@@ -228,7 +228,7 @@ def _read_lines(content: bytes, path: Path, settings: Settings) -> dict[Key, Mea
         differences = _differences(theirs, dataclasses.asdict(settings))
         if differences:
             raise OutputError(
-                f"{path} holds results of other settings ({differences}): choose another ",
+                f"{path} has results of other settings ({differences}): choose another ",
                 _OUTPUT,
                 ", or give the settings of that file",
             )
@@ -237,7 +237,7 @@ def _read_lines(content: bytes, path: Path, settings: Settings) -> dict[Key, Mea
 
 
 def _measurement(fields: Mapping[str, object], settings: Settings) -> Measurement:
-    """Decode a line from `Measurement.fields`; KeyError, TypeError or ValueError for any other."""
+    """Decode a line from `Measurement.fields`; raise KeyError, TypeError or ValueError for any other line."""
     texts = [fields[name] for name in ("image", "image_sha256", "kernel", "model", "weights_sha256")]
     width, height = fields["width"], fields["height"]
     figures = {name: fields[name] for name in FIGURES}
@@ -261,7 +261,7 @@ def _text(value: object) -> str:
 def _differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> str:
     """Return the differences of two runs' settings as text; empty if there are none."""
     names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    return "; ".join(f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names)
+    return "; ".join(f"{name} {theirs.get(name)}, now {ours.get(name)}" for name in names)
 
 
 def _foreign(path: Path, line: int | None = None) -> OutputError:

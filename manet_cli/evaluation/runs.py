@@ -29,7 +29,7 @@ class TestedModel:
         name: as given by the user.
         engine: runs the model.
         sha256: digest of its weights.
-        denoise: position of its dial; None for weights without a dial.
+        denoise: amount of denoising; None for weights without this setting.
     """
 
     __test__ = False  # not a test case, despite its name
@@ -58,7 +58,7 @@ def check_models(models: Sequence[TestedModel]) -> None:
         size = model.engine.kernel_size
         if size != KERNEL_SIZE:
             raise WeightsError(
-                f"{model.name} works with kernels of {size}x{size} pixels, but the protocol's have "
+                f"{model.name} works with kernels of {size}x{size} pixels, but the protocol needs "
                 f"{KERNEL_SIZE}x{KERNEL_SIZE}: give other weights"
             )
 

@@ -1,7 +1,7 @@
 """Check a result against its input: blurred and subsampled again, it should match the input.
 
-This needs no HR image: the result is degraded by the published recipe with the kernel of each input pixel and
-compared with the input. It takes rows as they are finished, in bounded memory.
+This needs no HR image: the result is degraded as in the published protocol, with the kernel of each input
+pixel, and compared with the input. It works on rows as they are finished, in bounded memory.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Agreement:
     """Agreement of a degraded result with its input: PSNR-Y in dB, at most 100, both in 8 bits.
 
     Attributes:
-        lr_psnr: of the picture without a border of s pixels (with it, for pictures under 4 s pixels a side).
-        worst_psnr: of the region with the lowest PSNR.
+        lr_psnr: PSNR of the picture without a border of s pixels (with it, if a side is under 4 s pixels).
+        worst_psnr: PSNR of the region with the lowest PSNR.
         worst_box: this region: left, top, width and height in input pixels.
     """
 
@@ -48,11 +48,11 @@ class SelfCheck:
     """Takes the rows of a result from the top down and computes their agreement with the input.
 
     Args:
-        lr: the input; only its first layer counts.
+        lr: the input; only its first layer is compared.
         kernels: kernels of the input, read once from the top down.
         scale: result pixels per input pixel along a side.
         kernel_size: side of the kernels.
-        registered: whether the result lies over the input; otherwise it has the published offset.
+        registered: whether the result is aligned with the input; otherwise it has the published offset.
     """
 
     def __init__(

@@ -40,11 +40,11 @@ def mean_fields(model: str, weights_sha256: str, lines: Sequence[Measurement]) -
 
 
 def tables(groups: Sequence[Sequence[Measurement]]) -> list[Table]:
-    """Lay out the means: a row for each kernel in the order of the lines, then the mean of all if there are
+    """Lay out the means: a row for each kernel in the order of the lines, and a last row for the mean of
     several kernels.
 
-    Several models share two tables, one about the images and one about the kernels; one table would be too
-    wide. The columns have the numbers of the models, from 1 on.
+    For several models there are two tables, because one would be too wide: one about the images and one about
+    the kernels. The columns are numbered by model, from 1.
 
     Args:
         groups: the lines of each model.

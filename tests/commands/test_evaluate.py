@@ -418,8 +418,8 @@ def test_grey_folders_below_and_patterns(manet: Manet, hr: Path, model: Path) ->
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--protocol", "mode7"], "names no blur"),
-        (["--protocol", "9,1"], "names no blur"),
+        (["--protocol", "mode7"], "is not a blur"),
+        (["--protocol", "9,1"], "is not a blur"),
         (["--protocol", "-9,1,0"], "above 0"),
         (["--precision", "fp16"], "fp16 is for GPUs"),
         (["--tile", "3"], "--tile 3"),

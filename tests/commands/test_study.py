@@ -227,13 +227,13 @@ def test_files_that_are_there(manet: Manet, photo: Path, model: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("command", "code", "sentence"),
     [
-        (["tsne", "HR", "--kernel", "9,1"], 2, "names no blur"),
+        (["tsne", "HR", "--kernel", "9,1"], 2, "is not a blur"),
         (["tsne", "HR"], 2, "add --variances SIG1,SIG2,THETA"),
-        (["tsne", "HR", "--variances", "9,1"], 2, "names no blur"),
+        (["tsne", "HR", "--variances", "9,1"], 2, "is not a blur"),
         (["tsne", "HR", "--kernel", "9,1,0", "--samples", "3"], 2, ""),
         (["tsne", "nowhere.png", "--kernel", "9,1,0"], 1, "does not exist"),
         (["tsne", "HR", "--kernel", "9,1,0"], 1, "at least 32 a side"),
-        (["consecutive", "HR"], 1, "at least 128 a side"),
+        (["consecutive", "HR"], 1, "at least 128 pixels a side"),
         (["consecutive", "HR", "--first", "9,1,90"], 2, "the same kernel"),
         (["compare", "HR", "--crop", "1,2,3"], 2, "expected X,Y,W,H"),
         (["compare", "-"], 1, "standard input"),

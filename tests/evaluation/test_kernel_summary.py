@@ -55,7 +55,7 @@ def test_axes_have_no_front() -> None:
     assert summary.agreement == pytest.approx(math.cos(math.radians(6)))
     crossed = summary_of(shapes_of((3, 1, 20), (3, 1, 110)))
     assert crossed.agreement == pytest.approx(0, abs=1e-6)
-    assert crossed.direction() == "in no one direction"
+    assert crossed.direction() == "in no main direction"
 
 
 def test_round_kernels_do_not_vote() -> None:

@@ -45,13 +45,13 @@ class Compared:
     """One photo, enlarged by each method.
 
     Attributes:
-        name: of its file.
-        sha256: of its file.
+        name: name of its file.
+        sha256: digest of its file.
         crop: the detail.
-        width: of the photo in pixels.
+        width: width of the photo in pixels.
         height: likewise.
-        pictures: (1, 3, s h, s w) each, bicubic first, then each model's.
-        seconds: time of each.
+        pictures: (1, 3, s h, s w) each, first bicubic, then the models' results.
+        seconds: time of each picture.
     """
 
     name: str
@@ -98,7 +98,7 @@ def compare_picture(
         progress: callback for the share done.
 
     Raises:
-        InputError: not a picture, or the detail lies outside.
+        InputError: not a picture, or the detail is not inside the picture.
         ManetError: any other error.
     """
     with memory_reported(name):

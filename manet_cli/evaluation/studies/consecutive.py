@@ -61,14 +61,14 @@ def consecutive_study(
     seed: int,
     progress: Progress = lambda share: None,
 ) -> Study:
-    """Blur and shrink a picture twice, and find the kernel that is nearer to its estimates.
+    """Blur and shrink a picture twice, and find which kernel is nearer to its estimates.
 
     Args:
         subject: the model.
         hr: (1, 3, H, W) in [0, 1].
         first: the first blur.
         second: the second blur.
-        seed: of the pixels whose kernels are shown.
+        seed: random seed of the pixels whose kernels are shown.
         progress: callback for the share done.
 
     Raises:
@@ -86,8 +86,8 @@ def consecutive_study(
     smallest = _SMALLEST_SIDE * scale**2
     if min(hr.shape[-2:]) < smallest:
         raise InputError(
-            f"the picture is {hr.shape[-1]}x{hr.shape[-2]} pixels and is made {scale**2} times smaller; this "
-            f"study needs at least {smallest} a side"
+            f"the picture is {hr.shape[-1]}x{hr.shape[-2]} pixels; this study shrinks it {scale**2} times, "
+            f"so it needs at least {smallest} pixels a side"
         )
     once = Degradation(scale, first).apply(hr).lr
     lr = Degradation(scale, second).apply(once).lr
@@ -102,7 +102,7 @@ def consecutive_study(
         "lr_width": lr.shape[3],
         "lr_height": lr.shape[2],
         "seed": seed,
-        "criterion": "an estimate follows the kernel that it is nearer to by kernel PSNR",
+        "criterion": "an estimate follows the kernel with the higher kernel PSNR to it",
         "first_to_second_psnr": round(float(decibels(*kernels)), 3),
         **_fields(estimates, kernels),
         "control_second_only": _fields(control, kernels),

@@ -36,7 +36,7 @@ BLANK_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 _BLANK_SIDE = 32
 _MAX_BYTES = 32 * 2**20
-"""Bound on the kernels compared together, in float32."""
+"""Largest size of the kernels compared at a time, bytes in float32."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def survey(
     """Estimate the kernels of a picture tile by tile.
 
     Args:
-        model: with an estimator.
+        model: a model with an estimator.
         lr: (1, 3, h, w) in [0, 1].
         references: kernels (k, k) to compare with.
         keep: indices (row times w plus column) of the pixels whose kernels are returned, (n,).
@@ -106,7 +106,7 @@ class Subject:
     Attributes:
         model: ready to run.
         scale: HR pixels per LR pixel.
-        device: cpu, cuda or mps, or of a runtime.
+        device: cpu, cuda, mps, or the device of a runtime.
         precision: number format in use: fp32, bf16 or fp16.
         tile: as given by the user.
     """

@@ -1,4 +1,4 @@
-"""Libraries that only the studies need: check that they import, and silence their warnings."""
+"""Libraries that only the studies need: check that they can be imported, and silence their warnings."""
 
 from __future__ import annotations
 

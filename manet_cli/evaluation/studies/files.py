@@ -26,8 +26,8 @@ class Study:
     """Result of a study.
 
     Attributes:
-        numbers: for a script; no infinities.
-        size: of the figure in pixels, (width, height).
+        numbers: numbers for a script; no infinities.
+        size: size of the figure in pixels, (width, height).
         draw: draws the figure.
     """
 
@@ -48,8 +48,8 @@ class StudyFiles:
         """Name the files and check that they may be written, before any work.
 
         Args:
-            folder: output folder; made after the study if missing.
-            stem: of both names.
+            folder: output folder; created after the study if missing.
+            stem: file name of both, without suffix.
             inputs: pictures, which are never overwritten.
             overwrite: replace existing files.
 

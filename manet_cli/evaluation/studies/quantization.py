@@ -40,10 +40,10 @@ _SHOWN = 16
 _DEGREES, _RATIO = 15.0, 1.5
 _SIZE = (1600, 1180)
 _CRITERIA = {
-    "nearer_true": "the estimate is nearer, by kernel PSNR, to the true kernel than to blank pictures'",
-    "direction": f"its longer axis is within {_DEGREES:g} degrees of the true one, and at least {_RATIO:g} "
-    "times as long as the other (standard deviations)",
-    "from": "from this size on, so it is in more than half of the placements",
+    "nearer_true": "the estimate is nearer, by kernel PSNR, to the true kernel than to a blank picture's",
+    "direction": f"its long axis is within {_DEGREES:g} degrees of the true long axis, and at least "
+    f"{_RATIO:g} times as long as its short axis (standard deviations)",
+    "from": "the smallest size from which the criterion is met in more than half of the placements",
 }
 _KINDS = ("unquantized", "quantized")
 

@@ -162,7 +162,7 @@ def show_kernel(axes: Axes, kernel: Tensor, scale: int, *, peak: float, colour: 
         kernel: the kernel.
         scale: HR pixels per LR pixel.
         peak: value of the darkest shade.
-        colour: of the frame.
+        colour: colour of the frame.
     """
     axes.imshow(kernel_pixels(kernel, scale, peak), interpolation="nearest", aspect="auto")
     bare(axes)
@@ -170,7 +170,7 @@ def show_kernel(axes: Axes, kernel: Tensor, scale: int, *, peak: float, colour: 
 
 
 def colour_bar(figure: Figure, shown: Any, place: tuple[float, float, float, float], label: str) -> None:  # noqa: ANN401
-    """Draw the colour bar of ``shown`` (returned by a method of the axes) in a rectangle, its label above."""
+    """Draw the colour bar of ``shown`` (a result of the axes' methods) in a rectangle, with a label above."""
     axes = panel(figure, *place)
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)

@@ -1,7 +1,7 @@
 """Distribution of the kernels estimated in one picture, by t-SNE, with the true kernel.
 
 A picture is blurred by one kernel and shrunk; every LR pixel gives an estimate. Estimates in texture should
-lie near the true kernel, estimates in flat areas near the kernel of a blank picture.
+be near the true kernel, estimates in flat areas near the kernel of a blank picture.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PERPLEXITY = 30.0
 _SIZE = (1600, 1130)
 _CLOUD, _CLOUD_MARGIN, _CELL = (1010, 940), 60, 112
 _CRITERIA = {
-    "near": "nearer, by kernel PSNR, to the true kernel than to the kernel that blank pictures give",
+    "near": "nearer, by kernel PSNR, to the true kernel than to blank pictures' kernel",
     "turned": "nearer to the true kernel turned by 90 degrees than to the true kernel",
     "texture": f"standard deviation of the LR luma (0..255) in {_WINDOW}x{_WINDOW} pixels around",
     "textured": "the quarter of the pixels with most texture",
@@ -55,7 +55,7 @@ class _Findings:
 
     Attributes:
         lr: (1, 3, h, w).
-        estimates: against the true, the blank and the turned kernel; ``kept`` has the sampled pixels.
+        estimates: compared with the true, the blank and the turned kernel; ``kept`` has the sampled pixels.
         texture: (h, w).
         sample: (n,), indices of the sampled pixels.
         points: (n + 2, 2), places of the sampled estimates, the true and the blank kernel.
@@ -88,7 +88,7 @@ def tsne_study(
         hr: (1, 3, H, W) in [0, 1].
         kernel: the true blur.
         samples: largest number of embedded estimates; the numbers count all estimates.
-        seed: of the sample and of t-SNE.
+        seed: random seed of the sample and of t-SNE.
         progress: callback for the share done.
 
     Raises:
@@ -276,7 +276,7 @@ def _filling(points: _Places) -> _Places:
 
 
 def _spread(places: _Places) -> list[int]:
-    """Return the indices of estimates that are well apart: the nearest to the centre in each cell of a grid.
+    """Return the indices of estimates that do not overlap: in each cell of a grid, the nearest to the centre.
 
     Estimates that would cover the true or the blank kernel are left out.
     """
