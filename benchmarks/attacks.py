@@ -1,6 +1,6 @@
-"""Seconds and peak memory of refusing hostile files, each in a process of its own.
+"""Seconds and peak memory to refuse hostile files, each in a separate process.
 
-The memory is that beyond what importing PyTorch and the package takes. The goal is 10 s and 1 GB.
+The memory for importing PyTorch and the package is subtracted. The goal is 10 s and 1 GB.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def png(kind: bytes, data: bytes) -> bytes:
 
 
 def jpeg() -> bytes:
-    """A progressive JPEG that has its decoder go over 36 megapixels 60 times."""
+    """A progressive JPEG that makes its decoder pass over 36 megapixels 60 times."""
     file = io.BytesIO()
     Image.new("L", (6000, 6000)).save(file, "JPEG", progressive=True)
     data = file.getvalue()

@@ -1,10 +1,10 @@
-"""Sheets for judging by eye without knowing which is which: one part of each photo, enlarged in several ways.
+"""Sheets for a blind comparison by eye: one part of each photo, enlarged in several ways.
 
     python benchmarks/blind_sheets.py PHOTOS OUT [--ways bicubic clean default] [--side 160] [--seed 0]
 
-A way is `bicubic`, a family or file of weights, or `default@0.4`: the pair with its dial at 0.4. Each sheet
-OUT/NAME.png has the ways in an order of its own, as A, B, C ...; OUT/key.json tells the orders. The part is
-the one with most texture of 24 that the seed draws.
+A way is `bicubic`, a family or file of weights, or `default@0.4`: the pair of weights with denoising 0.4.
+Each sheet OUT/NAME.png shows the ways in a random order, as A, B, C ...; OUT/key.json lists the orders. The
+part is the one with most texture of 24 random parts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     for path in sorted(path for path in options.photos.iterdir() if path.suffix.lower() in SUFFIXES):
         drawn = random.Random(f"{options.seed} {path.name}")
         photo = read_photo(path, path.name)
-        left, top, right, bottom = telling_part(photo, options.side, drawn)
+        left, top, right, bottom = textured_part(photo, options.side, drawn)
         part = Image.fromarray(photo.pixels[top:bottom, left:right].squeeze())
         order = list(options.ways)
         drawn.shuffle(order)
@@ -64,15 +64,15 @@ def main() -> None:
 
 
 def opened(way: str) -> tuple[Model, Denoise | None]:
-    """Return the model of a way, and where its dial is to stand."""
+    """Return the model of a way, and its amount of denoising."""
     name, _, dial = way.partition("@")
     if name != DEFAULT_FAMILY:
         return open_model(name, scale=SCALE), None
     return open_model(name, scale=SCALE), float(dial) if dial else AUTO
 
 
-def telling_part(photo: Photo, side: int, drawn: random.Random) -> tuple[int, int, int, int]:
-    """Return the box (left, top, right, bottom) with most texture of 24 that are drawn."""
+def textured_part(photo: Photo, side: int, drawn: random.Random) -> tuple[int, int, int, int]:
+    """Return the box (left, top, right, bottom) with most texture of 24 random boxes."""
     width, height = min(side, photo.width), min(side * 3 // 4, photo.height)
     grey = photo.pixels.mean(axis=2)
     boxes = []

@@ -1,9 +1,9 @@
-"""What it costs to compute the kernel codes at every n-th pixel only, and to interpolate them.
+"""Loss from computing kernel codes only at every n-th pixel and interpolating them.
 
     python benchmarks/code_grid.py FOLDER [-s 4] [--protocols grid mode1 ... mode6] [--strides 4 8]
 
-For sharp pictures: PSNR-Y of the blind result as ``manet evaluate`` measures it, with codes of every pixel
-and with codes of every n-th pixel of every n-th row, on the same degraded pictures.
+FOLDER has sharp pictures. The PSNR-Y of the blind result, as in ``manet evaluate``, is measured with codes of
+every pixel and with codes of every n-th pixel of every n-th row, on the same degraded pictures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--protocols", nargs="*", default=["grid", *(f"mode{mode}" for mode in range(1, 7))])
     parser.add_argument("--strides", type=int, nargs="*", default=[4])
-    parser.add_argument("--limit", type=int, help="use so many pictures")
+    parser.add_argument("--limit", type=int, help="number of pictures")
     options = parser.parse_args()
 
     weights, scale = load_weights(options.model, options.scale)

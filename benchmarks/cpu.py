@@ -1,19 +1,19 @@
-"""Time and peak memory on the CPU: the tiled engine against the plain graph as published.
+"""Time and peak memory on the CPU: the tiled engine compared with the published graph.
 
     python benchmarks/cpu.py                    # full-size network, LR 128 to 256; some minutes
     python benchmarks/cpu.py --sizes 128 --rounds 1 --growth 256 512
     python benchmarks/cpu.py --paths testsets/Set5                   # all devices and number formats of a CPU
     python benchmarks/cpu.py --whole photo.png [--against CHECKOUT]  # the same as whole processes
 
-The plain graph is float32 in PyTorch's default layout on the whole image at once: LR-size kernels, enlarged
-to HR size and shrunk back (nearest), multiplied with the basis pixel by pixel (441x15 numbers each) and
-summed. Both sides have the same random weights and are checked to agree. Every run is a process of its own,
-and the variants take turns, so that what else the machine does meets all alike.
+The published graph runs in float32 and PyTorch's default layout on the whole image at once: LR-size kernels
+are enlarged to HR size and shrunk back (nearest), multiplied with the basis pixel by pixel (441x15 numbers
+each) and summed. Both sides have the same random weights, and their results are compared first. Every run is
+a separate process. The variants take turns, so that other load on the machine affects all of them equally.
 
-``--paths`` compares what ``--device`` and ``--precision`` offer on a CPU, with the shipped weights: the CPU
-time of the networks over degraded pictures, and the PSNR-Y of the results. ``--whole`` compares whole
-processes of ``manet upscale``, start and compilation included, perhaps with those of an older checkout.
-Both are measured best with OMP_NUM_THREADS=1: other programs change CPU time less than time on the clock.
+``--paths`` compares the values of ``--device`` and ``--precision`` on a CPU, with the shipped weights: the
+CPU time of the networks on degraded pictures, and the PSNR-Y of the results. ``--whole`` compares whole
+processes of ``manet upscale``, start and compilation included, optionally with an older checkout. Run both
+with OMP_NUM_THREADS=1: other programs change CPU time less than wall-clock time.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def random_model(config: BlindConfig) -> BlindModel:
     return model
 
 
-# The published graph, written out plainly over the weights of our modules.
+# The published graph, in plain code with the weights of our modules.
 
 
 def plain_affine_conv(module: MutualAffineConv, features: Tensor) -> Tensor:
-    """Two groups, each scaled and shifted by the other and convolved."""
+    """Scale and shift each of two groups by the other, then convolve it."""
     first, second = features.chunk(2, dim=1)
     outputs = []
     for own, other, affine, conv in zip(
@@ -97,7 +97,7 @@ def plain_estimator(module: MANet, lr: Tensor) -> Tensor:
 
 
 def plain_transform(module: FeatureTransform, features: Tensor, code: Tensor) -> Tensor:
-    """Features scaled and shifted by what two branches say."""
+    """Features scaled and shifted by the outputs of two branches."""
     both = torch.cat((features, code), dim=1)
     scale = torch.sigmoid(module.scale(F.leaky_relu(module.scale_hidden(both), 0.2)))
     shift = module.shift(F.leaky_relu(module.shift_hidden(both), 0.2))
@@ -127,7 +127,7 @@ def plain_restorer(module: RRDBSFT, lr: Tensor, code: Tensor) -> Tensor:
 
 
 def plain_blind(model: BlindModel, lr: Tensor) -> Tensor:
-    """SR image (1, 3, s*H, s*W), the HR-size kernel map and the 441x15 product per pixel included."""
+    """SR image (1, 3, s*H, s*W), with the HR-size kernel map and the 441x15 product per pixel."""
     assert model.estimator is not None
     assert isinstance(model.restorer, RRDBSFT)
     assert model.kernel_code is not None
@@ -153,7 +153,7 @@ def picture(side: int) -> Picture:
 
 
 def run_ours(engine: Engine, source: Picture) -> NDArray[np.uint8]:
-    """Upscale into an 8-bit canvas, the way a file is written."""
+    """Upscale into an 8-bit canvas, as for writing a file."""
     scale = engine.restorer.footprint.scale
     canvas = np.empty((source.height * scale, source.width * scale, 3), np.uint8)
     for tile in engine.restore(source, EstimatedCodes(engine, source)):
@@ -197,7 +197,7 @@ def work(variant: str, side: int, small: bool) -> None:
 
 
 def measure(variant: str, side: int, *, small: bool = False) -> dict[str, float]:
-    """Measure one run in a process of its own."""
+    """Measure one run in a separate process."""
     command = [sys.executable, __file__, "--worker", variant, "--sizes", str(side)]
     result = subprocess.run(command + ["--small"] * small, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(result.stdout)
@@ -240,7 +240,7 @@ def compare(sizes: list[int], rounds: int) -> None:
 
 
 def show_growth(sizes: list[int]) -> None:
-    """Print how the memory of a run grows with the image, with a small stand-in network."""
+    """Print how the memory of a run grows with the image, with a small network."""
     print("\n| LR size | run MiB | input and output MiB | rest MiB |")
     print("|---|---|---|---|")
     for side in sizes:
@@ -254,7 +254,7 @@ def show_growth(sizes: list[int]) -> None:
 
 
 def path_engines(scale: int) -> dict[str, Engine]:
-    """Return an engine of each path that is here; the first is float32 with the codes of every pixel."""
+    """Return an engine for each available path; the first is float32 with the codes of every pixel."""
     weights, _ = load_weights("clean", scale)
     engines = {"cpu, fp32, codes of every pixel": Engine(weights.build(), torch.device("cpu"))}
     for name, precision in PATHS:
@@ -277,7 +277,7 @@ def compare_paths(folder: Path, scale: int, protocol: str, rounds: int) -> None:
         for degradation in parse_protocol(protocol, scale).degradations:
             degraded = degradation.apply(hr)
             pictures += 1
-            # The first run of a size compiles for it, and gives the result.
+            # The first run compiles the networks for this size, and gives the result.
             for name, engine in engines.items():
                 quality[name] += blind_psnr(engine, degraded.lr, degraded.hr, scale)
             runs: dict[str, list[float]] = {name: [] for name in engines}
@@ -298,7 +298,7 @@ def compare_paths(folder: Path, scale: int, protocol: str, rounds: int) -> None:
 
 
 def whole(arguments: list[str], checkout: Path | None = None) -> float:
-    """Return the CPU seconds of a process of ``manet upscale``, perhaps that of another checkout."""
+    """Return the CPU seconds of a process of ``manet upscale``, optionally from another checkout."""
     environment = os.environ | ({"PYTHONPATH": str(checkout.resolve())} if checkout else {})
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "manet_cli", "upscale", *arguments, "--overwrite", "--quiet"]
@@ -339,11 +339,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", type=int, nargs="*", default=[256, 512, 1024, 2048])
     parser.add_argument("--paths", type=Path, metavar="HR_FOLDER", help="sharp pictures to compare paths on")
-    parser.add_argument("-s", "--scale", type=int, default=4, help="of --paths")
-    parser.add_argument("--protocol", default="9,1,45", help="of --paths")
+    parser.add_argument("-s", "--scale", type=int, default=4, help="scale for --paths")
+    parser.add_argument("--protocol", default="9,1,45", help="protocol for --paths")
     parser.add_argument("--whole", type=Path, metavar="PHOTO", help="compare whole processes")
-    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="of --whole: an older one, too")
-    parser.add_argument("--their-model", default="default", help="the family of its weights")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="older checkout for --whole")
+    parser.add_argument("--their-model", default="default", help="family of the older checkout's weights")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,11 +1,11 @@
-"""What `manet deblur` gains over pictures as they are: PSNR-Y in dB, by blur, clean and as JPEG.
+"""Gain of `manet deblur` over the blurred pictures: PSNR-Y in dB, by blur, clean and as JPEG.
 
     python benchmarks/deblur.py testsets/Set14
     python benchmarks/deblur.py testsets/BSD100 --every 10
 
-The middle of each sharp photo is blurred by a Gaussian and stored as PNG, or as JPEG with halved chroma, then
-deblurred by the command itself, all pictures of a kind in one run. A border of 8 pixels is not measured. The
-last column counts how many times smaller the pictures were made first.
+The middle of each sharp photo is blurred by a Gaussian and stored as PNG, or as JPEG with halved chroma. Then
+the command deblurs all pictures of a kind in one run. A border of 8 pixels is not measured. The last column
+counts the pictures by the factor by which the command first made them smaller.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LUMA = (65.481, 128.553, 24.966)
 
 
 def blurred(picture: npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.uint8]:
-    """Return a picture (H, W, 3) blurred by a Gaussian of so many pixels, its border mirrored."""
+    """Return a picture (H, W, 3) blurred by a Gaussian of ``sigma`` pixels, with mirrored borders."""
     if sigma == 0:
         return picture
     reach = round(5 * sigma) + 1
@@ -74,14 +74,14 @@ def middles(folder: Path, every: int, side: int) -> dict[str, npt.NDArray[np.uin
 def measure(
     sharp: dict[str, npt.NDArray[np.uint8]], sigma: float, quality: int | None, options: list[str]
 ) -> tuple[float, list[float], Counter[int]]:
-    """Return the mean PSNR before, the gains, and how often pictures were made so many times smaller."""
+    """Return the mean PSNR before, the gains, and the number of pictures by factor of shrinking."""
     with tempfile.TemporaryDirectory() as name:
         folder, out = Path(name, "in"), Path(name, "out")
         folder.mkdir()
         suffix = ".png" if quality is None else ".jpg"
         for stem, picture in sharp.items():
             image = Image.fromarray(blurred(picture, sigma))
-            image.save(folder / f"{stem}{suffix}", quality=quality or 0, subsampling=2)  # PNG heeds neither
+            image.save(folder / f"{stem}{suffix}", quality=quality or 0, subsampling=2)  # PNG ignores both
         command = [sys.executable, "-m", "manet_cli", "deblur", str(folder), "-o", str(out), "--json", "-q"]
         lines = subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE, text=True).stdout
         before, gains, shrinks = [], [], Counter[int]()
@@ -97,10 +97,10 @@ def main() -> None:
     """Read the options, measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="sharp photos")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th photo")
-    parser.add_argument("--side", type=int, default=192, help="of the middle that is taken, pixels")
-    parser.add_argument("--sigma", type=float, nargs="+", default=SIGMAS, help="of the blur, pixels")
-    arguments, options = parser.parse_known_args()  # what is left goes to manet deblur
+    parser.add_argument("--every", type=int, default=1, help="use every n-th photo")
+    parser.add_argument("--side", type=int, default=192, help="side of the middle crop, pixels")
+    parser.add_argument("--sigma", type=float, nargs="+", default=SIGMAS, help="blur, pixels")
+    arguments, options = parser.parse_known_args()  # the other options go to manet deblur
     sharp = middles(arguments.folder, arguments.every, arguments.side)
     print(f"{machine()}\n\n{arguments.folder.name}, {len(sharp)} photos, {' '.join(options)}\n")
     print("| stored as | blur, pixels | dB before | gain, dB | least | most | made smaller first |")

@@ -1,19 +1,19 @@
-"""What becomes of files: what of their metadata is kept, what memory large ones take, how fast small ones go.
+"""Files: how much of the metadata is kept, memory for large pictures, time to encode.
 
     python benchmarks/files.py metadata encoding
     python benchmarks/files.py memory                                # 24 megapixels; some minutes
     python benchmarks/files.py memory --megapixels 24 100 --formats png tiff jpeg
 
-`metadata`: the bytes of EXIF, ICC profile, XMP and IPTC that are read from two photos, which exiftool
-described for the tests, and that are read again from what was written in each format four times as large.
+`metadata`: the bytes of EXIF, ICC profile, XMP and IPTC that are read from two photos (test files made with
+exiftool), and that are read again after writing the enlarged photo in each format.
 
 `encoding`: seconds and bytes of our PNG and TIFF encoders and of Pillow's.
 
-`memory`: `manet upscale` x4 in a process of its own, the real command line on real files, but with stand-ins
-for the networks that cost next to nothing (one kernel everywhere; each pixel repeated): what is left is
-reading, tiling, putting together and writing. With `--model` the networks are real. `peak` is the most memory
-that the process ever held, `private` the most without the pages of files, which the system may take away at
-any time (looked at every quarter of a second).
+`memory`: `manet upscale` x4 in a separate process, the real command line on real files. The networks are
+replaced by stand-ins that cost almost nothing (one kernel everywhere; each pixel repeated), so only reading,
+tiling, assembling and writing are measured. With `--model` the networks are real. `peak` is the largest
+memory of the process; `private` is the largest without file pages, which the system may drop at any time
+(sampled every quarter of a second).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def upscale_with_stand_ins(arguments: list[str]) -> None:
 
 
 def write_picture(path: Path, megapixels: float, format_name: str, bits: int) -> tuple[int, int]:
-    """Write smooth waves with an aspect of 3:2, band by band; return width and height."""
+    """Write smooth waves with an aspect ratio of 3:2, band by band; return width and height."""
     width = round((megapixels * MEGA * 1.5) ** 0.5)
     height = round(width / 1.5)
     largest = 2**bits - 1
@@ -107,9 +107,9 @@ def write_picture(path: Path, megapixels: float, format_name: str, bits: int) ->
 
 
 def watched(command: list[str]) -> Usage:
-    """Run a command to its end and return what it took.
+    """Run a command to its end and return its usage.
 
-    The peak is read from the process itself: that of `getrusage` starts with what this one holds.
+    The peak is read from the process itself: the peak of `getrusage` starts with the memory of this process.
     """
     usage, started = Usage(), time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -127,7 +127,7 @@ def watched(command: list[str]) -> Usage:
 
 
 def show_memory(options: argparse.Namespace) -> None:
-    """Print a table of the memory that large pictures take."""
+    """Print a table of the memory for large pictures."""
     print(
         "| input | output | peak MB | private MB | seconds | file MB |\n|---|---|---|---|---|---|", flush=True
     )
@@ -157,7 +157,7 @@ def show_memory(options: argparse.Namespace) -> None:
 
 
 def show_metadata(options: argparse.Namespace) -> None:
-    """Print a table of what each format keeps of two photos."""
+    """Print a table of the metadata that each format keeps of two photos."""
 
     def row(photo: str, written: str, metadata: Metadata, before: int) -> str:
         sizes = [len(getattr(metadata, name) or b"") for name in BLOCKS]
@@ -180,7 +180,7 @@ def show_metadata(options: argparse.Namespace) -> None:
 
 
 def show_encoding(options: argparse.Namespace) -> None:
-    """Print what our encoders take for an enlarged photo, and Pillow's."""
+    """Print the time and size of our encoders and of Pillow's for an enlarged photo."""
     with Image.open(EXAMPLE) as small:
         size = small.width * ENLARGED, small.height * ENLARGED
         image = small.convert("RGB").resize(size, Image.Resampling.LANCZOS)
@@ -218,13 +218,13 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("parts", nargs="+", choices=PARTS, help="what to measure")
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[24.0], help="of the inputs; memory")
-    parser.add_argument("--formats", nargs="+", default=["png", "tiff"], help="of the outputs; memory")
-    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="per channel; memory")
-    parser.add_argument("--size", help="as for manet upscale; memory")
-    parser.add_argument("--model", help="real weights in place of the stand-ins; other than the default")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[24.0], help="memory: inputs")
+    parser.add_argument("--formats", nargs="+", default=["png", "tiff"], help="memory: output formats")
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="memory: bits per channel")
+    parser.add_argument("--size", help="memory: as for manet upscale")
+    parser.add_argument("--model", help="memory: real weights instead of the stand-ins")
     parser.add_argument(
-        "--folder", type=Path, help="for the pictures; the system's temporary folder if left out"
+        "--folder", type=Path, help="folder for the pictures; by default the system's temporary folder"
     )
     options = parser.parse_args()
     print(machine() + "\n")

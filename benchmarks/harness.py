@@ -1,4 +1,4 @@
-"""What the benchmarks share: photos as the engine reads them, whole runs of it, and a line on the machine."""
+"""Shared by the benchmarks: photos as inputs of the engine, whole runs, and a line about the machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class Picture:
-    """An 8-bit RGB array (H, W, 3) as the engine reads images."""
+    """An 8-bit RGB array (H, W, 3) as an input of the engine."""
 
     layers = 1
 
@@ -75,7 +75,7 @@ def to_levels(image: Tensor) -> Tensor:
 
 
 def machine() -> str:
-    """Return a line on the processor, PyTorch and its threads."""
+    """Return a line about the processor, PyTorch and its threads."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -88,6 +88,6 @@ def machine() -> str:
 
 
 def peak_memory() -> int:
-    """Return the most bytes that this process has held so far."""
+    """Return the peak memory of this process so far, in bytes."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))

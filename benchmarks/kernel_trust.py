@@ -1,9 +1,9 @@
-"""How far the estimates of photos with a known blur are off, by how much there is to see it by.
+"""Error of the estimated blur of photos with a known blur, by texture.
 
     python benchmarks/kernel_trust.py HR_FOLDER [--model NAME|FILE] [--limit 14]
 
-The bound below which an estimate is called flat, ``FLAT_BELOW`` in ``manet_cli/degradations/texture.py``, is
-chosen by this table. Its last lines are of whole photos, by the median over the pixels that are not flat.
+This table is the source of ``FLAT_BELOW`` in ``manet_cli/degradations/texture.py``, the texture below which
+an estimate is unreliable. Its last lines are about whole photos: medians over the pixels that are not flat.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="HR photos")
     parser.add_argument("--model", default="default")
-    parser.add_argument("--limit", type=int, default=14, help="use so many photos")
+    parser.add_argument("--limit", type=int, default=14, help="number of photos")
     options = parser.parse_args()
 
     opened = open_model(ModelOptions(options.model, None, "cpu", "fp32", None))

@@ -2,8 +2,8 @@
 
     python benchmarks/orientations.py HR_FOLDER ... [-s 4] [--model NAME|FILE] [--every 1]
 
-Each photo is degraded with the published kernels (9, 1, 0) and (9, 1, 45 degrees). An orientation is told if
-the mean of the estimated kernels is nearer to the true kernel than to the other.
+Each photo is degraded with the published kernels (9, 1, 0) and (9, 1, 45 degrees). An orientation is "told"
+if the mean of the estimated kernels is nearer to the true kernel than to the other.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="sharp photos")
     parser.add_argument("-s", "--scale", type=int, default=4, choices=(2, 3, 4))
     parser.add_argument("--model", default="default")
-    parser.add_argument("--every", type=int, default=1, help="take every so many photos of a folder")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th photo of a folder")
     options = parser.parse_args()
 
     weights, _ = load_weights(options.model, options.scale)

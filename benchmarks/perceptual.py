@@ -1,15 +1,15 @@
-"""What the way from one restorer to another costs and gains: PSNR-Y, SSIM-Y and a perceptual distance.
+"""Blends of two restorers: PSNR-Y, SSIM-Y and a perceptual distance.
 
     pip install 'manet-cli[perceptual]'
     python benchmarks/perceptual.py testsets/Set14 --second runs/crisp/weights.safetensors
     python benchmarks/perceptual.py testsets/BSD100 --protocols camera --limit 20 --second ...
 
-The shares F lie between the restorers of two sets of weights of one shape; the first one's estimator serves
-both. Two ways: F of the way between the weights, which costs no time, and between the results.
+F is the share of the second restorer; both have the same shape, and the first weights' estimator is used for
+both. F blends either the weights, which costs no time, or the two results.
 
-The distance is that of LPIPS (Zhang et al., arXiv:1801.03924) without learnt weights: features of each pixel
-are brought to length 1, squared differences are added over channels, averaged over pixels and added over
-stages. The features are those of EfficientNet-Lite1; `manet train --stage crisp` learns from Lite0.
+The distance is LPIPS (Zhang et al., arXiv:1801.03924) without learnt weights: the features of each pixel are
+scaled to length 1; squared differences are added over channels, averaged over pixels and added over stages.
+The features are from EfficientNet-Lite1; `manet train --stage crisp` uses Lite0.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def distance(features: Features, image: Tensor, reference: Tensor) -> float:
 
 
 def between(first: Weights, second: Weights, share: float) -> Weights:
-    """Return the first weights with a restorer that lies a share of the way to that of the second ones."""
+    """Return the first weights, with their restorer blended with the second one; 1 is the second."""
     tensors = {
         name: torch.lerp(tensor.float(), second.tensors[name].float(), share)
         if name.startswith("restorer.")
@@ -75,7 +75,7 @@ def figures(features: Features, result: Tensor, hr: Tensor, scale: int) -> list[
 
 
 def middle(hr: Tensor, side: int) -> Tensor:
-    """Return the middle of an image, of at most so many pixels a side."""
+    """Return the middle of an image, at most ``side`` pixels a side."""
     top, left = (max(0, (length - side) // 2) for length in hr.shape[-2:])
     return hr[..., top : top + side, left : left + side]
 
@@ -85,13 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="sharp pictures")
     parser.add_argument("-s", "--scale", type=int, default=4)
-    parser.add_argument("--first", default="camera", help="weights at 0; their estimator serves both")
-    parser.add_argument("--second", required=True, help="weights at 1")
+    parser.add_argument("--first", default="camera", help="weights at F = 0, and the estimator for both")
+    parser.add_argument("--second", required=True, help="weights at F = 1")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="F, from 0 to 1")
     parser.add_argument("--protocols", nargs="+", default=["grid", "camera"], help="as in manet evaluate")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
-    parser.add_argument("--limit", type=int, help="use so many pictures")
-    parser.add_argument("--crop", type=int, default=10_000, help="side of the middle that is taken, pixels")
+    parser.add_argument("--limit", type=int, help="number of pictures")
+    parser.add_argument("--crop", type=int, default=10_000, help="side of the middle crop, pixels")
     options = parser.parse_args()
 
     features = load_features(1, extra="perceptual", stages=STAGES)

@@ -1,8 +1,8 @@
-"""What bfloat16 costs: kernels and images against float32, untiled.
+"""Loss from bfloat16: kernels and images compared with float32, untiled.
 
     python benchmarks/precision.py FOLDER [--model NAME|FILE] [--limit 8] [--crop 240] [--device cpu]
 
-``choose_torch_precision`` in ``manet_cli/inference/torch_device.py`` rests on this table.
+This table is the source of ``choose_torch_precision`` in ``manet_cli/inference/torch_device.py``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def psnr(difference: Tensor, peak: float = 1.0) -> float:
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="photos, taken as LR images")
+    parser.add_argument("folder", type=Path, help="photos, used as LR images")
     parser.add_argument("--model", default="default")
-    parser.add_argument("--limit", type=int, default=8, help="use so many photos")
-    parser.add_argument("--crop", type=int, default=240, help="cut so many pixels a side from their middle")
+    parser.add_argument("--limit", type=int, default=8, help="number of photos")
+    parser.add_argument("--crop", type=int, default=240, help="side of the middle crop, pixels")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--precision", default="bf16", choices=[name for name in PRECISIONS if name != "fp32"]

@@ -1,9 +1,9 @@
-"""Colour profiles: what a picture loses whose numbers the networks see as they are, or with sRGB's curve.
+"""Colour profiles: loss if the networks get a file's numbers unchanged, or converted to sRGB's curve.
 
     python benchmarks/profiles.py FOLDER [--model NAME|FILE] [--limit 14] [--crop 256]
 
-Photos of the folder are taken as sRGB, blurred and made small, and stored in another colour space in 16 bits.
-PSNR-Y of the results is against the photo, in sRGB. `images/transfer.py` rests on this table.
+The photos count as sRGB. They are blurred, made small, and stored in another colour space in 16 bits. PSNR-Y
+compares the results with the photo, in sRGB. This table is the source of the limits in `images/transfer.py`.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ BORDER = 4
 
 
 def srgb_to_light(values: Array) -> Array:
-    """Decode sRGB numbers; negative ones as if mirrored."""
+    """Decode sRGB numbers; a negative number is decoded like its absolute value, with its sign."""
     size = np.abs(values)
     light: Array = np.sign(values) * np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return light
 
 
 def light_to_srgb(light: Array) -> Array:
-    """Encode light as sRGB numbers; negative ones as if mirrored."""
+    """Encode light as sRGB numbers; a negative number is encoded like its absolute value, with its sign."""
     size = np.abs(light)
     values: Array = np.sign(light) * np.where(
         size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055
@@ -89,8 +89,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="HR photos")
     parser.add_argument("--model", default="default")
-    parser.add_argument("--limit", type=int, default=14, help="use so many photos")
-    parser.add_argument("--crop", type=int, default=256, help="cut so many pixels a side from their middle")
+    parser.add_argument("--limit", type=int, default=14, help="number of photos")
+    parser.add_argument("--crop", type=int, default=256, help="side of the middle crop, pixels")
     options = parser.parse_args()
 
     model = open_model(options.model)

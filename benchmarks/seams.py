@@ -1,9 +1,9 @@
-"""What a smaller halo than the full receptive field costs: tiled runs against the untiled one.
+"""Loss from a halo smaller than the full receptive field: tiled runs compared with an untiled one.
 
     python benchmarks/seams.py FOLDER [--model NAME|FILE] [--tile 64] [--limit 8] [--crop 240]
 
-Also: how far codes that are estimated in tiles are from the untiled ones. The default halo,
-``practical_radius`` in ``manet_cli/models/rrdb_sft.py``, is chosen by this table.
+It also compares codes that are estimated in tiles with untiled ones. This table is the source of the default
+halo, ``practical_radius`` in ``manet_cli/models/rrdb_sft.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from manet_cli.weights import load_weights
 
 
 class KnownCodes:
-    """Kernel codes (1, L, H, W) that were computed before: only the restorer's halo is measured here."""
+    """Kernel codes (1, L, H, W) computed before, so that only the restorer's halo is measured."""
 
     def __init__(self, codes: Tensor) -> None:
         self._codes = codes
@@ -44,11 +44,11 @@ def estimated(engine: Engine, picture: Picture) -> KnownCodes:
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="photos, taken as LR images")
+    parser.add_argument("folder", type=Path, help="photos, used as LR images")
     parser.add_argument("--model", default="default")
     parser.add_argument("--tile", type=int, default=64)
-    parser.add_argument("--limit", type=int, default=8, help="use so many photos")
-    parser.add_argument("--crop", type=int, default=240, help="cut so many pixels a side from their middle")
+    parser.add_argument("--limit", type=int, default=8, help="number of photos")
+    parser.add_argument("--crop", type=int, default=240, help="side of the middle crop, pixels")
     parser.add_argument("--halos", type=int, nargs="*", default=[8, 12, 16, 24, 32])
     options = parser.parse_args()
 

@@ -1,11 +1,11 @@
-"""Seconds of `manet upscale` with the small networks and with the full ones, on the CPU.
+"""Seconds of `manet upscale` with the small and with the full-size networks, on the CPU.
 
     python benchmarks/sizes.py                       # 512x512, three rounds; some minutes
     python benchmarks/sizes.py --side 256 --rounds 5
 
-Whole processes, from their start to the written PNG. The full restorer (64 features, 10 blocks, growth 32)
-has random weights, which take as long as trained ones. The two take turns, so that what else the machine does
-meets both alike.
+Whole processes are timed, from the start to the written PNG. The full-size restorer (64 features, 10 blocks,
+growth 32) has random weights, which take as long as trained ones. The two take turns, so that other load on
+the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "chelsea_small.png"
 
 
 def write_full(path: Path) -> None:
-    """Write the shipped estimator and basis with a full restorer of random weights."""
+    """Write the shipped estimator and basis with a full-size restorer of random weights."""
     small, _ = load_weights("default", 4)
     torch.manual_seed(0)
     config = replace(small.config, restorer=RRDBSFTConfig())
@@ -42,8 +42,8 @@ def write_full(path: Path) -> None:
 def main() -> None:
     """Read the options, run, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--side", type=int, default=512, help="of the input, pixels")
-    parser.add_argument("--rounds", type=int, default=3, help="in which the two take turns")
+    parser.add_argument("--side", type=int, default=512, help="side of the input, pixels")
+    parser.add_argument("--rounds", type=int, default=3, help="number of runs of each")
     options = parser.parse_args()
     seconds: dict[str, list[float]] = {"small": [], "full": []}
     with tempfile.TemporaryDirectory() as name:

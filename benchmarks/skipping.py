@@ -1,12 +1,12 @@
-"""How long finished pictures take to be skipped, and what of that is the look at whether they are whole.
+"""Time to skip finished pictures, and the part of it that checks whether they are complete.
 
     python benchmarks/skipping.py                       # 1000 pictures; about two minutes
     python benchmarks/skipping.py --pictures 200 --format jpeg
 
-Results are written with the records of a run that never was, so nothing is computed. Passes over them are
-timed in turns, and the fastest of each counts: the record alone (`read_record`), the record with size and end
-(`read_finished`), the first with the hash of the input, and the whole check of a plan (`made_from`). `ratio`
-is that of the last two. Then the command itself, from its start to its end.
+The results are written directly, with records as of a real run, so nothing is computed. Four passes over
+them are timed in turns, and the fastest of each counts: the record alone (`read_record`); the record, the
+size and the end (`read_finished`); the record alone and the hash of the input; the whole check of a plan
+(`made_from`). `ratio` is the fourth divided by the third. At the end the whole command is timed.
 """
 
 from __future__ import annotations

@@ -4,10 +4,9 @@
                                   [--patch-size 192] [--features 64] [--blocks 10] [--growth 32]
                                   [--seconds 30] [--device auto]
 
-Ours is `manet train` as it is; the plain loop is the same step in float32, without fused Adam, moving average
-or memory format, on a batch that is there already. Both run in turns in this process, so that other load on
-the machine touches both. The last figure is the share of the rate at which the device multiplies large
-matrices.
+Ours is `manet train`. The plain loop does the same step in float32, without fused Adam, moving average or
+memory format, on one batch made before. Both run in turns in this process, so that other load on the machine
+affects both equally. The last figure compares with the rate at which the device multiplies large matrices.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=10)
     parser.add_argument("--growth", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each of the three rounds")
+    parser.add_argument("--seconds", type=float, default=30.0, help="seconds of each of the three rounds")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
@@ -111,7 +110,7 @@ def trained(
     warmup, seconds = max(2.0, options.seconds / 4), options.seconds
     toml = folder.parent / "recipe.toml"
     toml.parent.mkdir(parents=True, exist_ok=True)
-    # The device is waited for at every line, so a fast one has fewer of them.
+    # Every log line waits for the device, so a fast device gets fewer lines.
     every = 1 if device.type == "cpu" else 20
     toml.write_text(f"[report]\nlog_every = {every}\ncheckpoint_seconds = 100000\n", encoding="utf-8")
     timed = load_recipe(
@@ -170,7 +169,7 @@ def operations(recipe: Recipe, options: argparse.Namespace, cache: PhotoCache, d
 
 
 def total(losses: Losses) -> Tensor:
-    """Return what a step differentiates: the network's loss, with that of a discriminator if there is one."""
+    """Return the loss that a step differentiates: the network's, plus the discriminator's if there is one."""
     return losses["loss"] + losses.get("discriminator", 0)
 
 
