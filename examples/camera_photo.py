@@ -18,11 +18,11 @@ from manet_cli.inference.dial import AUTO, position
 
 SCALE = 4
 BOX = (250, 130, 375, 225)
-"""Of the detail in the photo: left, top, right, bottom."""
+"""Box of the detail in the photo: left, top, right, bottom."""
 
 
 def main(folder: Path) -> None:
-    """Enlarge the detail in two ways; the dial is measured on the whole photo."""
+    """Enlarge the detail in two ways; the amount of denoising is measured on the whole photo."""
     path = Path(sklearn.datasets.__file__).parent / "images" / "china.jpg"
     photo = read_photo(path, path.name)
     left, top, right, bottom = BOX

@@ -1,4 +1,4 @@
-"""Upscale the example photo, write its blur kernels, and draw what happened; run by ``make demo``."""
+"""Upscale the example photo, write its blur kernels, and draw both; run by ``make demo``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sheets import labelled
 PHOTO = Path("examples/chelsea_small.png")
 OUT = Path("demo")
 SCALE = 4
-ZOOM_BOX = (120, 60, 232, 135)  # of the result
+ZOOM_BOX = (120, 60, 232, 135)  # box in the result
 GRID = (7, 5)
 
 
 def manet(*arguments: str) -> None:
-    """Run the tool as a user would, and show the command."""
+    """Print a command and run it, as a user would."""
     print("$ manet", *arguments, flush=True)
     subprocess.run([sys.executable, "-m", "manet_cli", *arguments], check=True)
 
 
 def comparison(photo: Image.Image, result: Image.Image) -> Image.Image:
-    """Draw bicubic and ours side by side, and a detail of both, enlarged without smoothing."""
+    """Draw bicubic and our result side by side, with a detail of both, enlarged without smoothing."""
     bicubic = photo.resize(result.size, Image.Resampling.BICUBIC)
     height = result.height // 2 - 2
     width = height * (ZOOM_BOX[2] - ZOOM_BOX[0]) // (ZOOM_BOX[3] - ZOOM_BOX[1])
@@ -39,7 +39,7 @@ def comparison(photo: Image.Image, result: Image.Image) -> Image.Image:
 
 
 def kernel_sheet(photo: Image.Image, kernels: npt.NDArray[np.float16]) -> Image.Image:
-    """Draw the photo, and beside it the kernels of a grid of its pixels, each where its pixel is."""
+    """Draw the photo, and beside it the kernels of a grid of pixels, each at its pixel's place."""
     large = photo.resize((photo.width * SCALE, photo.height * SCALE), Image.Resampling.NEAREST)
     sheet = Image.new("L", large.size)
     dots = ImageDraw.Draw(large)

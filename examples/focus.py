@@ -1,7 +1,7 @@
-"""Draw what --strength does in and out of focus: ``python examples/focus.py coffee.png focus.jpg``.
+"""Draw the effect of --strength in and out of focus: ``python examples/focus.py coffee.png focus.jpg``.
 
-The photo is given a shallow depth of field first: sharp in an ellipse, more and more out of focus around it.
-So it is known what the lens showed, and each result can be measured against that.
+The photo first gets a shallow depth of field: sharp in an ellipse, more and more out of focus around it. So
+the large picture through the lens is known, and each result is compared with it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from manet_cli import open_model
 Array = npt.NDArray[np.float64]
 
 SCALE = 4
-CENTRE, RADII = (0.52, 0.42), (0.34, 0.42)  # of the ellipse in focus, of the picture's width and height
-SIGMA = 2.4  # of the lens where it is most out of focus, in pixels of the large photo
+CENTRE, RADII = (0.52, 0.42), (0.34, 0.42)  # the ellipse in focus, as shares of width and height
+SIGMA = 2.4  # largest blur of the lens, in pixels of the large photo
 STRENGTHS = (1.0, 0.5, 0.25)
 SHARP, SOFT = (250, 120), (40, 285)  # corners of the details shown
 DETAIL, ZOOM = (110, 80), 2
 
 
 def distance(width: int, height: int) -> Array:
-    """Return how far every pixel is out of focus: 0 in the ellipse, 1 where the lens is worst."""
+    """Return how far every pixel is out of focus: 0 in the ellipse, 1 for the largest blur."""
     y, x = np.mgrid[:height, :width]
     across = (x / width - CENTRE[0]) / RADII[0]
     down = (y / height - CENTRE[1]) / RADII[1]
@@ -35,7 +35,7 @@ def distance(width: int, height: int) -> Array:
 
 
 def through_lens(photo: Image.Image, depth: Array) -> Image.Image:
-    """Blur a photo by its depth: between nine versions of it, blurred more and more."""
+    """Blur a photo by its depth: interpolate between nine versions with more and more blur."""
     levels = [SIGMA * step / 8 for step in range(9)]
     versions = [np.asarray(photo.filter(ImageFilter.GaussianBlur(sigma)), np.float64) for sigma in levels]
     position = depth * (len(levels) - 1)

@@ -1,7 +1,7 @@
 """Draw the details of docs/gallery.md: ``python examples/gallery.py PHOTOS docs/images``.
 
-PHOTOS is the folder ``data`` of the Python package scikit-image. What is degraded here is degraded as the
-published tests do, so the sharp photo is known and shown; the rest is enlarged as it is.
+PHOTOS is the folder ``data`` of the Python package scikit-image. Some photos are first degraded as in the
+published tests, so the sharp photo is known and shown; the others are enlarged as they are.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Scene:
 
     Attributes:
         photo: file name; `TEXT` for drawn text.
-        box: of the detail in the small photo: left, top, right, bottom.
-        label: what the photo is like.
-        degradation: makes the small photo; None to take the photo as it is.
+        box: box of the detail in the small photo: left, top, right, bottom.
+        label: description of the photo.
+        degradation: makes the small photo; None to use the photo as it is.
     """
 
     photo: str
@@ -76,7 +76,7 @@ FIGURES: dict[str, list[Scene]] = {
 
 
 def small_photo(photo: Image.Image, degradation: Degradation) -> tuple[Image.Image, Image.Image]:
-    """Return the degraded photo and what of the sharp one it shows."""
+    """Return the degraded photo and the part of the sharp photo that it shows."""
     hr = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
     degraded = degradation.apply(hr)
     lr = (degraded.lr[0].permute(1, 2, 0) * 255).round().byte().numpy()
@@ -84,7 +84,7 @@ def small_photo(photo: Image.Image, degradation: Degradation) -> tuple[Image.Ima
 
 
 def strip(scene: Scene, folder: Path, model: Model) -> Image.Image:
-    """Draw a detail: bicubic, ours, and the sharp photo where that is known."""
+    """Draw a detail: bicubic, our result, and the sharp photo if it is known."""
     photo = drawn_text() if scene.photo == TEXT else Image.open(folder / scene.photo).convert("RGB")
     sharp = None
     if scene.degradation is not None:

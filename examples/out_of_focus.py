@@ -1,7 +1,7 @@
-"""Draw what ``manet deblur`` does: ``python examples/out_of_focus.py PHOTOS docs/images/deblur.jpg``.
+"""Draw the effect of ``manet deblur``: ``python examples/out_of_focus.py PHOTOS docs/images/deblur.jpg``.
 
 PHOTOS is the folder ``data`` of the Python package scikit-image. The photo is blurred by a Gaussian of two
-pixels, as by a lens out of focus, so the sharp photo is known and shown.
+pixels, like a lens out of focus, so the sharp photo is known and shown.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from PIL import Image, ImageFilter
 from sheets import labelled
 
 PHOTO, SIGMA = "astronaut.png", 2.0
-BOX, ZOOM = (150, 20, 310, 140), 2  # of the detail, in pixels of the photo
+BOX, ZOOM = (150, 20, 310, 140), 2  # the detail, in pixels of the photo
 EXCERPT = (60, 0, 400, 256)
 
 
 def main(photos: Path, target: Path) -> None:
-    """Blur a photo, deblur it by the command, and draw a detail of both beside the sharp one."""
+    """Blur a photo, deblur it with the command, and draw a detail of both beside the sharp photo."""
     with Image.open(photos / PHOTO) as image:
         sharp = image.convert("RGB").crop(EXCERPT)
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ def labelled(pictures: list[tuple[str, Image.Image]]) -> Image.Image:
 
 
 def stacked(rows: list[Image.Image]) -> Image.Image:
-    """Put sheets below each other."""
+    """Stack sheets from the top down."""
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
     top = 0
     for row in rows:

@@ -1,7 +1,7 @@
 """Draw how the estimates follow a blur that varies: ``python examples/variant.py PHOTO variant.jpg``.
 
-The photo is degraded by the published spatially variant types 1 to 4, each 40x40 block with a kernel of its
-own. For every block its true kernel is drawn, and beside that the mean of those estimated within it.
+The photo is degraded by the published spatially variant types 1 to 4: each 40x40 block has another kernel.
+For every block, the true kernel and the mean of the estimated kernels are drawn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENLARGED = 40
 
 
 def mosaic(kernels: torch.Tensor) -> Image.Image:
-    """Draw kernels (n, n, k, k), each as bright as it can be."""
+    """Draw kernels (n, n, k, k), each scaled to full brightness."""
     bright = kernels / kernels.amax(dim=(2, 3), keepdim=True)
     tiles = np.round(bright.numpy() * 255).astype(np.uint8)
     sheet = Image.new("L", (tiles.shape[1] * ENLARGED, tiles.shape[0] * ENLARGED))
