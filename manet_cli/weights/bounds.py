@@ -1,7 +1,7 @@
-"""Bounds on a weight file, checked on its structure before anything is loaded.
+"""Limits of a weight file, checked on its structure before anything is loaded.
 
-A `.pth` file is a zip archive of one pickle and the tensors' bytes, uncompressed; in PyTorch's older format
-it is five pickles and then the bytes. Pickles are scanned, not run: they may name only the functions that
+A `.pth` file is a zip archive of one pickle and the tensors' bytes, uncompressed. In PyTorch's older format
+it is five pickles followed by the bytes. Pickles are scanned, not run: they may only name the functions that
 rebuild tensors.
 """
 
@@ -33,7 +33,7 @@ _REBUILDERS = re.compile(
     r"|torch ([A-Za-z0-9]*Storage|Size|b?float[0-9]+)"
 )
 _DAMAGED = "the file is damaged or is not a PyTorch file."
-_NOT_TENSORS = "the pickle holds something other than tensors, which could run code; nothing in it was run."
+_NOT_TENSORS = "the pickle holds more than tensors, which could run code; nothing in it was run."
 
 
 def check_safetensors(path: Path) -> None:
@@ -66,7 +66,7 @@ def _check_archive(file: BinaryIO) -> None:
                 raise WeightsError("its tensors are compressed, which PyTorch does not do: save them again.")
             size = file.seek(0, io.SEEK_END)
             if sum(member.file_size for member in members) > size:
-                raise WeightsError("its tensors lie over one another.")
+                raise WeightsError("its tensors overlap.")
             for member in members:
                 if member.filename.endswith(".pkl"):
                     if member.file_size > _LONGEST_HEAD:

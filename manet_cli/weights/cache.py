@@ -1,4 +1,4 @@
-"""The user's cache: pulled weights, and their digests when first accepted.
+"""The user's cache: pulled weights, and the digests that the user first accepted.
 
 Each source has a folder below ``$XDG_CACHE_HOME/manet/weights``:
 
@@ -43,10 +43,10 @@ class Receipt:
     """Record of a pulled file.
 
     Attributes:
-        source: as given by the user or the manifest, without a digest.
+        source: source from the user or the manifest, without a digest.
         sha256: digest of the downloaded file; later downloads from this source must match it.
-        path: of the file in use.
-        path_sha256: digest of the file in use, which differs if it was converted.
+        path: path of the file in use.
+        path_sha256: digest of the file in use; it is another one if the file was converted.
     """
 
     source: str
@@ -84,7 +84,7 @@ def read_receipt(folder: Path) -> Receipt | None:
     try:
         fields = json.loads(read_regular(path, _LONGEST_RECEIPT))
         texts = [fields[key] for key in ("source", "sha256", "file", "file_sha256")]
-        # We never write a text that is no file name or that is not printable.
+        # We only write printable texts that are valid file names.
         if not all(isinstance(text, str) and text.isprintable() and text.encode() for text in texts):
             raise TypeError
     except FileNotFoundError:
@@ -131,7 +131,7 @@ def receipts() -> list[Receipt]:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[None]:
-    """Make and lock a source's folder while the block runs; remove the folder if it stays empty.
+    """Create a source's folder and lock it while the block runs; remove the folder if it stays empty.
 
     Raises:
         WeightsError: the cache cannot be written.
@@ -158,5 +158,6 @@ def not_kept(folder: Path, error: Exception, variable: str = "XDG_CACHE_HOME") -
     cause = error if isinstance(error, OSError) else error.__cause__
     reason = (isinstance(cause, OSError) and cause.strerror) or str(error).rstrip(".")
     return WeightsError(
-        f"{folder}: weights cannot be kept there ({reason}): make room, or set {variable} to another folder"
+        f"{folder}: weights cannot be stored there ({reason}): free some space, or set {variable} to another "
+        "folder"
     )

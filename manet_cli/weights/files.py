@@ -1,4 +1,4 @@
-"""Weight files: read without running code, check, write atomically. The only code that reads pickles."""
+"""Read weight files without running code, check them, write them atomically. No other code loads pickles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Weights:
         config: shapes of its networks.
         published: whether the file has the published layout.
         sha256: digest of the file; for a converted file, of the download.
-        code_stride: the restorer works as well with interpolated codes of every n-th pixel; 1 if unknown.
+        code_stride: n, if the restorer works as well with interpolated codes of every n-th pixel; else 1.
     """
 
     tensors: Mapping[str, Tensor]
@@ -47,7 +47,7 @@ class Weights:
 
     @property
     def scale(self) -> int | None:
-        """The restorer's scale; None for an estimator alone, which has no scale."""
+        """The restorer's scale; None without a restorer."""
         return self.config.restorer.scale if self.config.restorer else None
 
     def build(self) -> BlindModel:
@@ -75,7 +75,7 @@ def read_weights(path: Path) -> Weights:
     """Read and check a weight file: ``.safetensors``, or ``.pth`` without running any code in it.
 
     Raises:
-        WeightsError: the file is missing or damaged, or holds other content than the networks' tensors.
+        WeightsError: the file is missing or damaged, or contains anything but the networks' tensors.
     """
     try:
         sha256 = file_sha256(path, LARGEST_FILE)
@@ -106,13 +106,13 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     check_pickle(path)
     try:
         with warnings.catch_warnings():
-            # PyTorch warns of formats that a damaged file claims; the content is checked below.
+            # PyTorch warns of unknown formats in damaged files; the content is checked below.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise WeightsError(
-                "the pickle holds something other than tensors, which could run code; nothing in it was run."
+                "the pickle holds more than tensors, which could run code; nothing in it was run."
             ) from error
         raise WeightsError("the file is damaged or is not a PyTorch file.") from error
     if not isinstance(content, dict) or not content:
@@ -137,7 +137,7 @@ def write_weights(weights: Weights, path: Path) -> None:
         raise UsageError(
             f"{path}: weights are written as .safetensors or .pth, not as {suffix or 'no suffix'}."
         )
-    # Copies: of a view, torch.save would write the whole storage, and safetensors refuses shared storage.
+    # Copies, because torch.save writes the whole storage of a view, and safetensors refuses shared storage.
     tensors = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format)
         for name, tensor in weights.tensors.items()

@@ -1,7 +1,7 @@
 """Downloads over https that resume after a lost connection, also in the next run.
 
-The standard library follows redirects, uses proxies, checks certificates and reads headers. This module adds
-https only, resumed attempts and clear messages.
+The standard library follows redirects, uses proxies, checks certificates and reads headers. This module
+refuses anything but https, resumes downloads and gives clear messages.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Handler(HTTPSHandler):
         class Connection(HTTPSConnection):
             def connect(self) -> None:
                 HTTPConnection.connect(self)
-                meter.watch(self.sock)  # before the handshake, which may be slow too
+                meter.watch(self.sock)  # before the handshake, which may also be slow
                 host = getattr(self, "_tunnel_host", None) or self.host
                 self.sock = context.wrap_socket(self.sock, server_hostname=host)
 
@@ -98,7 +98,7 @@ def download(source: HttpsSource, target: Path, progress: Callable[[float], None
 
     Args:
         source: the address.
-        target: file to write; after a failed transfer it holds the first part.
+        target: file to write; after a failed transfer it contains the first part.
         progress: callback for the share done, if the server announces the length.
 
     Raises:
@@ -126,7 +126,7 @@ def download(source: HttpsSource, target: Path, progress: Callable[[float], None
             if failures == _ATTEMPTS or attempts == _MOST_ATTEMPTS:
                 raise WeightsError(
                     f"{source.label}: the download failed ({reason}): check the connection (and "
-                    "HTTPS_PROXY), then run the command again; it goes on where it stopped"
+                    "HTTPS_PROXY), then run the command again; it resumes the download"
                 ) from error
             logger.info("%s: %s; trying again", source.label, reason)
             time.sleep(_PAUSE * 2 ** (failures - 1))
@@ -149,7 +149,7 @@ class _Part:
 
     @property
     def version(self) -> str | None:
-        """The server's name of the partial file's version; None if the download cannot resume."""
+        """The partial file's version (ETag or date); None if the download cannot resume."""
         return self.note.read_text(encoding="latin-1") if self.size and self.note.exists() else None
 
     def begin(self, version: str | None = None) -> None:
@@ -191,7 +191,7 @@ def _receive(response: HTTPResponse, part: _Part, meter: Meter, progress: Callab
             part.begin(version)
         elif version not in (None, part.version) or not headers.get("Content-Range", "").startswith(rest):
             part.begin()
-            raise HTTPException("the server sent another part than was asked for")
+            raise HTTPException("the server sent another part of the file than requested")
         size = part.size
         total = None if response.length is None else size + response.length
         with part.target.open("ab") as file:
@@ -207,7 +207,7 @@ def _receive(response: HTTPResponse, part: _Part, meter: Meter, progress: Callab
 
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
-    """Yield the body; its OSErrors become HTTPException, so that an OSError is about the file."""
+    """Yield the body; turn its OSErrors into HTTPException, so that an OSError is always about the file."""
     try:
         # read1 returns available bytes instead of waiting for a whole block.
         while block := response.read1(_BLOCK):
@@ -238,7 +238,7 @@ def _reason(error: Exception, part: _Part) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         raise WeightsError(
             f"{part.source.label}: the server's certificate is not trusted ({cause.verify_message}): if "
-            "you trust it, name its authority with SSL_CERT_FILE"
+            "you trust it, give its authority with SSL_CERT_FILE"
         ) from error
     return _words(cause)
 

@@ -22,7 +22,7 @@ __all__ = ["fetch", "forget"]
 
 _PATH_HEADERS = ("X-Repo-Commit", "ETag", "X-Linked-Etag")
 _PATH_PART = re.compile(r'(W/)?"?[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"?')
-_OTHER_WAYS = ("X-Xet-Hash", "X-Xet-Refresh-Route")  # other transfers, which would bypass the checks here
+_OTHER_WAYS = ("X-Xet-Hash", "X-Xet-Refresh-Route")  # other transfers, which would bypass our checks
 
 
 def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
@@ -52,13 +52,13 @@ def fetch(source: HubSource, progress: Callable[[float], None]) -> Path:
         )
     except WeightsError:
         raise
-    except Exception as error:  # its HTTP library, and so its exceptions, depend on its version
+    except Exception as error:  # the types depend on the library's version and its HTTP client
         raise _failure(source, error) from error
     return Path(path)
 
 
-def _bounded_client(label: str) -> Any:  # noqa: ANN401 - the library of its HTTP client changes
-    """Return the library's client for one source, with a check of each answer."""
+def _bounded_client(label: str) -> Any:  # noqa: ANN401 - its type depends on the library's version
+    """Return the library's HTTP client for one source, with a check of each answer."""
     from huggingface_hub.utils._http import default_client_factory
 
     client, meter = default_client_factory(), Meter(label)
@@ -71,14 +71,14 @@ def _bounded_client(label: str) -> Any:  # noqa: ANN401 - the library of its HTT
 
 
 def _check(label: str, meter: Meter, response: Any) -> None:  # noqa: ANN401
-    """Check an answer: the library makes paths from some headers and does not limit the body.
+    """Check an answer: the library builds paths from some headers and does not limit the body.
 
     Raises:
         WeightsError: a header names a path outside the cache, or the server sends too much or too slowly.
     """
     for name in _PATH_HEADERS:
         if not _PATH_PART.fullmatch(response.headers.get(name, "-")):
-            raise WeightsError(f"{label}: the server's {name} header is not one of the Hub")
+            raise WeightsError(f"{label}: the server's {name} header is not valid for the Hub")
     for name in _OTHER_WAYS:
         response.headers.pop(name, None)
     for name in ("Content-Length", "X-Linked-Size"):
@@ -103,7 +103,7 @@ def _check(label: str, meter: Meter, response: Any) -> None:  # noqa: ANN401
 
 
 def forget(path: Path) -> None:
-    """Remove a file of `fetch`, and the blob that it links to, from the Hub's cache."""
+    """Remove a file that `fetch` returned, and the blob that it links to, from the Hub's cache."""
     with suppress(OSError):
         blob = path.resolve()
         path.unlink()
@@ -131,12 +131,12 @@ def _failure(source: HubSource, error: Exception) -> WeightsError:
         return WeightsError(f"{name}: {source.repo} has no revision {source.revision!r} on the Hub")
     if isinstance(error, errors.RepositoryNotFoundError):
         return WeightsError(
-            f"{name}: the Hub has no repository {source.repo}, or shows it to others only: check the name, "
+            f"{name}: the Hub has no repository {source.repo}, or it is private: check the name, "
             "or set HF_TOKEN"
         )
     if isinstance(error, errors.EntryNotFoundError):
         return WeightsError(f"{name}: {source.repo} has no file {source.path} in {source.revision}")
-    return WeightsError(f"{name}: the Hub did not give the file ({_reason(error)})")
+    return WeightsError(f"{name}: the Hub did not send the file ({_reason(error)})")
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""List and describe known weights, and where they are."""
+"""List and describe known weights and their locations."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def list_weights() -> list[dict[str, object]]:
     """List all weights for a script: the manifest's entries, then other pulled weights.
 
     Each has at least ``name, family, scale, where (shipped|cached|pullable|missing), path, bytes, sha256,
-    licence, quality, summary``. For a missing file, ``bytes`` follows from the number of parameters. Files
-    are not hashed.
+    licence, quality, summary``. For a missing file, ``bytes`` is estimated from the number of parameters.
+    Files are not hashed.
     """
     known = {receipt.source: receipt for receipt in receipts()}
     rows = [_entry_fields(entry, known) for entry in load_manifest()]
@@ -38,7 +38,7 @@ def list_weights() -> list[dict[str, object]]:
 
 
 def names_here() -> list[str]:
-    """Return the names of all weights that should be on this machine: shipped or in the cache."""
+    """Return the names of all weights that should be on this machine: shipped or pulled."""
     return [str(row["name"]) for row in list_weights() if row["where"] in ("shipped", "cached", "missing")]
 
 
@@ -81,7 +81,7 @@ def _bytes(path: Path | None, parameters: int | None) -> int | None:
 def describe_weights(name: str, scale: int | None = None) -> dict[str, object]:
     """Describe weights: their manifest entry and, if the file is here, its content.
 
-    ``pair`` names both sets if the name stands for two; all other fields are about the first.
+    ``pair`` names both sets if the name means two; all other fields are about the first.
 
     Raises:
         UsageError: the named entry has another scale than ``scale``.

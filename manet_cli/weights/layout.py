@@ -69,13 +69,13 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a published state dict to our layout.
 
     Raises:
-        WeightsError: a name belongs to neither network, or the basis has another shape than (1, n, L, 1, 1).
+        WeightsError: a name belongs to no network, or the shape of the basis is not (1, n, L, 1, 1).
     """
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         ours = _our_names().get(name.removeprefix("module."))
         if ours is None:
-            raise WeightsError(f"it holds a tensor {name!r}, which no network here has.")
+            raise WeightsError(f"it holds a tensor {name!r}, which no supported network has.")
         if ours == _BASIS[0]:
             if tensor.ndim != 5 or tensor.shape[0] != 1 or tensor.shape[3:] != (1, 1):
                 raise WeightsError(f"its pca_matrix has shape {tuple(tensor.shape)}, not (1, 441, 15, 1, 1).")
@@ -156,7 +156,7 @@ def check_layout(tensors: Mapping[str, Tensor], config: BlindConfig) -> None:
     """Check that a state dict matches ``config``: names, shapes, number formats, finite numbers.
 
     Raises:
-        WeightsError: names the first error.
+        WeightsError: the first error.
     """
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _FORMATS:
@@ -167,13 +167,13 @@ def check_layout(tensors: Mapping[str, Tensor], config: BlindConfig) -> None:
         if tensor.numel() == 0:
             raise WeightsError(f"its tensor {name!r} is empty: shape {tuple(tensor.shape)}.")
         if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
-            # A view that repeats a few numbers could turn a tiny file into a huge network.
+            # Views that repeat a few numbers could make a huge network from a tiny file.
             raise WeightsError(f"its tensor {name!r} holds fewer numbers than its shape says.")
     try:
         with torch.device("meta"):
             expected = BlindModel(config).state_dict()
     except (RuntimeError, ValueError, ZeroDivisionError) as error:
-        raise WeightsError("its tensors' shapes do not make a network.") from error
+        raise WeightsError("its tensors' shapes do not fit any network.") from error
     for name in (name for name in expected if name not in tensors):
         raise WeightsError(f"it lacks the tensor {name!r}.")
     for name in (name for name in tensors if name not in expected):

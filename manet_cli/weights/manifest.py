@@ -21,7 +21,7 @@ __all__ = ["DEFAULT_FAMILY", "PAIR", "RETIRED", "Entry", "load_manifest", "parse
 
 DEFAULT_FAMILY = "default"
 PAIR = ("clean", "camera")
-"""The families behind `DEFAULT_FAMILY`: both ends of a dial. If only one set is needed, the first."""
+"""The two families of `DEFAULT_FAMILY`: no and full denoising. If only one set is needed, it is the first."""
 
 RETIRED = {"fast": "default"} | {
     f"{family}_x{scale}": f"{PAIR[0]}_x{scale}" for family in ("fast", "default") for scale in (2, 3, 4)
@@ -43,7 +43,7 @@ class Entry:
         url: address of the file, ``https://`` or ``hf://``; None for shipped weights.
         sha256: digest of the file; None if unknown.
         parameters: number of parameters, for weights that are not shipped.
-        quality: main figure with its test, in a few words; None if not measured.
+        quality: main figure and its test, in a few words; None if not measured.
         training: data, iterations, recipe, seed.
         evaluation: figures with their protocol.
     """
@@ -77,10 +77,10 @@ class Entry:
 
 
 def parse_manifest(text: str) -> tuple[Entry, ...]:
-    """Parse a manifest: all keys must be known, all required keys present and of the right type.
+    """Parse a manifest: all keys must be known, and all required keys present and of the right type.
 
     Raises:
-        WeightsError: names the first error.
+        WeightsError: the first error.
     """
     try:
         tables = tomllib.loads(text)
@@ -92,7 +92,7 @@ def parse_manifest(text: str) -> tuple[Entry, ...]:
 def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - whatever a TOML file holds
     fields = {field.name: field for field in dataclasses.fields(Entry) if field.name != "name"}
     if not isinstance(table, dict):
-        raise WeightsError(f"weights.toml: {name!r} is a value where a table of weights was expected.")
+        raise WeightsError(f"weights.toml: {name!r} is a value, expected a table of weights.")
     if unknown := sorted(table.keys() - fields.keys()):
         raise WeightsError(f"weights.toml: [{name}] has an unknown key {unknown[0]!r}.")
     for key, field in fields.items():

@@ -19,13 +19,13 @@ from manet_cli.weights.sources import HttpsSource, HubSource, Source
 __all__ = ["Downloads", "cached", "pull", "unseen"]
 
 Downloads: TypeAlias = Callable[[str], AbstractContextManager[Callable[[float], None]]]
-"""Given the text for a download, returns a context that yields a callback for the share done, in [0, 1]."""
+"""Takes the label of a download; returns a context that yields a callback for the share done, in [0, 1]."""
 
 _TRUE = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads HF_HUB_OFFLINE
 
 
 def cached(source: Source) -> Receipt | None:
-    """Return the receipt of a source's file if the file is in the cache, intact, with the source's digest.
+    """Return the receipt of a source's file if the file is in the cache, unchanged and with its digest.
 
     Raises:
         WeightsError: the receipt cannot be read.
@@ -68,10 +68,10 @@ def pull(
         raise unseen(name, source)
     if downloads is None:
         damaged = receipt is not None and is_file(receipt.path)
-        state = "was changed or damaged since it was pulled" if damaged else "is not here"
+        state = "was changed or damaged since it was pulled" if damaged else "was not pulled yet"
         raise WeightsError(f"{name} {state}: get it with 'manet weights pull {shlex.quote(name)}'")
     if isinstance(source, HttpsSource) and os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
-        raise WeightsError(f"{name} is not here, and HF_HUB_OFFLINE is set: pull it online")
+        raise WeightsError(f"{name} was not pulled yet, and HF_HUB_OFFLINE is set: pull it online")
     folder = source_folder(source)
     with opened(folder):
         if receipt := cached(source):  # pulled by another process in the meantime
@@ -87,7 +87,7 @@ def unseen(name: str, source: Source) -> WeightsError:
     at = "" if source.text == name else f" (at {source.label})"
     return WeightsError(
         f"{name}{at} has no known digest, so the file cannot be verified: get it "
-        f"once with 'manet weights pull {shlex.quote(name)} --accept-unverified', which remembers the digest"
+        f"once with 'manet weights pull {shlex.quote(name)} --accept-unverified', which stores the digest"
     )
 
 
@@ -103,7 +103,7 @@ def _fetched(source: Source, folder: Path, progress: Callable[[float], None]) ->
             raise
         return
     if not isinstance(source, HttpsSource):
-        raise TypeError(f"{type(source).__name__} is no source that can be downloaded")
+        raise TypeError(f"{type(source).__name__} is not a source that can be downloaded")
     path = folder / f"partial{source.suffix}"
     https.download(source, path, progress)
     try:
@@ -119,9 +119,9 @@ def _checked(
     """Check a downloaded file and move it to its final place."""
     sha256 = file_sha256(path)
     if expected not in (None, sha256):
-        known = "its digest is" if source.sha256 else "when it was accepted it was"
+        known = "its digest is" if source.sha256 else "the accepted digest is"
         hint = "" if source.sha256 else f"; if you trust the new file, remove {folder} and accept it again"
-        raise WeightsError(f"{name}: the file that came has sha256 {sha256}, but {known} {expected}{hint}")
+        raise WeightsError(f"{name}: the downloaded file has sha256 {sha256}, but {known} {expected}{hint}")
     weights = _usable(name, path, scale)
     if source.suffix == ".safetensors":
         if isinstance(source, HubSource):
@@ -141,5 +141,5 @@ def _usable(name: str, path: Path, scale: int | None) -> Weights:
         reason = str(error.__cause__ if isinstance(error.__cause__, WeightsError) else error)
         raise WeightsError(f"{name}: the downloaded file cannot be used: {reason}") from error
     if scale is not None and weights.scale not in (None, scale):
-        raise WeightsError(f"{name}: the file that came is for x{weights.scale}, expected x{scale}")
+        raise WeightsError(f"{name}: the downloaded file is for x{weights.scale}, expected x{scale}")
     return weights

@@ -37,9 +37,9 @@ class Located:
     """A weight file on this machine.
 
     Attributes:
-        path: of the file.
-        sha256: digest that identifies the weights: of the file, or of the download that it was converted
-            from.
+        path: path of the file.
+        sha256: digest that identifies the weights: digest of the file or, if it was converted, of the
+            download.
         entry: manifest entry; None for the user's files and sources.
         status: shipped, cached, pulled (just now), or file.
     """
@@ -79,7 +79,7 @@ def load_weights(
         return weights, entry.scale
     if None not in (scale, weights.scale) and scale != weights.scale:
         raise UsageError(
-            f"{model} holds weights for x{weights.scale}, but ", Parameter("scale", scale), " was asked for"
+            f"{model} holds weights for x{weights.scale}, but you gave ", Parameter("scale", scale)
         )
     return weights, weights.scale or scale or DEFAULT_SCALE
 
@@ -121,9 +121,7 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
     for entry in manifest:
         if entry.name == name:
             if scale not in (None, entry.scale):
-                raise UsageError(
-                    f"{name} is for x{entry.scale}, but ", Parameter("scale", scale), " was asked for"
-                )
+                raise UsageError(f"{name} is for x{entry.scale}, but you gave ", Parameter("scale", scale))
             return entry
     family = [entry for entry in manifest if entry.family == (PAIR[0] if name == DEFAULT_FAMILY else name)]
     if not family:
@@ -192,7 +190,7 @@ def locate_weights(
 
 
 def _home_expanded(name: str) -> Path:
-    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises an error for an unknown user
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser fails for an unknown user
 
 
 def is_weight_file(model: str) -> bool:
@@ -205,14 +203,12 @@ def is_weight_file(model: str) -> bool:
 def _shipped_path(entry: Entry) -> Path:
     path = entry.path
     if path is None:
-        raise WeightsError(
-            f"{entry.name}: the manifest names neither a file nor an address of these weights."
-        )
+        raise WeightsError(f"{entry.name}: the manifest has no file and no address for these weights.")
     if not path.is_file():
         raise WeightsError(f"{path}: the shipped weights are missing; install manet-cli again.")
     if (digest := file_sha256(path)) != entry.sha256:
         raise WeightsError(
-            f"{path}: the file has sha256 {digest}, but {entry.name} is {entry.sha256}; "
+            f"{path}: the file has sha256 {digest}, but {entry.name} has {entry.sha256}; "
             "install manet-cli again."
         )
     return path

@@ -16,7 +16,7 @@ from manet_cli.weights.files import WEIGHT_SUFFIXES
 __all__ = ["HttpsSource", "HubSource", "Source", "is_source", "parse_source"]
 
 _HUB = re.compile(r"hf://(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)@(?P<revision>[^@]+)")
-# As the Hub's tools write it.
+# The form that the Hub's tools write.
 _HUB_CANONICAL = re.compile(r"hf://(?:models/)?(?P<repo>[^/@]+/[^/@]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+)")
 _PATH_PART = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f\\\ud800-\udfff]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -28,7 +28,7 @@ class Source:
 
     Attributes:
         text: the source as text, without a digest.
-        file: name of the file, with a suffix of weights.
+        file: name of the file, with a suffix of weight files.
         sha256: required digest of the file; None if unknown.
     """
 
@@ -59,7 +59,7 @@ class HubSource(Source):
 
     Attributes:
         repo: ``OWNER/REPO``.
-        path: of the file in the repository.
+        path: path of the file in the repository.
         revision: branch, tag or commit.
     """
 
@@ -82,7 +82,7 @@ def parse_source(text: str, sha256: str | None = None) -> Source:
     """Parse a source.
 
     Args:
-        text: as given by the user or the manifest.
+        text: source from the user or the manifest.
         sha256: digest in the manifest.
 
     Raises:
@@ -127,7 +127,7 @@ def _https_source(address: str, sha256: str | None) -> HttpsSource:
         )
     if secret:
         raise UsageError(
-            f"https://{host}/...: an address with a user name or a password is not taken; leave them out"
+            f"https://{host}/...: an address must not contain a user name or a password; leave them out"
         )
     if not host or any(character <= " " or character == "\x7f" for character in address):
         raise UsageError(f"{address!r}: this is not an https address")

@@ -29,14 +29,16 @@ def check_length(length: int | None, label: str) -> None:
         TooMuchError: more bytes than a weight file may have.
     """
     if length is not None and length > LARGEST_FILE:
-        raise TooMuchError(f"{label}: the server has more than {LARGEST_FILE >> 20} MiB, no file of weights")
+        raise TooMuchError(
+            f"{label}: the server has more than {LARGEST_FILE >> 20} MiB, too much for a model"
+        )
 
 
 class Meter:
     """Watches the speed of a download over all its attempts.
 
     Args:
-        label: of the source, for messages.
+        label: name of the source in messages.
     """
 
     def __init__(self, label: str) -> None:
@@ -62,12 +64,12 @@ class Meter:
             )
 
     def watch(self, connection: socket.socket) -> None:
-        """Close this connection when the server becomes too slow, even if a read is waiting."""
+        """Close this connection when the server becomes too slow, even during a read."""
         self._connections.append(connection.dup())
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Check the speed in another thread while the block runs; then drop the connections."""
+        """Check the speed in another thread while the block runs; then close the watched duplicates."""
         ended = threading.Event()
         thread = threading.Thread(target=self._cut_when_slow, args=(ended,), daemon=True)
         thread.start()

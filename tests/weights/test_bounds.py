@@ -20,7 +20,7 @@ from manet_cli.errors import WeightsError
 from manet_cli.weights import read_weights
 from tests.guard import guarded
 
-NOT_TENSORS = "holds something other than tensors"
+NOT_TENSORS = "holds more than tensors"
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ SAFETENSORS = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0
 
 ATTACKS: list[tuple[str, Callable[[], bytes], str]] = [
     ("deflated.pth", lambda: archive({"a": torch.zeros(20_000_000)}), "its tensors are compressed"),
-    ("overlap.pth", overlapping, "its tensors lie over one another"),
+    ("overlap.pth", overlapping, "its tensors overlap"),
     ("bytearray.pth", lambda: LEGACY + called("builtins.bytearray", HUGE), NOT_TENSORS),
     ("bare.pth", lambda: called("builtins.bytearray", HUGE), "is not a PyTorch file"),
     ("bytearray-zip.pth", lambda: zipped(called("builtins.bytearray", HUGE)), NOT_TENSORS),

@@ -63,7 +63,7 @@ def test_cut_connections_are_taken_up_where_they_ended(server: Server, download:
 
 def test_the_next_run_goes_on(server: Server, download: Download) -> None:
     server.files["/w.pth"] = Remote(DATA, cuts=[700_000, 0, 0, 0, 0])
-    with pytest.raises(WeightsError, match="run the command again; it goes on where it stopped"):
+    with pytest.raises(WeightsError, match="run the command again; it resumes the download"):
         download(address(server, "w.pth"))
     assert download.target.read_bytes() == DATA[:700_000]
     server.requests.clear()
@@ -181,7 +181,9 @@ def test_a_disk_that_fills_up(server: Server, download: Download, monkeypatch: p
 
     source = parse_source(address(server, "w.pth"))
     assert isinstance(source, HttpsSource)
-    with pytest.raises(WeightsError, match=r"cannot be kept there \(No space left on device\): make room"):
+    with pytest.raises(
+        WeightsError, match=r"cannot be stored there \(No space left on device\): free some space"
+    ):
         https.download(source, download.target, full)
     assert not list(download.target.parent.glob("partial*"))
 

@@ -88,7 +88,7 @@ def test_a_name_of_an_earlier_version_says_which_to_use(name: str) -> None:
         ('licence = "Apache-2.0"', "", "lacks the key 'licence'"),
         ('summary = "one"', "summary = 1", "expected str"),
         ('sha256 = "00"', "sha256 = 0", "expected str"),
-        ("[a_x2]", "name = 1\n[a_x2]", "a value where a table"),
+        ("[a_x2]", "name = 1\n[a_x2]", "is a value, expected a table"),
         ("[a_x2]", "[a_x2", "not valid TOML"),
         ("[a_x2]", '[a_x2]\nname = "b"', "unknown key 'name'"),
         ("[a_x2]", '[a_x2]\nsame_as = "b_x2"', "unknown key 'same_as'"),
@@ -123,14 +123,14 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_an_entry_of_another_scale_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"clean_x4 is for x4, but scale=2"):
+    with pytest.raises(UsageError, match=r"clean_x4 is for x4, but you gave scale=2"):
         load_weights("clean_x4", 2)
 
 
 def test_a_file_of_another_scale_is_a_usage_error(safetensors_file: Path) -> None:
     assert load_weights(str(safetensors_file))[1] == 3
     assert load_weights(str(safetensors_file), 3)[1] == 3
-    with pytest.raises(UsageError, match=r"holds weights for x3, but scale=4"):
+    with pytest.raises(UsageError, match=r"holds weights for x3, but you gave scale=4"):
         load_weights(str(safetensors_file), 4)
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_digest_is_refused_before_the_file_is_read(monkeypatch: pytest.M
 
     monkeypatch.setattr(manet_cli.weights.resolve, "read_weights", never)
     for refuse in (lambda: load_weights("default"), lambda: locate_weights(entry.name)):
-        with pytest.raises(WeightsError, match=f"{real.sha256}, but clean_x4 is 0000"):
+        with pytest.raises(WeightsError, match=f"{real.sha256}, but clean_x4 has 0000"):
             refuse()
 
 

@@ -96,7 +96,7 @@ def test_later_pulls_must_match(published: Entry, server: Server, cache: Path, p
     server.files["/small.pth"] = Remote(changed)
     for attempt in (accept, lambda name, scale: locate_weights(name, scale, downloads=downloads)):
         with pytest.raises(
-            WeightsError, match=f"{sha256(changed)}, but when it was accepted .*{located.sha256}"
+            WeightsError, match=f"{sha256(changed)}, but the accepted digest is {located.sha256}"
         ):
             attempt("small", 3)
         assert left(cache) == ["receipt.json"]
@@ -112,7 +112,7 @@ def test_a_known_digest_needs_no_acceptance(
     url = address(server, "small.safetensors")
     entry = Entry("small_x3", "small", 3, "", "", url=url, sha256=sha256(data))
     known(monkeypatch, entry)
-    with pytest.raises(WeightsError, match="is not here: get it with 'manet weights pull small_x3'"):
+    with pytest.raises(WeightsError, match="was not pulled yet: get it with 'manet weights pull small_x3'"):
         load_weights("small", 3)
     weights, _ = load_weights("small", 3, downloads)
     assert weights.sha256 == sha256(data)
@@ -168,7 +168,7 @@ def test_another_scale_is_refused(
     url = str(published.url)
     accept(url)
     assert load_weights(url)[1] == 3
-    with pytest.raises(UsageError, match="holds weights for x3, but scale=2"):
+    with pytest.raises(UsageError, match="holds weights for x3, but you gave scale=2"):
         load_weights(url, 2)
 
 
@@ -208,7 +208,7 @@ def test_a_cache_that_cannot_be_written(
     published: Entry, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
-    with pytest.raises(WeightsError, match=r"/proc/nothing/.*cannot be kept there .*set XDG_CACHE_HOME"):
+    with pytest.raises(WeightsError, match=r"/proc/nothing/.*cannot be stored there .*set XDG_CACHE_HOME"):
         accept("small", 3)
     assert not server.requests
 
@@ -319,7 +319,7 @@ def test_a_full_disk(published: Entry, server: Server, small_disk: Path, pickle_
         filler = small_disk / "filler"
         try:
             filler.write_bytes(b"\0" * taken)
-            with pytest.raises(WeightsError, match=r"No space left on device\): make room"):
+            with pytest.raises(WeightsError, match=r"No space left on device\): free some space"):
                 accept("small", 3)
             assert not list(cache.iterdir())
         finally:

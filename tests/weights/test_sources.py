@@ -76,7 +76,7 @@ def test_keys_are_file_names_of_their_own() -> None:
         (f"https://{'a' * 64}.org/w.pth", "cannot be read"),
         ("https://example.org/\udcff.pth", "cannot be read"),
         ("https://example.org/a w.pth", "not an https address"),
-        ("https://me:secret@example.org/w.pth", r"^https://example.org/\.\.\.: an address with a user"),
+        ("https://me:secret@example.org/w.pth", r"^https://example.org/\.\.\.: an address must not contain"),
         ("https://example.org/w.pth#sha256=12", "64 hexadecimal digits"),
         (f"https://example.org/w.pth#md5={DIGEST}", "64 hexadecimal digits"),
     ],
