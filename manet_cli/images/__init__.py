@@ -1,6 +1,6 @@
 """Files <-> photos: pixels, alpha and metadata, and the formats.
 
-Names that need NumPy and Pillow are imported lazily, because the help reads the list of formats.
+Names that need NumPy or Pillow are imported lazily, because the help reads the list of formats.
 """
 
 from __future__ import annotations

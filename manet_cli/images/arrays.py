@@ -63,7 +63,7 @@ def photo_of_image(image: Image.Image) -> Photo:
     profile = image.info.get("icc_profile")
     metadata = Metadata(icc_profile=profile if isinstance(profile, bytes) else None)
     if 0 in image.size:
-        raise InputError("the image has no pixels: give one that has")
+        raise InputError("the image is empty: give one with pixels")
     if image.mode.startswith("I;16"):
         return Photo(np.asarray(image).astype(np.uint16)[..., np.newaxis], None, metadata)
     if image.mode not in _PLAIN_MODES:

@@ -1,7 +1,7 @@
 """Budgets for a picture file's metadata, checked on its structure before decoding.
 
-Sizes and counts are found by walking the file like Pillow, without storing its content. A budget is far above
-the files of cameras and editors: a picture beyond it was made to use up time or memory.
+Sizes and counts are found by parsing the file like Pillow, without storing its content. A budget is far above
+the files of cameras and editors: a picture beyond it was made to exhaust time or memory.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ RAW = "camera raw"
 _LATE = frozenset(("WebP", "AVIF", "HEIC", "JPEG XL", RAW))
 _MOST_LATE = 256 << 20  # bytes of a file that is read completely before its size in pixels is known
 
-_MOST_PARTS = 10_000  # segments, chunks, boxes or entries, besides one for each _PART_BYTES
-_PART_BYTES = 64  # average size of further parts
+_MOST_PARTS = 10_000  # segments, chunks, boxes or entries; one more for each _PART_BYTES of the file
+_PART_BYTES = 64
 _MOST_HEAD = 64 << 20  # bytes before the pixels of a JPEG
 _MOST_JUNK = 1 << 16  # bytes between two segments of a JPEG
-_MOST_COPIED = 256 << 20  # bytes that are copied while the parts of one block are joined
+_MOST_COPIED = 256 << 20  # bytes copied by joining the parts of one block
 _MOST_PPM_HEAD = 1 << 16
 _MOST_COMMENTS = 1_000
 _AT_ONCE = 1 << 20
 _MOST_PREFIXES = 4
-_MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, even if it is missing
-_SHARED = 1 << 20  # bytes in which values may overlap
+_MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, even for a missing one
+_SHARED = 1 << 20  # bytes of values that may overlap
 _MOST_BLOCKS = 256  # starts of EXIF in a file whose boxes are not parsed
 
 _EXIF_PREFIX = re.compile(rb"(?:Exif\0\0)*")
 _TIFF_START = re.compile(rb"II\*\0|MM\0\*")
-_PLACES = frozenset((0x0111, 0x0144))  # of the strips or tiles, each of which Pillow decodes on its own
+_PLACES = frozenset((0x0111, 0x0144))  # offsets of the strips or tiles; Pillow decodes each separately
 _POINTERS = frozenset((0x014A, 0x8769, 0x8825, 0xA005))  # SubIFDs, Exif, GPS, interoperability
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _VALUE_BYTES |= {16: 8, 17: 8, 18: 8}
@@ -57,8 +57,8 @@ class _OverBudgetError(ValueError):
 def check_size(file: BinaryIO, kind: str | None, name: str, pixels: int | None = None) -> None:
     """Raise InputError for a file with more bytes than its picture can need.
 
-    `kind`: of the file, from `headers.kind_of`, or RAW. `name`: of the file in messages. `pixels`: claimed by
-    the file; None if not known yet.
+    `kind`: kind of the file, from `headers.kind_of`, or RAW. `name`: name of the file in messages. `pixels`:
+    number of pixels that the file claims; None if not known yet.
     """
     if pixels is None and kind not in _LATE:
         return
@@ -66,7 +66,7 @@ def check_size(file: BinaryIO, kind: str | None, name: str, pixels: int | None =
     size = file.seek(0, os.SEEK_END)
     if size > most:
         raise InputError(
-            f"{name} has {size >> 20} MiB, more than the {most >> 20} MiB that are read of such a file: "
+            f"{name} has {size >> 20} MiB, more than the limit of {most >> 20} MiB for such a file: "
             "export the picture again"
         )
 
@@ -149,11 +149,11 @@ def _charge_gif(file: BinaryIO) -> None:
 
 
 def _charge_ppm(file: BinaryIO) -> None:
-    """Charge the comments, from which Pillow frees a block of text one by one."""
+    """Check the comments, which Pillow removes from a block of text one by one."""
     head, comments = file.read(_MOST_PPM_HEAD), 0
     fields = 3 if head[1:2] in b"14" else 4
     if len(re.sub(rb"#[^\r\n]*", b" ", head).split()) < fields and file.read(1):
-        raise _OverBudgetError("too long a head")
+        raise _OverBudgetError("too long a header")
     if head[1:2] not in b"123":
         return
     file.seek(0)
@@ -170,7 +170,7 @@ def _charge_jpeg(file: BinaryIO) -> None:
         parts.take()
         if marker == _APP1 and segment.startswith(b"Exif\0\0"):
             exif.append(bytes(segment[6:]))
-    # Pillow joins them, copying all with each segment.
+    # Pillow joins them, and copies all previous ones with each segment.
     if sum(itertools.accumulate(map(len, exif))) > _MOST_COPIED:
         raise _OverBudgetError("EXIF in too many segments")
     if exif:
@@ -183,7 +183,7 @@ def _jpeg_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
     while True:
         start = head.find(b"\xff", position)
         if (len(head) if start < 0 else start) - position > _MOST_JUNK:
-            raise _OverBudgetError("too much between its segments")
+            raise _OverBudgetError("too many bytes between its segments")
         if start < 0 or start + 4 > len(head):
             return
         marker = head[start + 1]
@@ -199,7 +199,7 @@ def _jpeg_segments(head: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _charge_boxes(file: BinaryIO) -> None:
-    """Check the boxes of a file, and everything that looks like EXIF, which its libraries parse at once."""
+    """Check the boxes of a file, and everything that looks like EXIF: the libraries parse it on opening."""
     end = file.seek(0, os.SEEK_END)
     parts, position = _Parts(0, "boxes"), 0
     while position + 8 <= end:
@@ -248,14 +248,14 @@ def _charge_exif(block: bytes) -> None:
     prefixes = _EXIF_PREFIX.match(block)
     start = prefixes.end() if prefixes else 0
     if start > _MOST_PREFIXES * 6:
-        raise _OverBudgetError("EXIF that begins too often")
+        raise _OverBudgetError("too many starts of EXIF")
     _charge_directories(io.BytesIO(block[start:]))
 
 
 def _charge_directories(file: BinaryIO) -> None:
     """Check all directories of a TIFF file, or of an EXIF block, as leniently as Pillow.
 
-    Overlapping values would be read again for each tag.
+    Pillow reads overlapping values again for each tag.
     """
     start = file.read(16).ljust(16, b"\0")
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
@@ -277,7 +277,7 @@ def _charge_directories(file: BinaryIO) -> None:
                 stored.take(length // 4)
             left -= min(length, max(size - value, 0))
             if left < 0:
-                raise _OverBudgetError("tags whose values lie over one another")
+                raise _OverBudgetError("tags with overlapping values")
             if value < size and (tag is None or tag in _POINTERS):
                 waiting += _offsets(file, order, value, length, big=big)
 

@@ -1,8 +1,8 @@
 """Colours named by numbers instead of an ICC profile: PNG's cICP chunk, and `nclx` in AVIF and HEIC.
 
 ITU-T H.273 defines the numbers (coding-independent code points): primaries, transfer curve, matrix, and full
-or video range. Decoders apply the matrix and the range. For primaries and curve we make an ICC profile, since
-some formats cannot store the numbers.
+or video range. Decoders apply the matrix and the range. For primaries and curve we make an ICC profile,
+because some formats cannot store the numbers.
 """
 
 from __future__ import annotations

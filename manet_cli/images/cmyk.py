@@ -20,8 +20,8 @@ def is_cmyk_profile(profile: object) -> bool:
 def rgb_of_cmyk(image: Image.Image, profile: bytes, name: str) -> tuple[Image.Image, bytes]:
     """Convert a CMYK picture to sRGB, relative to white and with black point compensation, as editors do.
 
-    `profile`: of the picture. `name`: of the picture in messages. Returns the picture and the sRGB profile,
-    always the same bytes. Raises InputError if the profile cannot be used.
+    `profile`: the picture's profile. `name`: name of the picture in messages. Returns the picture and the
+    sRGB profile, always the same bytes. Raises InputError if the profile cannot be used.
     """
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     try:

@@ -1,9 +1,9 @@
 """An accessible colour map for numbers, and the Oklab colour space.
 
-The map runs from dark violet over blue and green to light yellow. Lightness rises steadily, so the order
-stays visible with any colour deficiency and in grey prints, and equal steps look equal. The map is made in
-Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020), whose first axis is lightness
-in [0, 1].
+The map goes from dark violet over blue and green to light yellow. Lightness rises steadily, so the order is
+visible with any colour deficiency and in grey prints, and equal steps look equal. The map is made in Oklab
+(Björn Ottosson, "A perceptual color space for image processing", 2020), whose first axis is lightness in
+[0, 1].
 """
 
 from __future__ import annotations

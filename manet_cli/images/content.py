@@ -27,9 +27,9 @@ def read_content(path: Path | None, name: str, max_pixels: int = files.MAX_PIXEL
 
     Args:
         path: the file.
-        name: of the file in messages.
-        max_pixels: limit of the picture. A file larger than any such picture raises an error; so does a file
-            larger than the picture that it claims, and more than 512 MiB of standard input.
+        name: name of the file in messages.
+        max_pixels: limit of the picture. Three inputs raise an error: a file larger than any such picture, a
+            file larger than the picture that it claims, and more than 512 MiB of standard input.
 
     Raises:
         InputError: the file is missing, not regular, empty, not a picture, too large, or cannot be read.
@@ -54,19 +54,21 @@ def read_content(path: Path | None, name: str, max_pixels: int = files.MAX_PIXEL
                 most = min(most, _MOST_STREAMED)
             elif os.fstat(file.fileno()).st_size > files.most_bytes(0):
                 reading.check_claims(path, name, max_pixels)
-            data = _read_at_most(file, start, most + 1)  # it may grow meanwhile
+            data = _read_at_most(file, start, most + 1)  # the file may grow meanwhile
     except OSError as error:
         if path is None:
             raise InputError(f"{name} cannot be read ({error.strerror or error}): give a file") from error
         raise files.unreadable(name, error) from error
     if path is None and len(data) > _MOST_STREAMED:
-        raise InputError(f"{name} has more than {_MOST_STREAMED >> 20} MiB: save it as a file and give that")
+        raise InputError(
+            f"{name} has more than {_MOST_STREAMED >> 20} MiB: save it as a file and give its name"
+        )
     files.check_size(len(data), name, max_pixels)
     return data
 
 
 def _begins_as_picture(start: bytes) -> bool:
-    """Whether the first bytes are of a readable picture; Pillow recognises the formats of `FORMATS`."""
+    """Whether these are the first bytes of a readable picture; Pillow recognises the formats of `FORMATS`."""
     if headers.kind_of(io.BytesIO(start)) is not None or raw_files.begins_as_raw(start):
         return True
     Image.init()

@@ -1,6 +1,6 @@
-"""Measure a camera's damage to a picture: noise and JPEG compression, also an earlier one.
+"""Measure a camera's damage to a picture: noise, and the last or an earlier JPEG compression.
 
-Both are measured on a bounded number of small windows, spread evenly over the picture. So time and memory do
+Both are measured on a limited number of small windows, spread evenly over the picture. So time and memory do
 not grow for large pictures, and the same pixels always give the same result.
 """
 
@@ -26,8 +26,8 @@ _BLOCK = 8
 _PHASES = _BLOCK * _BLOCK
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-# Noise below the first level needs no denoising, above the second full denoising; levels of 255. The exponent
-# denoises more in between than PSNR prefers, since traces of noise and JPEG disturb more than softness.
+# Noise below the first level (of 255) needs no denoising, above the second full denoising. In between, the
+# exponent denoises more than the best PSNR needs, because traces of noise and JPEG look worse than softness.
 _NOISE_FROM, _NOISE_FULL, _NOISE_EXPONENT = 1.5, 8.0, 0.6
 _QUALITY_FROM, _QUALITY_FULL, _QUALITY_EXPONENT = 100.0, 80.0, 0.6
 _CAMERA = 0.85
@@ -41,8 +41,8 @@ class Damage:
 
     Attributes:
         noise: standard deviation of each channel in flat areas, levels of 255. 0 if it cannot be measured: in
-            pictures of less than 16 blocks of 8x8 pixels, and if nearly all is clipped. Correlated noise is
-            underestimated: 0.6 times at a correlation of 1 pixel.
+            pictures of less than 16 blocks of 8x8 pixels, or if nearly all pixels are clipped. Correlated
+            noise is underestimated: 0.6 times the true value at a correlation of 1 pixel.
         jpeg_quality: 1 to 100 on the scale of libjpeg; None without traces of JPEG.
     """
 
@@ -53,8 +53,8 @@ class Damage:
 def denoise_of(damage: Damage, *, from_camera: bool = False) -> float:
     """Return the amount of denoising for the damage: 0 for none, 1 for full.
 
-    It rises with the noise, from 1.5 levels to 8, and with falling quality, from 100 to 80. Both combine as
-    1 - (1 - a) (1 - b).
+    It rises with the noise, from 1.5 levels to 8, and with falling quality, from 100 to 80. The two amounts
+    a and b combine as 1 - (1 - a) (1 - b).
 
     Args:
         damage: the measured damage.
@@ -67,7 +67,7 @@ def denoise_of(damage: Damage, *, from_camera: bool = False) -> float:
 
 
 def names_camera(exif: bytes | None) -> bool:
-    """Whether an EXIF block, from ``II`` or ``MM`` on, names the maker of a camera."""
+    """Whether an EXIF block (it begins with ``II`` or ``MM``) names the maker of a camera."""
     if exif is None:
         return False
     tags = Image.Exif()
@@ -92,7 +92,7 @@ def measure_damage(pixels: npt.NDArray[Any], file_quality: float | None = None) 
     """
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"the array has the shape {pixels.shape} and holds {pixels.dtype}: give (height, width, 3) or "
+            f"the array has the shape {pixels.shape} and the type {pixels.dtype}: give (height, width, 3) or "
             "(height, width, 1) of uint8 or uint16"
         )
     quality = _traced_quality(pixels)
@@ -148,15 +148,15 @@ def _luma(levels: _Floats) -> _Floats:
 #
 # Noise is in every block; texture is not. So the noise is a low percentile of the blocks' deviations from a
 # smooth surface. Three rules separate it from texture that fills the picture. 1. Noise has nearly the same
-# strength in all blocks: if the percentiles lie far apart, the level is lowered. 2. Texture has little
+# strength in all blocks: if the percentiles are far apart, the level is lowered. 2. Texture has little
 # contrast in colour, noise as much as in the luma: the smallest of luma, R-Y and B-Y counts. 3. Without
 # information in colour (grey; JPEG, which removes colour noise), noise must be in high frequencies too.
 
 _NOISE_BLOCKS = 4096
 _FEWEST_BLOCKS = 8
 _TINY, _SMALL = 16, 64
-"""Number of whole blocks below which noise and texture cannot be separated, and below which blocks overlap by
-half."""
+"""Numbers of whole blocks: with fewer than the first, noise and texture cannot be separated; with fewer than
+the second, blocks overlap by half."""
 _FEWEST_SHARE = 0.05
 """Share of the blocks that must be nearly free of clipping."""
 _CLIPPED_SHARES = (0.05, 0.5)
@@ -220,9 +220,9 @@ def _noise_level(pixels: npt.NDArray[Any], *, is_jpeg: bool) -> float:
 
 
 def _unclipped(blocks: _Floats) -> _Floats:
-    """Return the blocks (N, 64, C) with little clipping; if they are few, also half-clipped blocks.
+    """Return the blocks (N, 64, C) with little clipping; if there are too few, also half-clipped blocks.
 
-    Returns no blocks if these are few too: the rest does not represent the picture.
+    Returns no blocks if these are too few to represent the picture.
     """
     clipped = ((blocks <= _DARKEST) | (blocks >= _BRIGHTEST)).mean(axis=1).max(axis=1)
     for share in _CLIPPED_SHARES:
@@ -233,7 +233,7 @@ def _unclipped(blocks: _Floats) -> _Floats:
 
 
 def _drawn(luma: _Floats) -> npt.NDArray[np.bool_]:
-    """Return a mask of blocks (N, 64) with fewer distinct levels than noise of the same contrast."""
+    """Return a mask of the blocks (N, 64) with fewer distinct levels than noise of the same contrast has."""
     distinct = _distinct(luma)
     drawn: npt.NDArray[np.bool_] = distinct < np.minimum(2 * luma.std(axis=1) + 3, _LEVELS_OF_NOISE)
     return drawn
@@ -259,8 +259,8 @@ def _floors(plane: _Floats, drawn: npt.NDArray[np.bool_], steepness: float) -> t
     Args:
         plane: (N, 64).
         drawn: (N,), mask of blocks without noise.
-        steepness: factor on the distance between a low and a middle percentile, beyond the distance for pure
-            noise; the product is subtracted.
+        steepness: factor on the distance between a low and a middle percentile, reduced by this distance for
+            pure noise; the product is subtracted.
     """
     rough = np.sqrt(np.square(plane @ _ROUGH).sum(axis=1) / _ROUGH_FREEDOM)
     high = np.sqrt(np.square(plane @ _HIGH.T).mean(axis=1)) / _HIGH_GAIN
@@ -275,9 +275,9 @@ def _floors(plane: _Floats, drawn: npt.NDArray[np.bool_], steepness: float) -> t
 # JPEG
 #
 # A JPEG stores multiples of its quantisation steps. On the grid of its blocks, the DCT of the decoded luma
-# still lies near these multiples; on the 63 other grids it does not. So every grid is tried, and every step
-# for each frequency: the mean cosine of 2 pi value / step is near 1 for the true step and grid. Zeros do not
-# count: smooth blocks have them on every grid.
+# is still near these multiples; on the 63 other grids it is not. So every grid is tried, and every step for
+# each frequency: the mean cosine of 2 pi value / step is near 1 for the true step and grid. Zeros are left
+# out: smooth blocks have them on every grid.
 
 _LUMA_TABLE = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
@@ -294,14 +294,14 @@ _CHROMA_TABLE = (
 """Table K.2."""
 _QUALITIES = np.arange(1, 101)
 _SAME_QUALITY = 5.0
-"""Smallest difference at which a traced quality counts as another compression than the file's."""
+"""Smallest difference from the file's quality at which a traced quality means an earlier compression."""
 
 _JPEG_CANDIDATES, _JPEG_WINDOWS = 4096, 1024
 _WINDOW = 2 * _BLOCK - 1
 """Side of a window with one block of each grid."""
 _LEAST_RANGE = 4.0
 _FEWEST_LEVELS = 12
-"""Distinct levels below which a window is drawn, not photographed: its DCT is discrete on every grid."""
+"""A window with fewer distinct levels is drawn, not photographed: its DCT is discrete on every grid."""
 _FREQUENCIES = np.flatnonzero((_ORDERS > 0) & (_ORDERS < _BLOCK))
 _STEPS = np.array([*range(2, 41), *range(42, 61, 2), *range(64, 105, 4)], np.float64)
 _BINS_PER_LEVEL, _LARGEST = 4, 128
@@ -315,11 +315,11 @@ _CHANCE = 2.0
 _LEAST_SCORE, _LEAST_LEAD = 2.0, 3.0
 """Mean square evidence of the best grid, and its ratio to its rival. Undamaged photos reach 0.5 and 1.5."""
 _RIVAL = 4
-"""Rank of the grid to compare with: a picture compressed twice has two good grids."""
+"""Rank of the rival grid: a picture compressed twice has two good grids."""
 _FLOOR = 0.3
 _CLEAR_SCORE, _LARGEST_SCATTER, _LEAST_MATCH = 5.0, 0.4, 0.7
-"""Alternative score, if the steps resemble the standard table (deviation of the log ratio) and the values
-match them (mean cosine). Coarse steps in smooth pictures leave traces on other grids too."""
+"""A lower score is enough if the steps resemble the standard table (deviation of the log ratio) and the
+values match them (mean cosine): in smooth pictures, coarse steps leave traces on other grids too."""
 
 
 def file_quality(image: Image.Image) -> float | None:
@@ -333,7 +333,7 @@ def quality_of_tables(tables: Mapping[int, Sequence[int]]) -> float:
 
     Args:
         tables: 64 steps each, row by row, from `quantization` of a Pillow image. Table 0 is for luma, the
-            others are for chroma. Cameras' tables count by their mean ratio to the standard.
+            others for chroma. Other than standard tables are judged by their mean ratio to the standard.
 
     Raises:
         InputError: there is no table, or a table does not have 64 steps.
@@ -350,7 +350,7 @@ def quality_of_tables(tables: Mapping[int, Sequence[int]]) -> float:
 
 
 def _quality_of_ratio(ratio: float, standard: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:
-    """Return the quality whose steps have a mean ratio to the standard's, by the rounding of libjpeg."""
+    """Return the quality whose steps have this mean ratio to the standard's, rounded as in libjpeg."""
     scales = np.where(_QUALITIES < 50, 5000 // _QUALITIES, 200 - 2 * _QUALITIES)
     steps = np.clip((standard * scales[:, None] + 50) // 100, 1, 255)
     ratios = np.average(steps / standard, axis=1, weights=weights)
@@ -381,7 +381,7 @@ def _traced_quality(pixels: npt.NDArray[Any]) -> float | None:
     looks_alike = scores[grid] >= _CLEAR_SCORE and scatter <= _LARGEST_SCATTER and match >= _LEAST_MATCH
     if not (leads or looks_alike):
         return None
-    # Some frequencies give a multiple of the true step, or no step above 1: they do not count.
+    # Leave out frequencies that give a multiple of the true step, or no step above 1.
     order = np.argsort(ratios)
     reached = np.cumsum(weights[order])
     median = ratios[order][np.searchsorted(reached, reached[-1] / 2)]

@@ -19,11 +19,11 @@ class OutputSpec:
 
     Attributes:
         format: its row in the list of formats.
-        header: of the picture.
+        header: header of the picture.
         metadata: the metadata that the format keeps, with this picture's sizes.
         quality: 1 to 100; None for a lossless format.
-        record: of the run, ASCII; None for none, or if the format has no place for it.
-        folder: for temporary files; None for the system's default.
+        record: record of the run, ASCII; None for none, or if the format cannot store it.
+        folder: folder for temporary files; None for the system's default.
     """
 
     format: ImageFormat
@@ -35,7 +35,7 @@ class OutputSpec:
 
 
 class Encoder(RowSink, Protocol):
-    """Writes one picture into an open, empty file. The file is only written to and stays open.
+    """Writes one picture into an open, empty file. It does not read or close the file.
 
     A row of `FORMATS` names the callable that makes an encoder from a seekable file and an `OutputSpec`.
     Raises OSError, ValueError or RuntimeError; the caller adds the file's name.

@@ -1,12 +1,12 @@
-r"""Edit EXIF byte by byte, so that everything else stays as the camera wrote it, with its offsets.
+r"""Edit EXIF byte by byte; everything else, with its offsets, stays as the camera wrote it.
 
 An EXIF block is a small TIFF file: 8 bytes of header (`II*\0` or `MM\0*`, the offset of the first directory),
 then directories. A directory is a count, 12 bytes per entry (tag, type, count, value or its offset), and the
-offset of the next directory. All offsets count from the first byte of the block. Values with offsets inside,
-such as MakerNote, stay readable only in their place. So entries are changed in place, and a directory that
-must grow is rewritten at the end, while its values stay.
+offset of the next directory. All offsets count from the first byte of the block. Values that contain offsets,
+such as MakerNote, are readable only if they are not moved. So entries are changed in place, and a directory
+that must grow is rewritten at the end, while its values stay.
 
-Only for TIFF files must EXIF move: `from_tiff` and `descriptive_entries` copy directories with their values.
+EXIF must move only for TIFF files: `from_tiff` and `descriptive_entries` copy directories with their values.
 """
 
 from __future__ import annotations
@@ -81,10 +81,11 @@ _CHILDREN: dict[int, frozenset[int]] = {
 
 
 def cleaned(raw: bytes, turn: int = 1) -> bytes:
-    r"""Clean a block just read: without a leading `Exif\0\0` and thumbnail, with orientation 1.
+    r"""Clean a block just read: remove a leading `Exif\0\0` and the thumbnail, set the orientation to 1.
 
-    `turn`: the orientation, 1..8, applied to the pixels: focal plane resolutions are swapped if needed, and
-    the place of the subject is removed. An unreadable orientation stays unchanged. Raises CorruptTagsError.
+    `turn`: the orientation, 1..8, that was applied to the pixels: focal plane resolutions are swapped if
+    needed, and the place of the subject is removed. An unreadable orientation stays unchanged. Raises
+    CorruptTagsError.
     """
     block = bytearray(_unprefixed(raw))
     layout, first = _header(block)
@@ -123,8 +124,8 @@ def _orientation(raw: bytes | bytearray, layout: Layout, entries: dict[int, int]
 def with_size(block: bytes, width: int, height: int, size: tuple[int, int]) -> bytes:
     """Return the block with its size tags set to this size. Raises CorruptTagsError.
 
-    `size`: width and height to which the block's other pixel values refer: focal plane resolutions and the
-    place of the subject are scaled from it.
+    `size`: width and height to which the block's other pixel values refer (focal plane resolutions, place of
+    the subject); they are scaled from it.
     """
     edited = bytearray(block)
     layout, first = _header(edited)
@@ -236,7 +237,7 @@ def with_history(block: bytes | None, text: str) -> bytes:
 def from_tiff(data: bytes) -> bytes | None:
     """Return the descriptive tags of a TIFF file's first directory as a block; None if it has none.
 
-    `data`: the whole file. Raises CorruptTagsError if it cannot be followed.
+    `data`: the whole file. Raises CorruptTagsError if it cannot be parsed.
     """
     layout, first = header(data)
     block = bytearray(_BLOCK.start(0))
@@ -251,7 +252,7 @@ def descriptive_entries(block: bytes, append: Callable[[bytes], int], layout: La
     """Return the descriptive tags of `block` as entries for the first directory of a TIFF file.
 
     `append`: writes values that do not fit into an entry to the file and returns their offset, which is even.
-    `layout`: of the file, little-endian. Raises CorruptTagsError.
+    `layout`: layout of the file, little-endian. Raises CorruptTagsError.
     """
     return _copied(block, *_header(block), append, layout)
 
@@ -264,7 +265,7 @@ def _unprefixed(raw: bytes) -> bytes:
 def _header(block: bytes | bytearray) -> tuple[Layout, int]:
     layout, first = header(block)
     if layout.big:
-        raise CorruptTagsError("EXIF is no BigTIFF")
+        raise CorruptTagsError("EXIF cannot be a BigTIFF")
     return layout, first
 
 
@@ -324,7 +325,7 @@ def _copied(
     """
     found, _ = directory(source, layout, offset)
     copied: dict[int, bytes] = {}
-    room = len(source)  # bounds the growth from overlapping values
+    room = len(source)  # limits the growth from overlapping values
     for tag, position in found.items():
         if parent == _FIRST_DIRECTORY and tag not in _DESCRIPTIVE:
             continue

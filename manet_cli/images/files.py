@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 200_000_000
-"""Default limit of a picture in pixels: a file of a few kilobytes may claim thousands of millions. Decoding a
+"""Default limit of a picture in pixels: a file of a few kilobytes may claim billions of pixels. Decoding a
 picture of this size takes up to 2 GB."""
 
 _BYTES_PER_PIXEL = 8  # four channels of 16 bits, uncompressed
@@ -41,7 +41,7 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
 
     Args:
         source: the file, or its content.
-        name: of the file in messages.
+        name: name of the file in messages.
         max_pixels: a file larger than any picture of this many pixels raises an error; None for no limit.
 
     Raises:
@@ -74,7 +74,7 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
 
 @contextmanager
 def memory_reported(name: str) -> Iterator[None]:
-    """Turn a lack of memory in the block into an OutOfMemoryError about the picture `name`."""
+    """Turn a MemoryError in the block into an OutOfMemoryError about the picture `name`."""
     try:
         yield
     except MemoryError as error:
@@ -104,7 +104,7 @@ def check_size(size: int, name: str, max_pixels: int | None) -> None:
         raise InputError(f"{name} is empty: give {known_pictures()}")
     if max_pixels is not None and size > most_bytes(max_pixels):
         raise InputError(
-            f"{name} has {size} bytes or more, and no picture of at most {max_pixels} pixels takes so many: ",
+            f"{name} has {size} bytes or more, too many for a picture of at most {max_pixels} pixels: ",
             *raise_limit,
         )
 

@@ -1,6 +1,7 @@
 """Existing results: their record, their size, and whether they are complete.
 
-No pixels are decoded: the structure shows a truncated file, so that a thousand files take little time.
+No pixels are decoded: the structure is enough to detect a truncated file, so a thousand files take little
+time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["Finished", "read_finished"]
 
 _log = logging.getLogger(__name__)
 
-_HEAD = 4 << 20  # bytes of a file without an end in which the record is looked for
+_HEAD = 4 << 20  # bytes of an incomplete file to search for the record
 _MOST_BLOCKS = 16
 _EXIF_START = re.compile(rb"II\*\0|MM\0\*")
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
@@ -42,9 +43,9 @@ class Finished:
     """Facts about a file, read without decoding.
 
     Attributes:
-        record: of the run that wrote it; None for none.
-        size: width and height in pixels; None if it is cut off so early that they cannot be told.
-        whole: it goes on to its end.
+        record: record of the run that wrote it; None for none.
+        size: width and height in pixels; None if the file is cut off before them.
+        whole: whether it is complete.
     """
 
     record: str | None
@@ -59,7 +60,7 @@ def read_finished(path: Path) -> Finished | None:
             return Finished(record_in(image), image.size, _is_whole(image, file))
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
         end_if_stopped()
-        _log.debug("%s is no readable result", path.name, exc_info=True)
+        _log.debug("%s is not a readable result", path.name, exc_info=True)
     try:
         with open_source(path, path.name, max_pixels=None) as file:
             return _read_beginning(file)
@@ -68,7 +69,7 @@ def read_finished(path: Path) -> Finished | None:
 
 
 def _read_beginning(file: BinaryIO) -> Finished | None:
-    """Read what a file shows that is cut off so early that it cannot be opened; None if it is not."""
+    """Read the facts of a file that is cut off too early to be opened; None for any other file."""
     kind, size = headers.kind_of(file), file.seek(0, os.SEEK_END)
     checks = {
         "JPEG": _jpeg_is_whole,
@@ -136,13 +137,13 @@ def _jpeg_is_whole(file: BinaryIO, size: int) -> bool:
 
 
 def _webp_is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the file is as long as it says."""
+    """Whether the file is as long as its header says."""
     file.seek(4)
     return 8 + int.from_bytes(file.read(4), "little") <= size
 
 
 def _tiff_is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the first directory, which our files have at their end, is there."""
+    """Whether the first directory is present; our files have it at their end."""
     file.seek(0)
     layout, first = tiff_structure.header(file.read(16))
     if first >= size:
@@ -155,7 +156,7 @@ def _tiff_is_whole(file: BinaryIO, size: int) -> bool:
 
 
 def _boxes_are_whole(file: BinaryIO, size: int) -> bool:
-    """Whether all boxes of a file of the ISO base media format, as AVIF is, end within it."""
+    """Whether all boxes of a file of the ISO base media format, such as AVIF, end inside the file."""
     position = 0
     while position < size:
         file.seek(position)

@@ -48,20 +48,20 @@ class ImageFormat:
             an `encoding.OutputSpec`, it returns an `encoding.Encoder`.
         extra: the extra of this package that the encoder needs; None for none.
         pillow_feature: feature of Pillow's build for the format; None if it is always built in.
-        streamed: whether the encoder writes rows as they come; otherwise it needs the whole picture, which is
-            kept on the disk if it is large.
+        streamed: whether the encoder writes rows as they arrive; otherwise it needs the whole picture, which
+            is kept on the disk if it is large.
         encoder_memory: bytes that the encoder takes per byte of the result's pixels, at 8 bits.
         encoder_memory_limit: upper limit of these bytes; None for no limit.
         least_share: bytes of a file per byte of its pixels, a low estimate.
-        largest_side: of a picture that can be written and read back, pixels.
-        largest_area: likewise, pixels; None for no limit besides the side.
+        largest_side: longest side of a picture that can be written and read back, pixels.
+        largest_area: largest number of pixels of such a picture; None for no limit besides the side.
         bits16: whether 16 bits per channel are kept; otherwise such a picture raises an error.
-        grey: whether one channel stays one; otherwise it becomes RGB.
+        grey: whether grey stays one channel; otherwise it becomes RGB.
         grey_with_alpha: likewise, with transparency.
         alpha: whether transparency is kept; otherwise such a picture raises an error.
         metadata: the fields of `Metadata` that are kept.
-        record: place of the record of a run; None if there is none.
-        default_quality: 1 to 100; None for a lossless format, which has no quality.
+        record: place of a run's record in the file; None if there is none.
+        default_quality: 1 to 100; None for a lossless format.
     """
 
     name: str
@@ -95,11 +95,11 @@ _INT32 = 2**31 - 1
 _ALL_METADATA = frozenset(("exif", "icc_profile", "xmp", "iptc", "dpi"))
 _EXIF_ICC_XMP = frozenset(("exif", "icc_profile", "xmp"))
 
-# Limits are for pictures that Pillow both writes and reads back: libjpeg stops at 65500 and libavif's decoder
-# at 32768 pixels a side and 2^28 pixels, below the formats' limits. A BMP file stays below 4 GiB, with 3
-# bytes per pixel and up to 3 bytes of padding per row. `encoder_memory` was measured on 12 megapixels. Above
-# its limit the result is kept on the disk, and JPEG makes no copy of it. `least_share`: the smallest of 8
-# photos were 0.28 as PNG, 0.07 as JPEG, 0.02 as WebP. A disk with less space raises an error before any work.
+# The size limits are for pictures that Pillow can write and read back, below the formats' limits: libjpeg
+# stops at 65500 pixels a side, libavif's decoder at 32768 pixels a side and at 2^28 pixels. A BMP file stays
+# below 4 GiB, with 3 bytes per pixel and up to 3 bytes of padding per row. `encoder_memory` was measured on
+# 12 megapixels. Above its limit the result is kept on the disk, and JPEG makes no copy of it. `least_share`:
+# the smallest of 8 photos were 0.28 as PNG, 0.07 as JPEG, 0.02 as WebP. Less free space is an error at once.
 FORMATS = [
     ImageFormat(
         name="png",
@@ -245,7 +245,7 @@ _OTHER_PICTURE_SUFFIXES = frozenset(
 
 
 def has_readable_suffix(path: Path) -> bool:
-    """Whether a path has the suffix of a readable picture, in any case; folders give such files."""
+    """Whether a path has the suffix of a readable picture, in any case; inputs in folders need one."""
     suffix = path.suffix.lower()
     known = (*_READ_ONLY.values(), _RAW_SUFFIXES)
     return format_for_suffix(path) is not None or any(suffix in some for some in known)
@@ -299,23 +299,23 @@ def load_encoder(format: ImageFormat) -> Callable[..., Any]:
         if format.extra is None:
             raise
         raise OutputError(
-            f"{format.title} is written by an extra: pip install 'manet-cli[{format.extra}]', "
+            f"{format.title} files need an extra: pip install 'manet-cli[{format.extra}]', "
             f"or choose {DEFAULT_FORMAT.name}"
         ) from error
 
 
 def check_writable_as(format: ImageFormat, width: int, height: int, *, alpha: bool, bits: int) -> None:
-    """Check that a format can hold a picture, and that its encoder is installed.
+    """Check that a format can store a picture, and that its encoder is installed.
 
     Args:
-        format: of the file.
-        width: of the picture, pixels.
+        format: the format.
+        width: width of the picture, pixels.
         height: likewise.
         alpha: whether it has transparency.
-        bits: per channel, 8 or 16.
+        bits: bits per channel, 8 or 16.
 
     Raises:
-        OutputError: the format cannot hold the picture; the message has the limit and an alternative.
+        OutputError: the format cannot store the picture; the message has the limit and an alternative.
     """
     shown = format.name.upper()
     longest = max(entry.largest_side for entry in FORMATS)

@@ -1,4 +1,4 @@
-"""Facts that Pillow does not report, from the first bytes, the chunks and the boxes of a file."""
+"""Facts that Pillow does not report, read from the first bytes, the chunks and the boxes of a file."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def png_depth(file: BinaryIO) -> tuple[int, int]:
 
 
 def png_is_whole(file: BinaryIO) -> bool:
-    """Whether a PNG file has its last chunk; Pillow decodes one without it."""
+    """Whether a PNG file has its last chunk; Pillow also decodes files without it."""
     return any(kind == b"IEND" for kind, _, _ in _png_chunks(file))
 
 
@@ -149,7 +149,7 @@ def png_profile(text: object) -> bytes | None:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Return the type, start and length (bytes) of each whole chunk, up to the last one, IEND."""
+    """Yield the type, start and length (bytes) of each complete chunk, up to the last one, IEND."""
     end = file.seek(0, os.SEEK_END)
     position = len(_PNG_SIGNATURE)
     while position + 12 <= end:
@@ -190,7 +190,7 @@ def gif_is_whole(file: BinaryIO) -> bool:
 
 
 def avif_depth(file: BinaryIO) -> int:
-    """Return the most bits per channel of the pictures in an AVIF file: 8, 10 or 12.
+    """Return the largest number of bits per channel of the pictures in an AVIF file: 8, 10 or 12.
 
     Each picture has an `av1C` box in the file's `meta` box; in its third byte, 0x40 means more than 8 bits,
     0x20 means 12.

@@ -1,9 +1,9 @@
-r"""IPTC captions and keywords, as the formats wrap them.
+r"""IPTC captions and keywords, and how the formats store them.
 
-JPEG holds them in an APP13 segment, among Photoshop's resources: for each `8BIM`, a number of 2 bytes, a
-name (its length, its bytes, filled to an even number), the length in 4 bytes and the data, filled likewise.
-PNG holds the same as a text chunk of hexadecimal digits, a habit of ImageMagick that exiftool shares; TIFF
-has tag 33723.
+JPEG has them in an APP13 segment, among Photoshop's resources. Each resource is `8BIM`, a number of 2 bytes,
+a name (its length and bytes, padded to an even number), the length in 4 bytes and the data, padded likewise.
+PNG has the same as a text chunk of hexadecimal digits, as written by ImageMagick and exiftool. TIFF has tag
+33723.
 """
 
 from __future__ import annotations

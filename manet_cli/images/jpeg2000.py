@@ -19,7 +19,7 @@ _GRID_START = 8
 _COMPONENTS = 40
 """Offset of the number of components, in bytes; 3 bytes for each component follow."""
 
-_PROFILE = 2  # the method of a colour box that holds an ICC profile
+_PROFILE = 2  # the method of a colour box with an ICC profile
 _TILE_PART, _END = 0xFF90, 0xFFD9
 
 
@@ -49,7 +49,7 @@ def facts_of(file: BinaryIO) -> Facts:
     file.seek(start + _GRID_START)
     right, bottom, _, _, width, height, left, top = _GRID.unpack(file.read(_GRID.size))
     if not (width and height and left < right and top < bottom):
-        raise ValueError("its tiles make no picture")
+        raise ValueError("its tile sizes are invalid")
     file.seek(start + _COMPONENTS)
     (count,) = struct.unpack(">H", file.read(2))
     depths = file.read(3 * count)[::3]

@@ -1,10 +1,9 @@
-r"""Check that a JPEG file holds its whole picture; libjpeg fills missing parts with grey.
+r"""Check that a JPEG file contains its whole picture; libjpeg fills missing parts with grey.
 
-A file is a sequence of segments (0xFF, a marker, a length, content). After an SOS segment follow the coded
-blocks of a scan, up to the next marker; RST markers split them into intervals. Only decoding shows how many
-bytes a scan needs. So we decode the file again with other bytes after each interval: if the picture changes,
-it depends on bytes that are missing. Likewise, if the picture stays the same without the last bytes, it does
-not need them.
+A file is a sequence of segments (0xFF, a marker, a length, content). The coded blocks of a scan follow an SOS
+segment, up to the next marker; RST markers split them into intervals. Only decoding shows how many bytes a
+scan needs. So we decode the file again with other bytes after each interval: if the picture changes, bytes
+are missing. Likewise, if the picture stays the same without the last bytes, it does not need them.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ _COEFFICIENTS = 64
 # The first bit differs from the zeros that libjpeg inserts, and no byte is 0xFF.
 _FILLER = bytes((151 + 89 * place) % 255 for place in range(64))
 _ZEROS = bytes(64)
-"""A run of zeros this long holds no blocks, unless the tables give flat blocks the code 0."""
+"""A run of zeros this long contains no blocks, unless code 0 means a flat block."""
 _UNUSED = 8
 """Bytes at the end of the last scan that every complete picture needs."""
 
-_MOST_SCANS = 32  # of any picture; encoders write about ten
-_MOST_SCANNED = 1_000_000_000  # pixels in all scans of one with more
+_MOST_SCANS = 32  # allowed for any picture; encoders write about ten
+_MOST_SCANNED = 1_000_000_000  # pixels times scans, for pictures with more scans
 
 _DAMAGED = "{} is damaged: {}; copy or export it again"
-_ENDS_EARLY = "the data of its pixels end before the picture does"
+_ENDS_EARLY = "the data of its pixels is incomplete"
 
 
 @dataclass
@@ -72,27 +71,25 @@ class _Structure:
 
 
 def check_scans(data: bytes, pixels: int, name: str) -> None:
-    """Raise InputError for a JPEG file that has its decoder go over many pixels again and again.
+    """Raise InputError for a JPEG file with so many scans that decoding takes very long.
 
-    `data`: the file. `pixels`: of its picture. `name`: what messages call it.
+    `data`: the file. `pixels`: number of pixels of its picture. `name`: name of the file in messages.
     """
     scans = len(_structure(data).scans)
     if scans > max(_MOST_SCANS, _MOST_SCANNED // pixels):
-        raise InputError(
-            f"{name} has {scans} scans, more than any picture of its size needs: export it again"
-        )
+        raise InputError(f"{name} has {scans} scans, too many for a picture of its size: export it again")
 
 
 def check_jpeg(data: bytes, decoded: Image.Image, name: str) -> None:
-    """Check that a JPEG file holds the whole picture that Pillow decoded from it.
+    """Check that a JPEG file contains the whole picture that Pillow decoded from it.
 
-    Unneeded bytes between the end of a scan and the next marker are logged as a warning. Bad codes are found
-    if the extra `jpeg` or `vips` is installed.
+    Unneeded bytes between the end of a scan and the next marker are logged as a warning. Invalid codes are
+    found only if the extra `jpeg` or `vips` is installed.
 
     Args:
         data: the file; pictures after the first are ignored.
         decoded: Pillow's image, loaded.
-        name: of the file in messages.
+        name: name of the file in messages.
 
     Raises:
         InputError: blocks or whole scans are missing, replaced by zeros, or cannot be decoded.
@@ -117,7 +114,7 @@ def check_jpeg(data: bytes, decoded: Image.Image, name: str) -> None:
     if extra:  # tables with a single code give the same blocks for any bytes
         extra = not _stays(data, structure, {**ends, last: last[0]}, decoded)
     if extra or any(map(jpeg_strict.is_extraneous, warnings or ())):
-        _log.warning("%s: bytes after its pixels belong to no picture and are ignored", name)
+        _log.warning("%s: extra bytes after its pixels are ignored", name)
 
 
 def _check_zeros(
@@ -146,7 +143,7 @@ def _check_zeros(
         tails = {interval: interval[1] - _UNUSED for interval in runs if _ends_in_zeros(data, interval)}
         damaged = bool(tails) and _stays(data, structure, ends | tails, decoded)
     if damaged:
-        raise InputError(_DAMAGED.format(name, "zeros stand where the data of its pixels should"))
+        raise InputError(_DAMAGED.format(name, "zeros replace the data of its pixels"))
     return False
 
 

@@ -45,7 +45,7 @@ def _of_simplejpeg(data: bytes) -> list[str]:
     try:
         colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
         colours = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colours, "RGB")
-        # At an eighth of the size all codes are read, but few pixels are made.
+        # At an eighth of the size all codes are still read, but few pixels are computed.
         simplejpeg.decode_jpeg(data, colours, min_height=1, min_width=1, min_factor=8, strict=True)
     except ValueError as error:
         return [str(error)]

@@ -1,4 +1,4 @@
-"""Header of a JPEG XL file; its Pillow plugin reports these facts only after decoding, or never."""
+"""Header of a JPEG XL file; the Pillow plugin reports these facts only after decoding, or never."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def header(file: BinaryIO) -> JxlHeader:
     if not start.startswith(_CODESTREAM):
         start = box(file, b"jxlc", _HEADER_BYTES) or (box(file, b"jxlp", _HEADER_BYTES) or b"")[4:]
     if not start.startswith(_CODESTREAM):
-        raise CorruptJxlError("it holds no picture")
+        raise CorruptJxlError("it contains no picture")
     bits = _Bits(start[2:])
     width, height = _size(bits)
     if bits.take(1):  # all other fields have their defaults

@@ -31,7 +31,7 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) ->
         raw = _raw_exif(image, file) if content is None else exif.from_tiff(content)
         block = exif.cleaned(raw, turn) if raw is not None else None
     except exif.CorruptTagsError as error:
-        _log.warning("%s: its EXIF cannot be followed and is not kept: %s", name, error)
+        _log.warning("%s: its EXIF is damaged and is not kept: %s", name, error)
     packet = jxl.box(file, b"xml ") if _is_plain_jxl(image) else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
@@ -48,17 +48,17 @@ def _profile(image: Image.Image, file: BinaryIO, name: str, channels: int) -> by
     """Return the ICC profile of the pixels; None for sRGB."""
     profile = image.info.get("icc_profile")
     code = cicp.found_in(file, image.format)
-    if code is not None and (image.format == "PNG" or not profile):  # order in the formats' standards
+    if code is not None and (image.format == "PNG" or not profile):  # precedence in the formats' standards
         return cicp.profile_for(code, channels)
     if isinstance(profile, bytes) and profile:
         return profiles.fitting(profile, channels, name)
     if image.format == "PNG" and _has_odd_colours(image):
-        _log.warning("%s: its gAMA and cHRM chunks are not kept; an ICC profile would be", name)
+        _log.warning("%s: its gAMA and cHRM chunks are not kept; only an ICC profile would be kept", name)
     return None
 
 
 def _iptc(image: Image.Image, content: bytes | None) -> bytes | None:
-    """Return the captions and keywords; None if there are none. `content`: of a TIFF file."""
+    """Return the captions and keywords; None if there are none. `content`: the bytes of a TIFF file."""
     if content is not None:  # for a TIFF, Pillow returns only the first number
         try:
             value, resources = tiff_structure.raw_values(content, (_TIFF_IPTC, _TIFF_PHOTOSHOP))
@@ -88,7 +88,7 @@ def _is_plain_jxl(image: Image.Image) -> bool:
 
 
 def _dpi(value: object) -> tuple[float, float] | None:
-    """Return a resolution that every format can hold; None for any other."""
+    """Return a resolution that every format can store; None for any other."""
     if not isinstance(value, tuple) or len(value) != 2:
         return None
     try:
@@ -108,25 +108,25 @@ def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
     """Return the EXIF block of the file, unchecked; None if it has none."""
     raw = image.info.get("exif")
     if raw is None and image.format == "PNG":
-        raw = headers.png_chunk(file, b"eXIf")  # after the pixels, Pillow finds it only by decoding
+        raw = headers.png_chunk(file, b"eXIf")  # if it follows the pixels, Pillow finds it only by decoding
     if raw is None:  # ImageMagick's older form
         raw = headers.png_profile(image.info.get("Raw profile type exif"))
     return raw if isinstance(raw, bytes) else None
 
 
 def _applied_turn(image: Image.Image, file: BinaryIO) -> int:
-    """Return the turn, 1..8, to the upright picture, applied by the decoder or by us."""
+    """Return the orientation, 1..8, that the decoder or we apply to get the upright picture."""
     if image.format == "HEIF":
         return int(image.info.get("original_orientation") or 1)
     try:
         raw = headers.content_of(file) if isinstance(image, TiffImageFile) else _raw_exif(image, file)
         return 1 if raw is None else exif.orientation(raw)
-    except exif.CorruptTagsError:  # also for BigTIFF, where Pillow knows the turn
+    except exif.CorruptTagsError:  # also for BigTIFF, where Pillow knows the orientation
         return 1
 
 
 def turn_of(image: Image.Image, file: BinaryIO) -> int:
-    """Return the turn, 1..8, that we must apply: decoders of TIFF, HEIC and JPEG XL apply it already."""
+    """Return the orientation, 1..8, that we must apply; decoders of TIFF, HEIC and JPEG XL apply it."""
     turned = image.format in ("TIFF", "HEIF") or _is_plain_jxl(image)
     raw = None if turned else _raw_exif(image, file)
     if raw is None:

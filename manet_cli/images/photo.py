@@ -29,7 +29,8 @@ class Header:
 class Metadata:
     r"""Metadata of a file. Each field is None if the file has none.
 
-    `exif`: the EXIF block from `II` or `MM` on, without the `Exif\0\0` of JPEG, orientation 1, no thumbnail.
+    `exif`: the EXIF block without the `Exif\0\0` of JPEG, so it begins with `II` or `MM`; orientation 1, no
+    thumbnail.
     `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8, orientation 1, no thumbnail. `iptc`: IPTC
     captions and keywords, from the first field on. `dpi`: dots per inch (x, y), both above 0. `size`: width
     and height of the upright picture to which EXIF and XMP refer.
@@ -49,8 +50,8 @@ class Photo:
 
     `pixels`: (H, W, C), uint8 or native uint16, C is 1 (grey) or 3 (RGB), the full range of the type.
     `alpha`: (H, W) of the same type, straight (the colours are not multiplied by it), or None.
-    `metadata`: of the file.
-    `jpeg_quality`: 1 to 100, of the source JPEG; None for other sources.
+    `metadata`: metadata of the file.
+    `jpeg_quality`: quality of the source JPEG, 1 to 100; None for other sources.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

@@ -1,8 +1,8 @@
-"""The encoders of JPEG, WebP, BMP and AVIF by Pillow, which take the whole picture at once.
+"""Pillow's encoders of JPEG, WebP, BMP and AVIF, which need the whole picture at once.
 
 - WebP has no grey, and Pillow's AVIF has no grey with alpha: such a photo becomes RGB.
 - WebP and AVIF have no field for IPTC or DPI; the resolution tags of the EXIF stay.
-- JPEG: segments hold 64 KiB; larger EXIF, XMP or IPTC is left out, and logged.
+- JPEG: a segment has at most 64 KiB; larger EXIF, XMP or IPTC is left out, and logged.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class _WholePicture:
         file: an open, empty file.
         spec: content besides the pixels.
         options: returns Pillow's options.
-        takes_rgbx: the encoder reads RGB with an unused byte; else the picture is copied without it.
-        finished: changes the bytes of the file, which then is held in memory.
+        takes_rgbx: the encoder accepts RGB with an unused byte; otherwise the picture is copied without it.
+        finished: edits the bytes of the finished file, which is then encoded in memory.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ def _jpeg_options(spec: OutputSpec) -> dict[str, Any]:
 def _fits(kind: str, content: bytes, size: int) -> bool:
     """Whether a JPEG segment of `size` bytes is small enough; log if it is too large."""
     if size > _JPEG_SEGMENT:
-        logger.warning("the %s has %d bytes, more than JPEG holds, and is not written", kind, len(content))
+        logger.warning("the %s has %d bytes, too many for a JPEG, and is not written", kind, len(content))
     return size <= _JPEG_SEGMENT
 
 
@@ -147,7 +147,7 @@ def _webp_options(spec: OutputSpec) -> dict[str, Any]:
 
 
 def _exif_first(webp: bytes) -> bytes:
-    """Return a WebP file whose EXIF stands before the pixels, so that a file that is cut off still has it."""
+    """Move the EXIF of a WebP file before the pixels, so that a truncated file still has it."""
     chunks, position = list[bytes](), 12
     while position + 8 <= len(webp):
         (length,) = struct.unpack_from("<L", webp, position + 4)

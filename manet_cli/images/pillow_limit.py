@@ -14,7 +14,7 @@ __all__ = ["pillow_limit"]
 class _PillowLimit:
     """Sets Pillow's limit of pixels for a block.
 
-    Threads that read at the same time share the largest limit; the last one out restores the original.
+    Threads that read at the same time share the largest limit; the last thread restores the original.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Formats that Pillow may lack or reads by plugins (extras), loaded at the first such file."""
+"""Formats that Pillow may lack or reads with plugins (extras), loaded for the first such file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["register"]
 
 @dataclass(frozen=True)
 class _Plugin:
-    """`module`: to import. `start`: function of the module to call, if any. `pillow_name`: of the format."""
+    """`module`: module to import. `start`: its function to call, if any. `pillow_name`: Pillow's format."""
 
     module: str
     start: str | None
@@ -35,13 +35,13 @@ _BUILT_IN = {"GIF": ("GIF", None), "PPM": ("PPM", None), "JPEG 2000": ("JPEG2000
 def register(kind: str | None, name: str) -> tuple[str, ...]:
     """Load the plugin for a kind of file, if it needs one; return Pillow's name of the format.
 
-    `kind`: from `headers.kind_of`. `name`: of the file in messages. Raises InputError if the plugin is not
-    installed (the message names the extra), or if Pillow was built without the format.
+    `kind`: from `headers.kind_of`. `name`: name of the file in messages. Raises InputError if the plugin is
+    not installed (the message names the extra), or if Pillow was built without the format.
     """
     if kind in _BUILT_IN:
         pillow_name, feature = _BUILT_IN[kind]
         if feature is not None and not features.check(feature):
-            raise InputError(f"{name} is a {kind} file, which this Pillow does not read: convert it to PNG")
+            raise InputError(f"{name} is a {kind} file, which this Pillow cannot read: convert it to PNG")
         return (pillow_name,)
     plugin = _PLUGINS.get(kind or "")
     if plugin is None:

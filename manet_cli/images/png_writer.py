@@ -13,7 +13,7 @@ import numpy.typing as npt
 __all__ = ["PngWriter", "chunk", "international_text", "zipped_text"]
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_FILTERED_BYTES = 1 << 18  # filtered at a time; small enough for a processor's cache
+_FILTERED_BYTES = 1 << 18  # filtered at a time; fits a processor's cache
 _CHUNK_BYTES = 1 << 20
 # On an enlarged photo level 6 takes twice as long as level 4 and saves 3 %.
 _LEVEL = 4
@@ -23,7 +23,7 @@ class PngWriter:
     """Writes a picture into an open file, seekable or not.
 
     Args:
-        file: to write to.
+        file: output file.
         width: pixels.
         height: pixels.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
@@ -82,9 +82,9 @@ def zipped_text(keyword: str, text: bytes) -> bytes:
 def _filtered(
     band: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8], pixel_bytes: int
 ) -> npt.NDArray[np.uint8]:
-    """Filter rows of bytes, each by the filter with the smallest result, with the filter's number first.
+    """Filter each row of bytes by the filter with the smallest result; put the filter's number first.
 
-    `above`: the row before the first. `pixel_bytes`: bytes per pixel. Returns (rows, 1 + bytes) uint8.
+    `above`: the row above the first. `pixel_bytes`: bytes per pixel. Returns (rows, 1 + bytes) uint8.
     """
     up = np.vstack([above[None], band[:-1]])
     padding = ((0, 0), (pixel_bytes, 0))
@@ -102,7 +102,7 @@ def _filtered(
 def _paeth(
     left: npt.NDArray[np.uint8], up: npt.NDArray[np.uint8], up_left: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Return the one of the three that is nearest to left + up - up_left; on ties the first."""
+    """Return whichever of the three is nearest to left + up - up_left; the first on ties."""
     to_left = up.astype(np.int16) - up_left
     to_up = left.astype(np.int16) - up_left
     to_both = np.abs(to_left + to_up)

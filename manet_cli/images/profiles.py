@@ -1,8 +1,8 @@
 """Make ICC profiles (the same colours always give the same bytes), and inspect them.
 
-A profile is a header of 128 bytes, the number of tags, 12 bytes for each (name, offset, length), and their
-content. Numbers are big-endian, in units of 1/65536. A curve maps numbers to light; the columns of a matrix
-are the primaries in XYZ, adapted to ICC's white, D50.
+A profile is a header of 128 bytes, the number of tags, 12 bytes for each tag (name, offset, length), and the
+tags' content. Numbers are big-endian, in units of 1/65536. A curve maps numbers to light; the columns of a
+matrix are the primaries in XYZ, adapted to ICC's white, D50.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def srgb() -> bytes:
 
 
 def coloured(curve: Curve | bytes, corners: Corners) -> bytes:
-    """Return a profile of RGB. `curve`: of all three, or the content of such a tag."""
+    """Return an RGB profile. `curve`: curve of all three channels, or the content of a curve tag."""
     columns = _columns(corners)
     tag = _curve_tag(curve)
     tags = {name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns.T, strict=True)}
@@ -66,7 +66,7 @@ def coloured(curve: Curve | bytes, corners: Corners) -> bytes:
 
 
 def grey(curve: Curve | bytes) -> bytes:
-    """Return a profile of grey. `curve`: of its numbers, or the content of such a tag."""
+    """Return a grey profile. `curve`: its curve, or the content of a curve tag."""
     return _profile(_GREY, {b"kTRC": _curve_tag(curve)})
 
 
@@ -77,9 +77,9 @@ def fitting(profile: bytes, channels: int, name: str) -> bytes | None:
     logged as a warning. A block without a colour space is kept unchanged.
 
     Args:
-        profile: of the file.
+        profile: profile of the file.
         channels: 1 (grey) or 3.
-        name: of the file in messages.
+        name: name of the file in messages.
     """
     space = profile[_SPACE]
     if space == (_GREY if channels == 1 else _RGB) or not _SPACES.fullmatch(space):
@@ -87,9 +87,9 @@ def fitting(profile: bytes, channels: int, name: str) -> bytes | None:
     curve = _tag(profile, b"gTRC") if channels == 1 and space == _RGB else None
     pixels = "grey" if channels == 1 else "RGB"
     if curve is None:
-        _log.warning("%s: its colour profile is not one for its %s pixels and is not kept", name, pixels)
+        _log.warning("%s: its colour profile does not fit its %s pixels and is not kept", name, pixels)
         return None
-    _log.warning("%s: its profile is for RGB; its grey pixels get one for grey of the same curve", name)
+    _log.warning("%s: its profile is for RGB; its grey pixels get a grey profile with the same curve", name)
     return grey(curve)
 
 
@@ -102,7 +102,7 @@ def coloured_twin(profile: bytes) -> bytes | None:
 
 
 class ToSrgb:
-    """Converts rows of 8 bits by a profile to sRGB, for files that hold no profile. Raises PyCMSError.
+    """Converts rows of 8 bits from a profile to sRGB, for formats without profiles. Raises PyCMSError.
 
     Attributes:
         changes: whether any colour changes by more than rounding.
@@ -131,7 +131,7 @@ class ToSrgb:
 
 
 def _tag(profile: bytes, wanted: bytes) -> bytes | None:
-    """Return the content of a curve's tag; None if there is none."""
+    """Return the content of a curve tag; None if there is none."""
     try:
         (count,) = struct.unpack_from(">L", profile, 128)
         for entry in range(min(count, _MOST_TAGS)):

@@ -24,8 +24,8 @@ from manet_cli.stopping import end_if_stopped
 __all__ = ["RawPicture", "begins_as_raw", "claimed_pixels", "is_raw", "open_raw"]
 
 _STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"FOVb")
-_CANON_OLD = b"HEAPCCDR"  # from the seventh byte on
-_CANON_NEW = b"ftypcrx "  # from the fifth byte on
+_CANON_OLD = b"HEAPCCDR"  # starts at the seventh byte
+_CANON_NEW = b"ftypcrx "  # starts at the fifth byte
 _SRGB_CURVE = (2.4, 12.92)
 _QUARTER_TURNS = (5, 6)  # of LibRaw's flips
 
@@ -46,7 +46,7 @@ def is_raw(file: BinaryIO, name: str) -> bool:
 
 
 def begins_as_raw(start: bytes) -> bool:
-    """Whether the first 16 bytes of a file are of a camera raw file other than TIFF."""
+    """Whether these first 16 bytes belong to a camera raw file that is not a TIFF."""
     return start.startswith(_STARTS) or start[6:14] == _CANON_OLD or start[4:12] == _CANON_NEW
 
 
@@ -60,7 +60,7 @@ def claimed_pixels(file: BinaryIO) -> int | None:
 
 @dataclass(frozen=True)
 class RawPicture:
-    """A raw file opened by LibRaw. `header`: of the decoded photo."""
+    """A raw file opened by LibRaw. `header`: header of the decoded photo."""
 
     header: Header
     _file: BinaryIO
@@ -75,7 +75,7 @@ class RawPicture:
                 use_camera_wb=True, output_bps=16, output_color=rawpy.ColorSpace.sRGB, gamma=_SRGB_CURVE
             )
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint16:
-            raise InputError(f"{self._name} is of an unusual sensor: develop it in a raw converter")
+            raise InputError(f"{self._name} is from an unusual sensor: develop it in a raw converter")
         size = (pixels.shape[1], pixels.shape[0])
         metadata = Metadata(exif=_exif(self._file), icc_profile=profiles.srgb(), size=size)
         return Photo(np.ascontiguousarray(pixels), None, metadata)
@@ -87,7 +87,7 @@ def open_raw(file: BinaryIO, name: str) -> Iterator[RawPicture]:
 
     Args:
         file: the raw file.
-        name: of the file in messages.
+        name: name of the file in messages.
 
     Raises:
         InputError: the extra is not installed, the file is damaged, or the camera is unknown.

@@ -1,4 +1,4 @@
-"""Files -> photos. Pictures that cannot be kept faithfully raise an error; nothing is silently reduced."""
+"""Files -> photos. A picture that cannot be read without loss raises an error."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ _REFUSED_MODES = {
 }
 _WHOLE = {"PNG": headers.png_is_whole, "GIF": headers.gif_is_whole, "JPEG2000": jpeg2000.is_whole}
 
-_SEVERAL = "{} holds several pictures (an animation or pages): extract the one wanted"
+_SEVERAL = "{} contains several pictures (an animation or pages): extract one of them"
 _UNREADABLE_MODE = "{} is {}: convert it to RGB or grey of 8 or 16 bits per channel"
-_UNREADABLE_COLOURS = "{} is {}, which would be lost: convert it to sRGB or Display P3 in an editor"
+_UNREADABLE_COLOURS = "{} is {}, which cannot be kept: convert it to sRGB or Display P3 in an editor"
 _UNREADABLE_DEPTH = (
-    "{} has {} bits per channel, of which only 8 are read in this format: convert it to 16-bit TIFF or PNG"
+    "{} has {} bits per channel, but only 8 can be read in this format: convert it to 16-bit TIFF or PNG"
 )
 
 
 def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
     """Read the header of a photo, without decoding its pixels.
 
-    Raises InputError as in `read_photo`, for all errors that show before decoding. The arguments are as in
-    `read_photo`.
+    Raises InputError as in `read_photo`, for all errors that can be found without decoding. The arguments are
+    as in `read_photo`.
     """
     with _opened_raw(source, name, max_pixels) as raw:
         if raw is not None:
@@ -77,16 +77,17 @@ def read_header(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -
 def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read and decode a photo, upright, with its metadata.
 
-    `source`: a file, or its content. `name`: of the file in messages. `max_pixels`: larger pictures raise an
-    error.
+    `source`: a file, or its content. `name`: name of the file in messages. `max_pixels`: larger pictures
+    raise an error.
+
+    CMYK with a profile is converted to sRGB, with a warning in the log. From a phone's JPEG with several
+    pictures (MPO), and from a TIFF with previews, the main picture is read. A camera raw file is decoded to
+    16-bit sRGB, with its extra. Damaged EXIF is dropped and logged. The EXIF orientation is applied, then set
+    to 1 in EXIF and XMP; as in browsers, an orientation only in XMP is not applied.
 
     Raises InputError if the file is missing, empty, damaged, truncated, not a picture, too large, animated or
     has several pages; for 12-bit, 32-bit or floating-point numbers and LAB, which cannot be kept; for CMYK
-    without a profile; for 16-bit colours or transparency, HEIC and JPEG XL without the extras that read them.
-    CMYK with a profile is converted to sRGB, with a warning in the log. From a phone's JPEG with several
-    pictures (MPO), and from a TIFF with previews, the main picture is read. A camera raw file is decoded to
-    16-bit sRGB, with its extra. Damaged EXIF is dropped and logged. The EXIF orientation is applied, and
-    reset to 1 there and in the XMP; as in browsers, an orientation only in XMP is not applied.
+    without a profile; for 16-bit colours or transparency, HEIC and JPEG XL without their extras.
     """
     with _opened_raw(source, name, max_pixels) as raw:
         if raw is not None:
@@ -94,7 +95,7 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
     with open_image(source, name, max_pixels) as (image, file):
         _checked_header(image, file, name)
         if image.format == "PNG" and not headers.png_is_sound(file):
-            raise InputError(f"{name} is damaged: its checksums do not fit; copy or export it again")
+            raise InputError(f"{name} is damaged: its checksums are wrong; copy or export it again")
         if image.format in ("JPEG", "MPO"):
             jpeg_scans.check_scans(headers.content_of(file), image.width * image.height, name)
         decode = _deep_arrays if _is_deep(image, file) else _arrays
@@ -104,7 +105,7 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         if isinstance(image, TiffImageFile):
             extra = len(_numbers(image.tag_v2.get(headers.TIFF_EXTRA_SAMPLES, ()))) - (alpha is not None)
             if extra > 0:
-                _log.warning("%s: channels beside its colours that are not read: %d", name, extra)
+                _log.warning("%s: extra channels that are not read: %d", name, extra)
         if image.format in ("JPEG", "MPO"):
             jpeg_scans.check_jpeg(headers.content_of(file), image, name)
         turn = turn_of(image, file)
@@ -121,9 +122,9 @@ def open_image(
 ) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """Open a file as a Pillow image, not decoded, and yield it with the open file.
 
-    `max_pixels`: larger pictures raise an error; None for no limit, if they are not decoded. Warnings in the
-    block are logged. Raises InputError if the file is missing, empty, too large or not a known picture, if
-    its metadata exceed the budget, and for Pillow's errors in the block; OutOfMemoryError.
+    `max_pixels`: larger pictures raise an error; None for no limit, if the picture is not decoded. Warnings
+    in the block are logged. Raises InputError if the file is missing, empty, too large or not a known
+    picture, if its metadata exceed the budget, and for Pillow's errors in the block; OutOfMemoryError.
     """
     with (
         open_source(source, name, max_pixels) as file,
@@ -148,7 +149,7 @@ def open_image(
             raise
         except Image.DecompressionBombError as error:
             raise InputError(
-                f"{name} has more than twice the {max_pixels} pixels that are read: ", *raise_limit
+                f"{name} has more than twice the limit of {max_pixels} pixels: ", *raise_limit
             ) from error
         except Exception as error:
             raise _unreadable(file, name) from error
@@ -170,7 +171,7 @@ def open_image(
 
 
 def check_claims(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> None:
-    """Raise InputError for a file that is larger than its claimed picture can need.
+    """Raise InputError for a file that is too large for the picture size that it claims.
 
     Reads only the header. The arguments are as in `read_photo`.
     """
@@ -184,7 +185,7 @@ def check_claims(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> None:
 def _is_raw(file: BinaryIO, name: str) -> bool:
     """Whether a file is a camera raw file. Raises InputError for one that is too large for its picture."""
     is_tiff = headers.kind_of(file) == "TIFF"
-    if is_tiff:  # whose directories tell whether it is one
+    if is_tiff:  # its directories show whether it is a raw file
         budgets.check_metadata(file, "TIFF", name)
     if not raw_files.is_raw(file, name):
         return False
@@ -216,7 +217,7 @@ def _plain_tiff(file: BinaryIO, name: str) -> BinaryIO:
         pictures = tiff_pictures.examine(file)
         if not pictures.is_first:
             _log.warning(
-                "%s: its first picture is a preview; the main one is read, with no EXIF but its own", name
+                "%s: its first picture is a preview; the main picture is read, with only its own EXIF", name
             )
             file = io.BytesIO(tiff_pictures.with_first(headers.content_of(file), pictures.main))
         named = tiff_pictures.with_named_alpha(file, pictures.main)
@@ -228,19 +229,19 @@ def _plain_tiff(file: BinaryIO, name: str) -> BinaryIO:
 def _checked_alpha(alpha: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Return a guessed alpha, or opaque if the channel is empty, and log it."""
     if alpha.any():
-        _log.warning("%s: a channel of unspecified meaning is read as transparency", name)
+        _log.warning("%s: a channel of unknown meaning is read as transparency", name)
         return alpha
-    _log.warning("%s: a channel of unspecified meaning is empty and is not read", name)
+    _log.warning("%s: a channel of unknown meaning is empty and is not read", name)
     return np.full_like(alpha, np.iinfo(alpha.dtype).max)
 
 
 def _check_tiff_pages(file: BinaryIO, name: str) -> None:
-    """Raise InputError if a TIFF has several pages; log a page that is taken for a preview."""
+    """Raise InputError if a TIFF has several pages; log a page that counts as a preview."""
     pictures = tiff_pictures.examine(file)
     if pictures.several:
         raise InputError(_SEVERAL.format(name))
     if pictures.guessed:
-        _log.info("%s: a second page, smaller and of the same shape, is taken for a preview", name)
+        _log.info("%s: a second page, smaller and of the same shape, counts as a preview", name)
 
 
 def _jpeg2000_profile(file: BinaryIO, name: str) -> bytes | None:
@@ -252,7 +253,7 @@ def _jpeg2000_profile(file: BinaryIO, name: str) -> bytes | None:
 
 
 def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
-    """Raise InputError for pictures that the plugin, which decodes all at once, would reduce or fail on."""
+    """Raise InputError for pictures that the plugin would reduce or fail on; it decodes on opening."""
     try:
         header = jxl.header(file)
     except jxl.CorruptJxlError as error:
@@ -269,7 +270,7 @@ def _check_jxl(file: BinaryIO, name: str, max_pixels: int) -> None:
 
 def _too_large(name: str, width: int, height: int, max_pixels: int) -> InputError:
     return InputError(
-        f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: ", *raise_limit
+        f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}: ", *raise_limit
     )
 
 
@@ -280,7 +281,7 @@ def _unreadable(file: BinaryIO, name: str) -> InputError:
     if kind == "TIFF" and (mode := _unreadable_tiff(file)) is not None:
         return InputError(_UNREADABLE_MODE.format(name, mode))
     return InputError(
-        f"{name} is a damaged, cut off or unsupported {kind} file: copy it again, or export it as PNG"
+        f"{name} is a damaged, truncated or unsupported {kind} file: copy it again, or export it as PNG"
     )
 
 
@@ -333,7 +334,7 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
 
 
 def _is_grey(image: Image.Image, file: BinaryIO) -> bool:
-    if image.format == "PNG":  # Pillow gives 16-bit grey with transparency as colour
+    if image.format == "PNG":  # Pillow reads 16-bit grey with transparency as colour
         return headers.png_depth(file)[1] in (headers.PNG_GREY, headers.PNG_GREY_ALPHA)
     return image.mode in _GREY_MODES
 
@@ -397,7 +398,7 @@ def _arrays(
     image: Image.Image, file: BinaryIO, name: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Return pixels (H, W, C) and alpha (H, W) or None of an opened image."""
-    early_xmp = image.info.pop("xmp", None)  # else Pillow may turn a TIFF by it
+    early_xmp = image.info.pop("xmp", None)  # otherwise Pillow may rotate a TIFF by it
     image.load()
     image.info.setdefault("xmp", early_xmp)
     if image.mode.startswith("I;16"):
@@ -407,7 +408,7 @@ def _arrays(
     key = None if image.mode in ("P", "PA") else image.info.get("transparency")
     if key is not None and image.format == "PNG" and image.mode == "L":
         depth, _ = headers.png_depth(file)
-        key *= 255 // (2**depth - 1)  # Pillow spreads 2- and 4-bit greys over 0..255, but not this one
+        key *= 255 // (2**depth - 1)  # Pillow scales 2- and 4-bit greys to 0..255, but not this value
     if image.mode == "CMYK":
         converted, srgb = cmyk.rgb_of_cmyk(image, image.info["icc_profile"], name)
         image.info["icc_profile"] = srgb
@@ -433,13 +434,13 @@ def _deep_arrays(
     if isinstance(image, TiffImageFile):
         values = _turned(values, image.tag_v2.get(headers.TIFF_ORIENTATION, 1))
     else:
-        image.load()  # only then Pillow has seen the metadata that follow the pixels
+        image.load()  # Pillow needs this to see metadata after the pixels
     channels = 1 if values.shape[2] < 3 else 3
     return values[..., :channels], values[..., channels] if image.has_transparency_data else None
 
 
 def _plain_mode(image: Image.Image) -> str:
-    """Return the one of L, LA, RGB and RGBA that holds a decoded 8-bit image without loss."""
+    """Return the mode (L, LA, RGB or RGBA) that stores a decoded 8-bit image without loss."""
     if image.mode in ("P", "PA"):
         return "RGBA" if image.has_transparency_data else "RGB"
     return {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)

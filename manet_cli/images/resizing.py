@@ -1,4 +1,4 @@
-"""Resize pictures row by row with Lanczos windows of three lobes, widened for shrinking (antialiasing).
+"""Resize pictures row by row with Lanczos windows of three lobes, wider for shrinking (antialiasing).
 
 Colours are premultiplied by alpha during resizing. Each row is resampled horizontally on arrival and kept
 only while vertical windows need it, so memory does not grow with the picture's height.
@@ -31,7 +31,7 @@ class Resizer:
     Args:
         source: the input picture.
         target: the output picture; only width and height differ from the source.
-        sink: for the rows of the output.
+        sink: sink for the rows of the output.
     """
 
     def __init__(self, source: Header, target: Header, sink: RowSink) -> None:
@@ -40,7 +40,7 @@ class Resizer:
         self._sink = sink
         self._ratio = source.height / target.height
         layers = source.channels + source.has_alpha
-        # Rows of the source at the target's width, from row `_top` on.
+        # Rows of the source at the target's width; the first one is row `_top`.
         self._held = np.empty((layers, 0, target.width), np.float32)
         self._top = 0
         self._written = 0
@@ -86,7 +86,7 @@ class Resizer:
         if not self._source.has_alpha:
             self._sink.write(to_integer(rows, dtype), None)
             return
-        # Colours and alpha overshoot alike, so both are clamped after the division.
+        # Colours and alpha overshoot in the same way, so both are clamped after the division.
         alpha = rows[..., -1]
         colours = unpremultiply(rows[..., :-1], alpha)
         self._sink.write(to_integer(colours, dtype), to_integer(alpha, dtype))
@@ -95,7 +95,7 @@ class Resizer:
 def _resized(
     layer: npt.NDArray[np.float32], size: tuple[int, int], span: tuple[float, float]
 ) -> npt.NDArray[np.float32]:
-    """Resample the rows in `span` of a layer (H, W) to `size` (width, height); windows reach further."""
+    """Resample the rows in `span` of a layer (H, W) to `size` (width, height); windows read rows outside."""
     width = layer.shape[1]
     box = (0.0, span[0], float(width), min(span[1], float(len(layer))))
     image = Image.fromarray(np.ascontiguousarray(layer))

@@ -1,7 +1,7 @@
 """A page to draw on, and the style of all our pictures: light, few colours, sharp text.
 
 `Sheet` draws pictures, shapes and text, with Pillow only. `evaluation.studies.style` is for plots with axes;
-it needs matplotlib, an extra, and uses the colours and text sizes of this module. The fonts of both differ.
+it needs matplotlib, an extra. It uses the colours and text sizes of this module, but another font.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class CollectedPhoto:
     """Collects rows into a photo in memory.
 
     Args:
-        header: of the photo.
+        header: header of the photo.
     """
 
     def __init__(self, header: Header) -> None:
@@ -63,7 +63,7 @@ class HeldRows:
     """Buffers rows, so that the sink works later; when the buffer is full, the oldest rows are passed on.
 
     Args:
-        sink: for the rows.
+        sink: sink for the rows.
         limit: largest size of the buffer in bytes.
     """
 
@@ -94,7 +94,7 @@ class EightBitRows:
     """Rounds rows of 16 bits per channel to 8 bits.
 
     Args:
-        sink: for the rows.
+        sink: sink for the rows.
     """
 
     def __init__(self, sink: RowSink) -> None:
@@ -116,12 +116,12 @@ def _bytes(pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> int:
 class CollectedImage:
     """Collects 8-bit rows into a Pillow image, without a copy; a large image is kept in a temporary file.
 
-    The file has no name. The system can drop its pages from memory and read them again, and removes it at any
-    end of the process.
+    The file has no name. The system can drop its pages from memory and read them again. It removes the file
+    when the process ends, even if it is killed.
 
     Args:
-        header: of the picture.
-        folder: for the temporary file; None for the system's default.
+        header: header of the picture.
+        folder: folder for the temporary file; None for the system's default.
 
     Raises OSError if the disk is full.
     """

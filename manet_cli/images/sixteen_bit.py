@@ -1,4 +1,4 @@
-"""Read 16-bit pictures in colour or with transparency by libvips; Pillow reduces them to 8 bits.
+"""Read 16-bit pictures in colour or with transparency with libvips; Pillow reduces them to 8 bits.
 
 Pillow still opens the file and reads the size and the metadata; libvips only decodes the pixels. This needs
 the extra `vips` (pyvips and its binary wheel), imported at the first such picture.
@@ -23,7 +23,7 @@ _LOADERS = {"PNG": "pngload_buffer", "TIFF": "tiffload_buffer"}
 def check_readable(name: str, bits: int) -> None:
     """Raise InputError, which names the extra, if libvips is missing.
 
-    `name`: of the file in messages. `bits`: per channel.
+    `name`: name of the file in messages. `bits`: bits per channel.
     """
     if not _installed():
         raise InputError(
@@ -35,8 +35,8 @@ def check_readable(name: str, bits: int) -> None:
 def read_pixels(data: bytes, format_name: str, name: str) -> npt.NDArray[np.uint16]:
     """Decode the stored pixels of a file, without orientation and profile.
 
-    `data`: its content. `format_name`: PNG or TIFF. Returns (H, W, channels) uint16; with 2 or 4 channels,
-    the last one is straight alpha (libvips undoes premultiplied alpha). Raises InputError.
+    `data`: content of the file. `format_name`: PNG or TIFF. Returns (H, W, channels) uint16; with 2 or 4
+    channels, the last one is straight alpha (libvips undoes premultiplied alpha). Raises InputError.
     """
     vips = _vips(name)
     try:
@@ -49,7 +49,7 @@ def read_pixels(data: bytes, format_name: str, name: str) -> npt.NDArray[np.uint
             f"{name} cannot be decoded ({reason}): copy it again, or export it with LZW compression"
         ) from error
     if values.dtype != np.uint16:
-        raise InputError(f"{name} has no 16 bits per channel as it says: export it again")
+        raise InputError(f"{name} does not have the 16 bits per channel that it claims: export it again")
     return values if values.ndim == 3 else values[..., np.newaxis]
 
 

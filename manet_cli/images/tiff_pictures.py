@@ -37,7 +37,7 @@ _OLD_JPEG = 6
 _SENSOR_PHOTOMETRICS = frozenset((32803, 34892))  # colour filter array, linear raw
 # Sony, Epson, Samsung, Nikon, Kodak, Pentax
 _SENSOR_COMPRESSIONS = frozenset((32767, 32769, 32770, 34713, 65000, 65535))
-# From the ninth byte on, of Canon and Phase One.
+# Marks at the ninth byte, by Canon and Phase One.
 _SENSOR_MARKS = re.compile(rb"CR\x02|IIII.waR|MMMMRaw", re.DOTALL)
 _MOST_DIRECTORIES = 100
 _MOST_VALUES = 100_000
@@ -78,11 +78,11 @@ class TiffPictures:
     Attributes:
         main: offset of the directory of its main picture.
         is_first: whether the main picture is the first in the file.
-        several: whether there are more such pictures: pages.
+        several: whether there are more such pictures (pages).
         guessed: whether another page counts as a small copy, although the file does not say so.
         is_raw: whether it is a camera raw file.
-        is_whole: whether the data of the sensor pictures lie inside the file.
-        pixels: total of all pictures.
+        is_whole: whether the sensor pictures' data are completely in the file.
+        pixels: number of pixels of all pictures together.
     """
 
     main: int
@@ -102,7 +102,7 @@ def examine(file: BinaryIO) -> TiffPictures:
     try:
         found = list(_directories(file, layout, first))
     except (struct.error, OverflowError, OSError, ValueError) as error:
-        raise CorruptTagsError("its directories cannot be followed") from error
+        raise CorruptTagsError("its directories cannot be parsed") from error
     chain = [one for one in found if one.depth == 0]
     if not chain:
         raise CorruptTagsError("it has no directory")
@@ -205,7 +205,7 @@ def _tags(file: BinaryIO, layout: Layout, offset: int) -> tuple[dict[int, tuple[
     size = struct.calcsize(layout.entry) + layout.inline
     table = file.read(size * count)
     if len(table) != size * count:
-        raise CorruptTagsError("a directory lies outside of it")
+        raise CorruptTagsError("a directory is outside the file")
     rest = file.read(struct.calcsize(layout.offset))
     (following,) = struct.unpack(layout.offset, rest)
     found: dict[int, tuple[int, ...]] = {}

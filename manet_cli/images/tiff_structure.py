@@ -2,8 +2,8 @@ r"""Structure of a TIFF file: directories of tagged values, in either byte order
 
 A file begins with `II` or `MM` (little- or big-endian), 42 (classic) or 43 (BigTIFF, then 8 and 0), and the
 offset of the first directory. A directory is a count, an entry per tag (tag, type, number of values, the
-values or, where they do not fit, their offset), and the offset of the next directory. Offsets count from the
-first byte; classic ones have 4 bytes and BigTIFF's 8.
+values or, if they do not fit, their offset), and the offset of the next directory. Offsets count from the
+first byte; they have 4 bytes in classic files and 8 in BigTIFF.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def header(data: bytes | bytearray) -> tuple[Layout, int]:
     """Return the layout, and the offset of the first directory. Raises CorruptTagsError."""
     layout = _LAYOUTS.get(bytes(data[:4]))
     if layout is None or len(data) < 16:  # a file with a tag is longer
-        raise CorruptTagsError("it does not begin as EXIF and TIFF do")
+        raise CorruptTagsError("it does not begin like EXIF or TIFF")
     return layout, struct.unpack_from(layout.offset, data, 8 if layout.big else 4)[0]
 
 
@@ -127,8 +127,8 @@ def directory(
 ) -> tuple[dict[int, int], int]:
     """Return the position of each tag's entry, and the position of the next directory's offset.
 
-    As in lenient readers, this offset may be missing, see `following`. `whole`: all entries must be present;
-    otherwise the present ones are taken. Raises CorruptTagsError.
+    As in lenient readers, this offset may be missing, see `following`. `whole`: whether all entries must be
+    present; otherwise the present entries are returned. Raises CorruptTagsError.
     """
     size = struct.calcsize(layout.entry) + layout.inline
     start = offset + struct.calcsize(layout.count)
@@ -161,7 +161,7 @@ def entry(data: bytes | bytearray, layout: Layout, position: int) -> tuple[int, 
         (start,) = struct.unpack_from(layout.offset, data, start)
     value = bytes(data[start : start + size])
     if kind not in _TYPES or len(value) != size:
-        raise CorruptTagsError("a value lies outside of it or has an unknown type")
+        raise CorruptTagsError("a value is outside the data or has an unknown type")
     return kind, count, value
 
 

@@ -38,7 +38,7 @@ _RESOLUTION_DENOMINATOR = 10_000  # two decimals for cm, two more for inches
 
 
 def early_record(head: bytes) -> str | None:
-    """Return the text that stands where `TiffWriter` puts its first tag; None if there is none."""
+    """Return the text at the place where `TiffWriter` writes its first tag; None if there is none."""
     try:
         layout, _ = header(head)
     except CorruptTagsError:
@@ -51,15 +51,15 @@ class TiffWriter:
     """Writes a picture into an open, seekable file.
 
     Args:
-        file: to write to, empty.
+        file: output file, empty.
         width: pixels.
         height: pixels.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
         bits: 8 or 16 per channel.
         dpi: dots per inch (x, y), or None.
-        block: EXIF whose descriptive tags become the file's, or None.
-        tags: type, count and little-endian values of further tags of the first directory. The values stand
-            at the beginning of the file, those of the first tag right behind its head, see `early_record`.
+        block: EXIF whose descriptive tags are copied into the file, or None.
+        tags: type, count and little-endian values of more tags of the first directory. Their values are at
+            the start of the file, and the first tag's values follow the header, see `early_record`.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The transfer curves of colour profiles, which map numbers in a file to light.
 
 The networks are trained on sRGB, whose numbers are roughly the square root of light. With another curve
-(linear light, or ProPhoto's), contrast and blur look different to them. So we convert the numbers to sRGB's
-curve and back. Primaries stay unchanged, so that no colour is clipped.
+(linear light, or ProPhoto's), contrast and blur are different. So we convert the numbers to sRGB's curve and
+back. Primaries stay unchanged, so that no colour is clipped.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy.typing as npt
 __all__ = ["TransferCurves", "transfer_curves"]
 
 _NODES = 65_536  # one for each 16-bit value
-# Curves that differ less than this (of 1) from sRGB's everywhere count as sRGB: gamma 2.2 to 2.4 does, where
-# conversion would gain 0.01 dB; gamma 1.8 does not, where it gains 0.13 dB.
+# Curves that differ less than this (of 1) from sRGB's everywhere count as sRGB. Gamma 2.2 to 2.4 counts:
+# conversion would gain 0.01 dB. Gamma 1.8 does not: conversion gains 0.13 dB.
 _SAME = 0.06
 
 
@@ -114,7 +114,7 @@ def _parametric(profile: bytes, offset: int, numbers: npt.NDArray[np.float64]) -
     elif kind in (
         1,
         2,
-    ):  # here the straight part is flat, begins where the power is 0, and c is added to both
+    ):  # this form: the straight part is flat and ends where the power is 0; c is added to both parts
         c, d, e, f = 0.0, -b / a if a else 0.0, c, c
     power: npt.NDArray[np.float64] = np.maximum(a * numbers + b, 0.0) ** g + e
     return np.where(numbers >= d, power, c * numbers + f)

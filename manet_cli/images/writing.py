@@ -35,7 +35,7 @@ __all__ = ["open_output", "read_record", "record_in", "room_beside", "write_phot
 
 _log = logging.getLogger(__name__)
 
-_SPOOLED = 64 << 20  # bytes of a streamed output kept in memory; more go to the disk
+_SPOOLED = 64 << 20  # bytes of a streamed output kept in memory; a larger one is kept on the disk
 _COPIED_AT_ONCE = 1 << 20
 
 
@@ -71,15 +71,15 @@ def open_output(
     Args:
         path_or_file: a path is overwritten in place, so callers give a temporary one (`atomic_path`). An open
             file, seekable or not, gets the whole picture when the block ends, or nothing.
-        fmt: of the file.
-        header: of the picture.
-        metadata: of the picture; the format may keep only a part of it.
+        fmt: format of the file.
+        header: header of the picture.
+        metadata: metadata of the picture; the format may keep only a part of it.
         quality: 1 to 100; None for the format's default, or for a lossless format.
-        record: ASCII text that `read_record` returns; left out if the format has no place for it.
-        name: of the output in messages.
+        record: ASCII text that `read_record` returns; left out if the format cannot store it.
+        name: name of the output in messages.
 
     Raises:
-        OutputError: the format cannot hold the picture, or the file cannot be written; the sink's ``write``
+        OutputError: the format cannot store the picture, or the file cannot be written; the sink's ``write``
             raises it too.
         UsageError: the quality is out of range, or the format is lossless.
     """
@@ -123,16 +123,16 @@ def room_beside(fmt: ImageFormat, header: Header) -> int:
 
 
 def read_record(path: Path) -> str | None:
-    """Return the record in a file of `write_photo`, without decoding its pixels.
+    """Return the record in a file that `write_photo` wrote, without decoding its pixels.
 
-    None if there is no record or no readable file; never raises.
+    None if there is no record or the file is not readable; never raises.
     """
     try:
         with open_image(path, path.name, max_pixels=None) as (image, _):
             return record_in(image)
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
         end_if_stopped()
-        _log.debug("%s holds no readable record", path.name, exc_info=True)
+        _log.debug("%s has no readable record", path.name, exc_info=True)
         return None
 
 
@@ -174,11 +174,11 @@ def _conversion(metadata: Metadata, fmt: ImageFormat, header: Header, name: str)
     try:
         conversion = profiles.ToSrgb(profile)
     except (ImageCms.PyCMSError, OSError):
-        _log.warning("%s: %s holds no colour profile, and that of the input is lost", name, fmt.title)
+        _log.warning("%s: %s cannot store the input's colour profile, so it is lost", name, fmt.title)
         return None
     if not conversion.changes:
         return None
-    _log.warning("%s: %s holds no colour profile; the colours are converted to sRGB", name, fmt.title)
+    _log.warning("%s: %s cannot store a colour profile; the colours are converted to sRGB", name, fmt.title)
     return conversion
 
 
@@ -189,7 +189,7 @@ def _checked_quality(fmt: ImageFormat, quality: int | None) -> int | None:
     if fmt.default_quality is None:
         raise UsageError(f"a quality means nothing for {fmt.name.upper()}, which is lossless: leave it out")
     if quality not in range(1, 101):
-        raise UsageError(f"the quality {quality} is not from 1 to 100: choose one that is")
+        raise UsageError(f"the quality is {quality}: choose a whole number from 1 to 100")
     return quality
 
 

@@ -21,7 +21,7 @@ _REGIONS = b"http://www.metadataworkinggroup.com/schemas/regions/"
 _EXIF = b"http://ns.adobe.com/exif/1.0/"
 
 # namespace: names of the properties, as a pattern. They are about pictures and videos after the main picture,
-# which are not written, or hold pixels or places without a reference size in the packet.
+# which are not written, or contain pixels or places without a reference size in the packet.
 _NEVER_KEPT = {
     b"http://ns.adobe.com/hdr-gain-map/1.0/": _ANY,
     b"http://ns.apple.com/HDRGainMap/1.0/": _ANY,
@@ -58,8 +58,8 @@ _DOWN = (
 def cleaned(packet: bytes, turn: int = 1) -> bytes:
     """Clean a packet just read: set an orientation to 1, and remove thumbnails and invalid properties.
 
-    `turn`: the applied orientation, 1..8. Properties about pictures after this one are removed and, after a
-    turn, places in the picture.
+    `turn`: the applied orientation, 1..8. Properties about later pictures in the file are removed; so are
+    places in the picture, unless `turn` is 1.
     """
     packet = _without_thumbnails(_with_number(packet, b"tiff:Orientation", 1))
     packet = _without(packet, _NEVER_KEPT)

@@ -123,7 +123,7 @@ def test_the_docs_hold_the_tables_of_the_list(name: str) -> None:
 
 def test_an_encoder_that_needs_a_missing_extra_is_named_before_any_work() -> None:
     fmt = replace(DEFAULT_FORMAT, title="Odd", encoder="manet_cli.images.missing:encoder", extra="odd")
-    with pytest.raises(OutputError, match=r"Odd is written by an extra: pip install 'manet-cli\[odd\]'"):
+    with pytest.raises(OutputError, match=r"Odd files need an extra: pip install 'manet-cli\[odd\]'"):
         check_writable_as(fmt, 8, 8, alpha=False, bits=8)
 
 

@@ -137,7 +137,7 @@ def test_bytes_that_no_block_needs_are_said(
     assert not caplog.records
     _, stop = scans(data)[-1]
     np.testing.assert_array_equal(read_photo(data[:stop] + extra + data[stop:], "a").pixels, expected)
-    assert caplog.messages == ["a: bytes after its pixels belong to no picture and are ignored"]
+    assert caplog.messages == ["a: extra bytes after its pixels are ignored"]
 
 
 def test_a_second_picture_behind_is_none_of_this_ones_data(caplog: pytest.LogCaptureFixture) -> None:

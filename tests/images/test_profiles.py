@@ -102,7 +102,7 @@ def test_colours_stay_right_in_every_format(
     result = read_photo(file.getvalue(), "b")
     if result.metadata.icc_profile is None:
         assert fmt.name == "bmp"
-        assert "out: BMP holds no colour profile; the colours are converted to sRGB" in caplog.text
+        assert "out: BMP cannot store a colour profile; the colours are converted to sRGB" in caplog.text
     corners = SRGB if result.metadata.icc_profile is None else P3
     difference = lab_of(result.pixels, corners) - lab_of(calm, P3)
     assert np.linalg.norm(difference, axis=-1).mean() < 2
@@ -189,7 +189,7 @@ def test_profiles_for_other_pixels_go_and_it_is_said(
     image = Image.fromarray(values[..., 0] if channels == 1 else values)
     data = encode(image, name, icc_profile=bytes(16) + space + bytes(120))
     assert read_photo(data, "a").metadata.icc_profile is None
-    assert "a: its colour profile is not one for its" in caplog.text
+    assert "a: its colour profile does not fit its" in caplog.text
 
 
 def test_grey_that_is_written_as_rgb_keeps_the_meaning_of_its_numbers() -> None:

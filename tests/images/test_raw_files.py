@@ -193,7 +193,7 @@ def test_what_libraw_cannot_decode_gets_a_sentence(
 def test_a_raw_file_beyond_the_limit_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = install(monkeypatch)
     for read in (read_header, read_photo):
-        with pytest.raises(InputError, match="40x24 pixels, more than the 959"):
+        with pytest.raises(InputError, match="40x24 pixels, more than the limit of 959"):
             read(RAW["DNG"], "a.dng", 959)
     assert not any(one.settings for one in opened)
 
@@ -264,14 +264,14 @@ def test_the_main_picture_of_a_tiff_is_read(name: str, caplog: pytest.LogCapture
 )
 def test_pages_are_refused(data: bytes) -> None:
     for read in (read_header, read_photo):
-        with pytest.raises(InputError, match="holds several pictures"):
+        with pytest.raises(InputError, match="contains several pictures"):
             read(data, "a.tif")
 
 
 @pytest.mark.parametrize("data", [b"II*\0" + bytes(100), b"MM\0+\0\x08" + bytes(100)])
 def test_a_tiff_without_a_directory_is_refused(data: bytes) -> None:
     for read in (read_header, read_photo):
-        with pytest.raises(InputError, match=r"^x is a damaged, cut off or unsupported TIFF file"):
+        with pytest.raises(InputError, match=r"^x is a damaged, truncated or unsupported TIFF file"):
             read(data, "x")
 
 
@@ -298,7 +298,7 @@ def test_a_channel_of_unspecified_meaning_is_read_as_transparency(
     read = read_photo(data, "a.tif")
     np.testing.assert_array_equal(read.pixels, values[..., :channels])
     np.testing.assert_array_equal(read.alpha, values[..., channels])
-    assert "a.tif: a channel of unspecified meaning is read as transparency" in caplog.text
+    assert "a.tif: a channel of unknown meaning is read as transparency" in caplog.text
     assert read_header(data, "a.tif") == read.header
     caplog.clear()
     np.testing.assert_array_equal(
@@ -313,7 +313,7 @@ def test_an_empty_channel_of_unspecified_meaning_hides_nothing(caplog: pytest.Lo
     np.testing.assert_array_equal(read.pixels, MAIN)
     assert read.alpha is not None
     assert (read.alpha == 255).all()
-    assert "a.tif: a channel of unspecified meaning is empty and is not read" in caplog.text
+    assert "a.tif: a channel of unknown meaning is empty and is not read" in caplog.text
 
 
 def test_further_channels_are_said_not_to_be_read(caplog: pytest.LogCaptureFixture) -> None:
@@ -322,4 +322,4 @@ def test_further_channels_are_said_not_to_be_read(caplog: pytest.LogCaptureFixtu
     struct.pack_into("<HHLHH", data, entry, 338, 3, 2, 2, 0)
     read = read_photo(bytes(data), "a.tif")
     np.testing.assert_array_equal(read.alpha, pixels(4)[..., 3])
-    assert "a.tif: channels beside its colours that are not read: 1" in caplog.text
+    assert "a.tif: extra channels that are not read: 1" in caplog.text
