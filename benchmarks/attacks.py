@@ -104,7 +104,7 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def meet(path: Path) -> None:
+def refuse(path: Path) -> None:
     """Read a file, and print the seconds, the memory and the outcome."""
     before, started = peak_memory(), time.perf_counter()
     try:
@@ -123,10 +123,10 @@ def meet(path: Path) -> None:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--meet", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.meet:
-        meet(arguments.meet)
+    if arguments.worker:
+        refuse(arguments.worker)
         return
     print(f"{machine()}\n\n| file | seconds | MB | outcome |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +135,7 @@ def main() -> None:
             path.write_bytes(make())
             if name.startswith("sparse"):
                 os.truncate(path, 1700 << 20 if path.suffix == ".png" else 100 << 30)
-            command = [sys.executable, __file__, "--meet", str(path)]
+            command = [sys.executable, __file__, "--worker", str(path)]
             seconds, memory, outcome = json.loads(
                 subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
             )

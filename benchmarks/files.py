@@ -5,7 +5,7 @@
     python benchmarks/files.py memory --megapixels 24 100 --formats png tiff jpeg
 
 `metadata`: the bytes of EXIF, ICC profile, XMP and IPTC that are read from two photos (test files made with
-exiftool), and that are read again after writing the enlarged photo in each format.
+exiftool), and that are read again after writing the photo, four times as large, in each format.
 
 `encoding`: seconds and bytes of our PNG and TIFF encoders and of Pillow's.
 
@@ -185,7 +185,7 @@ def show_encoding(options: argparse.Namespace) -> None:
         size = small.width * ENLARGED, small.height * ENLARGED
         image = small.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     photo = Photo(np.asarray(image), None, Metadata())
-    print(f"{size[0]}x{size[1]} pixels, of {ROUNDS} rounds the fastest\n")
+    print(f"{size[0]}x{size[1]} pixels, fastest of {ROUNDS} rounds\n")
     print("| format | seconds of a core: ours, Pillow | MB: ours, Pillow |\n|---|---|---|")
     for name, settings in (("png", {}), ("tiff", {"compression": "tiff_adobe_deflate"})):
         fmt = format_by_name(name)

@@ -85,7 +85,7 @@ def main() -> None:
             for title, look in looks.items():
                 best[title] = min(best[title], seconds(look, pairs))
         print(f"{options.pictures} pictures of {WIDTH}x{HEIGHT}, x{SCALE} as {fmt.title}\n")
-        print("| what is looked at | seconds |\n|---|---|")
+        print("| pass | seconds |\n|---|---|")
         for title, taken in best.items():
             print(f"| {title} | {taken:.2f} |")
         ratio = best["the check of a plan"] / best["record alone, and the input"]
