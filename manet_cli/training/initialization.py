@@ -20,7 +20,7 @@ def initialize_estimator(estimator: MANet, lr: Tensor) -> None:
     features the standard deviation is 0.3, for the last layer 0.5.
 
     Args:
-        estimator: in float32.
+        estimator: a new estimator, in float32.
         lr: (B, 3, H, W) in [0, 1], H and W multiples of 8; photos, blurred as in training.
     """
     gentle = {id(layer[2]) for layer in estimator.modules() if isinstance(layer, nn.Sequential)}

@@ -172,14 +172,14 @@ class Trainer:
         """
         self._agreed_seconds = self._seconds_before
         with _signals(self._on_signal), Loader(self.maker, self.step, self.progress) as loader:
-            self._begin_sitting()
+            self._start_clocks()
             while not self._finished():
                 self._train_step(loader)
                 self._after_step()
             self._end()
         return Outcome(self.step, self.seconds, self._signal, self.figures, self.began_with, self.best)
 
-    def _begin_sitting(self) -> None:
+    def _start_clocks(self) -> None:
         now = time.monotonic()
         self._last_checkpoint = self._last_validation = self._last_report = now
         self._started = now if self._begun is None else self._begun

@@ -1,6 +1,6 @@
 """Training photos, decoded once into a memory-mapped file shared by all processes.
 
-The file holds the pixels of all photos, RGB uint8, one photo after another. An index (JSON) lists the start
+The file has the pixels of all photos, RGB uint8, one photo after another. An index (JSON) lists the start
 and the source of each photo, so that a later run can reuse the file. Each photo also has a table of texture
 sums; four of its numbers give the texture of any crop.
 """

@@ -172,7 +172,7 @@ class ScheduleRecipe:
 
 @dataclass(frozen=True)
 class GuardRecipe:
-    """Checks for a run that goes wrong.
+    """Checks that detect a failing run.
 
     Attributes:
         stall_after: steps after which the run warns if estimated kernels hardly vary with the input.
