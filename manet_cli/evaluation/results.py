@@ -50,7 +50,7 @@ class Settings:
         seed: random seed.
         device: cpu, cuda, mps, or the device of a runtime.
         precision: number format in use: fp32, bf16 or fp16.
-        tile: as given by the user.
+        tile: the user's tile size.
         denoise: amount of denoising, 0 to 1, or ``auto``; None for weights without this setting.
     """
 

@@ -26,7 +26,7 @@ class TestedModel:
     """A model under test.
 
     Attributes:
-        name: as given by the user.
+        name: name given by the user.
         engine: runs the model.
         sha256: digest of its weights.
         denoise: amount of denoising; None for weights without this setting.
@@ -69,7 +69,7 @@ class Evaluation:
 
     Attributes:
         protocol: the kernels and the steps after the blur.
-        models: in the order of the table.
+        models: the models, in the order of the table.
         settings: settings of every line.
         results: earlier lines, and the file for new ones.
     """

@@ -108,7 +108,7 @@ class Subject:
         scale: HR pixels per LR pixel.
         device: cpu, cuda, mps, or the device of a runtime.
         precision: number format in use: fp32, bf16 or fp16.
-        tile: as given by the user.
+        tile: the user's tile size.
     """
 
     model: TestedModel

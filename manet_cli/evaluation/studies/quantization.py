@@ -32,7 +32,7 @@ CROSS_SIZES = (1, 3, 5, 7, 9, 11, 21, 41, 61)
 _KERNEL = GaussianParameters.from_degrees(6, 1, 45)
 _ROW = 3
 _CELL = 160
-"""HR pixels from cross to cross: far enough that no estimate depends on two crosses."""
+"""Distance of the crosses in HR pixels, so large that no estimate depends on two crosses."""
 
 _SHOWN = 16
 """Side of the pieces of the LR picture in the figure, LR pixels."""
@@ -162,7 +162,7 @@ def _shows_direction(kernel: Tensor) -> bool:
 
 
 def _from(shares: list[float]) -> int | None:
-    """Return the smallest size from which on all shares exceed one half; None if there is none."""
+    """Return the smallest size such that its share and all later ones exceed one half; None if none does."""
     found = None
     for size, share in zip(reversed(CROSS_SIZES), reversed(shares), strict=True):
         if share <= 0.5:
