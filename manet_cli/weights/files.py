@@ -1,4 +1,7 @@
-"""Read weight files without running code, check them, write them atomically. No other code loads pickles."""
+"""Read weight files without running code, check them, write them atomically.
+
+No other code loads a user's pickle.
+"""
 
 from __future__ import annotations
 

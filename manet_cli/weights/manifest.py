@@ -89,7 +89,7 @@ def parse_manifest(text: str) -> tuple[Entry, ...]:
     return tuple(_entry(name, table) for name, table in tables.items())
 
 
-def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - whatever a TOML file holds
+def _entry(name: str, table: Any) -> Entry:  # noqa: ANN401 - any TOML value
     fields = {field.name: field for field in dataclasses.fields(Entry) if field.name != "name"}
     if not isinstance(table, dict):
         raise WeightsError(f"weights.toml: {name!r} is a value, expected a table of weights.")

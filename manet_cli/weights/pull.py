@@ -68,10 +68,10 @@ def pull(
         raise unseen(name, source)
     if downloads is None:
         damaged = receipt is not None and is_file(receipt.path)
-        state = "was changed or damaged since it was pulled" if damaged else "was not pulled yet"
+        state = "was changed or damaged since it was pulled" if damaged else "is not on this machine"
         raise WeightsError(f"{name} {state}: get it with 'manet weights pull {shlex.quote(name)}'")
     if isinstance(source, HttpsSource) and os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
-        raise WeightsError(f"{name} was not pulled yet, and HF_HUB_OFFLINE is set: pull it online")
+        raise WeightsError(f"{name} is not on this machine, and HF_HUB_OFFLINE is set: pull it online")
     folder = source_folder(source)
     with opened(folder):
         if receipt := cached(source):  # pulled by another process in the meantime

@@ -43,7 +43,7 @@ class Meter:
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._came = 0
+        self._received = 0
         self._started = time.monotonic()
         self._connections: list[socket.socket] = []
 
@@ -53,7 +53,7 @@ class Meter:
         Raises:
             WeightsError: the server is too slow.
         """
-        self._came += count
+        self._received += count
         self.check()
 
     def check(self) -> None:
@@ -82,7 +82,7 @@ class Meter:
                 self._connections.pop().close()
 
     def _is_slow(self) -> bool:
-        return self._came < _LEAST_RATE * (time.monotonic() - self._started - _GRACE)
+        return self._received < _LEAST_RATE * (time.monotonic() - self._started - _GRACE)
 
     def _cut_when_slow(self, ended: threading.Event) -> None:
         while not ended.wait(_LOOK):

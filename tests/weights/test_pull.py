@@ -112,7 +112,7 @@ def test_a_known_digest_needs_no_acceptance(
     url = address(server, "small.safetensors")
     entry = Entry("small_x3", "small", 3, "", "", url=url, sha256=sha256(data))
     known(monkeypatch, entry)
-    with pytest.raises(WeightsError, match="was not pulled yet: get it with 'manet weights pull small_x3'"):
+    with pytest.raises(WeightsError, match="is not on this machine: get it with 'manet weights pull"):
         load_weights("small", 3)
     weights, _ = load_weights("small", 3, downloads)
     assert weights.sha256 == sha256(data)
