@@ -35,7 +35,7 @@ _MOST_PPM_HEAD = 1 << 16
 _MOST_COMMENTS = 1_000
 _AT_ONCE = 1 << 20
 _MOST_PREFIXES = 4
-_MOST_TILES = 1 << 14  # of JPEG 2000; its decoder takes 11 kB for each, even for a missing one
+_MOST_TILES = 1 << 14  # JPEG 2000; its decoder takes 11 kB per tile, even for a missing one
 _SHARED = 1 << 20  # bytes of values that may overlap
 _MOST_BLOCKS = 256  # starts of EXIF in a file whose boxes are not parsed
 
@@ -47,7 +47,7 @@ _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11:
 _VALUE_BYTES |= {16: 8, 17: 8, 18: 8}
 _BARE_MARKERS = frozenset((0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)))  # without a length
 _APP1, _SCAN = 0xE1, 0xDA
-_BOXES_OF_BOXES = frozenset((b"jp2h", b"res "))  # of JPEG 2000, parsed by Pillow
+_BOXES_OF_BOXES = frozenset((b"jp2h", b"res "))  # JPEG 2000 boxes that contain boxes, parsed by Pillow
 
 
 class _OverBudgetError(ValueError):

@@ -318,7 +318,7 @@ _RIVAL = 4
 """Rank of the rival grid: a picture compressed twice has two good grids."""
 _FLOOR = 0.3
 _CLEAR_SCORE, _LARGEST_SCATTER, _LEAST_MATCH = 5.0, 0.4, 0.7
-"""A lower score is enough if the steps resemble the standard table (deviation of the log ratio) and the
+"""A score that needs no lead if the steps resemble the standard table (deviation of the log ratio) and the
 values match them (mean cosine): in smooth pictures, coarse steps leave traces on other grids too."""
 
 

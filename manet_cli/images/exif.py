@@ -71,7 +71,7 @@ _DESCRIPTIVE = frozenset(
     )
 )
 _FIRST_DIRECTORY = -1  # not a tag: 0 is a tag of the GPS directory
-_BLOCK = Layout("<")  # of new blocks
+_BLOCK = Layout("<")  # layout of new blocks
 _CHILDREN: dict[int, frozenset[int]] = {
     _FIRST_DIRECTORY: frozenset((_EXIF_DIRECTORY, _GPS_DIRECTORY)),
     _EXIF_DIRECTORY: frozenset((_INTEROPERABILITY_DIRECTORY,)),

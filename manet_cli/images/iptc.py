@@ -21,7 +21,7 @@ __all__ = [
 
 APP13_PREFIX = b"Photoshop 3.0\0"
 _NUMBER = 0x0404
-_FIRST_BYTE = b"\x1c"  # of every field: this, its number in 2 bytes, its length in 2, its value
+_FIRST_BYTE = b"\x1c"  # a field is this byte, its number (2 bytes), its length (2 bytes), its value
 _LONG_FIELD = 0x8000
 
 

@@ -49,7 +49,7 @@ def facts_of(file: BinaryIO) -> Facts:
     file.seek(start + _GRID_START)
     right, bottom, _, _, width, height, left, top = _GRID.unpack(file.read(_GRID.size))
     if not (width and height and left < right and top < bottom):
-        raise ValueError("its tile sizes are invalid")
+        raise ValueError("its picture or tile size is invalid")
     file.seek(start + _COMPONENTS)
     (count,) = struct.unpack(">H", file.read(2))
     depths = file.read(3 * count)[::3]

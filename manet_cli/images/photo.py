@@ -32,7 +32,7 @@ class Metadata:
     `exif`: the EXIF block without the `Exif\0\0` of JPEG, so it begins with `II` or `MM`; orientation 1, no
     thumbnail.
     `icc_profile`: the ICC profile. `xmp`: the XMP packet, UTF-8, orientation 1, no thumbnail. `iptc`: IPTC
-    captions and keywords, from the first field on. `dpi`: dots per inch (x, y), both above 0. `size`: width
+    captions and keywords, without a wrapper. `dpi`: dots per inch (x, y), both above 0. `size`: width
     and height of the upright picture to which EXIF and XMP refer.
     """
 

@@ -21,7 +21,7 @@ __all__ = ["SRGB_CURVE", "Curve", "ToSrgb", "coloured", "coloured_twin", "fittin
 
 _log = logging.getLogger(__name__)
 
-_CREATED = slice(24, 36)  # of a profile's bytes: year, month, day, hour, minute, second
+_CREATED = slice(24, 36)  # a profile's date: year, month, day, hour, minute, second
 _THE_YEAR_2000 = bytes((0x07, 0xD0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))
 _SPACE = slice(16, 20)
 _GREY, _RGB = b"GRAY", b"RGB "
@@ -38,7 +38,7 @@ _SRGB_CORNERS: Corners = ((0.64, 0.33), (0.3, 0.6), (0.15, 0.06), (0.3127, 0.329
 
 
 class Curve(NamedTuple):
-    """Light is (a x + b) ** gamma from `limit` on, and slope x below."""
+    """Light is (a x + b) ** gamma for x >= `limit`, and slope x below."""
 
     gamma: float
     a: float = 1.0

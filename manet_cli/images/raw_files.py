@@ -27,7 +27,7 @@ _STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"
 _CANON_OLD = b"HEAPCCDR"  # starts at the seventh byte
 _CANON_NEW = b"ftypcrx "  # starts at the fifth byte
 _SRGB_CURVE = (2.4, 12.92)
-_QUARTER_TURNS = (5, 6)  # of LibRaw's flips
+_QUARTER_TURNS = (5, 6)  # LibRaw's flips by 90 degrees
 
 
 def is_raw(file: BinaryIO, name: str) -> bool:

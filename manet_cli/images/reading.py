@@ -1,4 +1,4 @@
-"""Files -> photos. A picture that cannot be read without loss raises an error."""
+"""Files -> photos. A picture that cannot be kept faithfully raises an error; nothing is reduced silently."""
 
 from __future__ import annotations
 

@@ -50,10 +50,10 @@ class Resizer:
         step = max(_VALUES_AT_ONCE // self._source.width, 1)
         for start in range(0, len(pixels), step):
             part = slice(start, start + step)
-            self._hold(pixels[part], None if alpha is None else alpha[part])
-            self._hand_out(pixels.dtype.type)
+            self._store_rows(pixels[part], None if alpha is None else alpha[part])
+            self._emit(pixels.dtype.type)
 
-    def _hold(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+    def _store_rows(self, pixels: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
         if alpha is None:
             layers = [to_float(pixels[..., channel]) for channel in range(pixels.shape[2])]
         else:
@@ -63,7 +63,7 @@ class Resizer:
         rows = [_resized(layer, size, (0.0, float(len(pixels)))) for layer in layers]
         self._held = np.concatenate([self._held, np.stack(rows)], axis=1)
 
-    def _hand_out(self, dtype: type[Any]) -> None:
+    def _emit(self, dtype: type[Any]) -> None:
         """Pass on all rows whose input is complete."""
         height, reach = self._source.height, _LOBES * max(self._ratio, 1.0) + 1
         known = self._top + self._held.shape[1]
@@ -76,13 +76,13 @@ class Resizer:
                 break
             window = self._held[:, first - self._top : last - self._top]
             size, span = (self._target.width, stop - self._written), (above - first, below - first)
-            self._give(np.stack([_resized(layer, size, span) for layer in window], axis=-1), dtype)
+            self._write_rows(np.stack([_resized(layer, size, span) for layer in window], axis=-1), dtype)
             self._written = stop
         first = max(math.floor(self._written * self._ratio - reach), self._top)
         self._held = self._held[:, first - self._top :].copy()
         self._top = first
 
-    def _give(self, rows: npt.NDArray[np.float32], dtype: type[Any]) -> None:
+    def _write_rows(self, rows: npt.NDArray[np.float32], dtype: type[Any]) -> None:
         if not self._source.has_alpha:
             self._sink.write(to_integer(rows, dtype), None)
             return

@@ -205,7 +205,7 @@ def _tags(file: BinaryIO, layout: Layout, offset: int) -> tuple[dict[int, tuple[
     size = struct.calcsize(layout.entry) + layout.inline
     table = file.read(size * count)
     if len(table) != size * count:
-        raise CorruptTagsError("a directory is outside the file")
+        raise CorruptTagsError("a directory is outside the data")
     rest = file.read(struct.calcsize(layout.offset))
     (following,) = struct.unpack(layout.offset, rest)
     found: dict[int, tuple[int, ...]] = {}

@@ -95,7 +95,7 @@ class Layout:
 
     @property
     def offset_type(self) -> int:
-        """Type of an entry that holds offsets."""
+        """Type of an entry with offsets."""
         return _LONG8 if self.big else LONG
 
     def start(self, first: int) -> bytes:
@@ -133,11 +133,11 @@ def directory(
     size = struct.calcsize(layout.entry) + layout.inline
     start = offset + struct.calcsize(layout.count)
     if start > len(data):
-        raise CorruptTagsError("a directory lies outside of it")
+        raise CorruptTagsError("a directory is outside the data")
     (count,) = struct.unpack_from(layout.count, data, offset)
     there = min(count, (len(data) - start) // size)
     if there < (count if whole else min(count, 1)):
-        raise CorruptTagsError("a directory lies outside of it")
+        raise CorruptTagsError("a directory is outside the data")
     end = start + size * there
     entries: dict[int, int] = {}
     for position in range(start, end, size):

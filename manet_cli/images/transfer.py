@@ -1,8 +1,8 @@
 """The transfer curves of colour profiles, which map numbers in a file to light.
 
 The networks are trained on sRGB, whose numbers are roughly the square root of light. With another curve
-(linear light, or ProPhoto's), contrast and blur are different. So we convert the numbers to sRGB's curve and
-back. Primaries stay unchanged, so that no colour is clipped.
+(linear light, or ProPhoto's), the numbers have another contrast and blur. So we convert them to sRGB's curve
+and back. Primaries stay unchanged, so that no colour is clipped.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _curve(profile: bytes, tag: bytes) -> npt.NDArray[np.float64]:
 
 
 def _parametric(profile: bytes, offset: int, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the values of one of the formulas of ICC 4: (a x + b) ^ g + e from d on, c x + f below."""
+    """Return the values of one of the formulas of ICC 4: (a x + b) ^ g + e for x >= d, c x + f below."""
     (kind,) = struct.unpack_from(">H", profile, offset + 8)
     if kind > 4:
         raise ValueError("the formula is unknown")

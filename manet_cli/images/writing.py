@@ -118,7 +118,7 @@ def open_output(
 
 
 def room_beside(fmt: ImageFormat, header: Header) -> int:
-    """Return the disk space in bytes that writing a picture takes temporarily besides its file."""
+    """Return the temporary disk space in bytes for writing a picture, without its file."""
     return 0 if fmt.streamed else CollectedImage.room(header)
 
 
