@@ -74,7 +74,7 @@ class Batch:
         kernels: (B, 2, k * k), each summing to 1.
         second: (B, h, w) bool, the LR pixels that the second kernel blurred; None if there are none.
         true_kernel: (B,) bool, whether the restorer gets the true kernel.
-        phase: (B,), 0 to 3, drawn evenly.
+        phase: (B,), 0 to 63, drawn evenly.
     """
 
     lr: Tensor
@@ -163,7 +163,7 @@ class BatchMaker:
             lr = _with_steps(lr, draws)
         hr = image[:, :, _MARGIN : _MARGIN + recipe.patch_size, _MARGIN : _MARGIN + recipe.patch_size]
         true_kernel = _sent(draws.true_kernel, device) == 1
-        phase = _sent(draws.seeds & 3, device)
+        phase = _sent(draws.seeds & 63, device)
         return Batch(apply_quantization(lr), hr.contiguous(), kernels.flatten(2), second, true_kernel, phase)
 
     def _draw_steps(self, source: random.Random) -> tuple[DegradationStep, ...]:

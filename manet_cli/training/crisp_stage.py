@@ -21,6 +21,8 @@ from manet_cli.training.restorer_stage import RestorerStage
 
 __all__ = ["CrispStage"]
 
+_PERIOD = 8  # the stride of the last features, and of the discriminator's deepest layer
+
 
 class CrispStage(RestorerStage):
     """Compare restored with sharp images: their pixels, their features and a discriminator's judgement.
@@ -66,7 +68,7 @@ class CrispStage(RestorerStage):
             kernels: (B, 2, k*k).
             second: (B, h, w) bool, the LR pixels where the second kernel is the true one; None for nowhere.
             true_kernel: (B,) bool, whether to use the true kernel instead of the estimate.
-            phase: (B,), 0 to 3: shift of each patch before its features: bit 0 one row, bit 1 one column.
+            phase: (B,), 0 to 63: shift of each patch before features and discriminator, 8 rows + columns.
             adversarial: factor from 0 to 1 on the weight of the adversarial loss.
 
         Returns:
@@ -78,17 +80,19 @@ class CrispStage(RestorerStage):
             `accuracy`, the share of pixels that the discriminator classifies correctly, mean of both classes;
             `colour`, the difference of the batch's mean colours in levels of 255;
             `checkerboard`, the energy of the finest checkerboard, restored / sharp patches: about 1 is
-            right, less is soft, more is a pattern.
+            right, less is soft, more is a pattern; `grid`, the largest energy of a phase of 8x8 pixels over
+            the mean of all phases, restored / sharp patches: about 1 is right, more is a pattern.
         """
         sr = self.network(lr, self.codes(lr, kernels, second, true_kernel))
         l1 = F.l1_loss(sr, hr)
-        perceptual = self._perceptual(sr, hr, phase)
+        moved = _moved(sr, phase), _moved(hr, phase)
+        perceptual = self._perceptual(*moved)
         # With its parameters as constants: this loss trains only the restorer.
         discriminator = self.discriminator
         assert discriminator is not None
         frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
-        judged = F.softplus(-functional_call(discriminator, frozen, (sr,))).mean()
-        real, fake = discriminator(torch.cat((hr, sr.detach()))).chunk(2)
+        judged = F.softplus(-functional_call(discriminator, frozen, (moved[0],))).mean()
+        real, fake = discriminator(torch.cat((moved[1], moved[0].detach()))).chunk(2)
         loss = self._loss
         losses = {
             "loss": l1 + loss.perceptual * perceptual + loss.adversarial * adversarial * judged,
@@ -101,30 +105,46 @@ class CrispStage(RestorerStage):
                 "adversarial": judged.detach(),
                 "accuracy": ((real > 0).float().mean() + (fake < 0).float().mean()) / 2,
                 "colour": 255 * (sr - hr).mean(dim=(0, 2, 3)).abs().mean(),
-                "checkerboard": _checkerboard(sr) / _checkerboard(hr).clamp_min(1e-12),
+                "checkerboard": _checkerboard(sr).mean() / _checkerboard(hr).mean().clamp_min(1e-12),
+                "grid": _grid(sr) / _grid(hr),
             }
 
-    def _perceptual(self, sr: Tensor, hr: Tensor, phase: Tensor) -> Tensor:
-        """Return the mean difference of features, over all stages.
-
-        The features have strides, and a restorer's pattern has a fixed phase in a patch. A random shift by up
-        to one pixel lets the features see all phases equally.
-        """
+    def _perceptual(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Return the mean difference of features, over all stages."""
         features = self._features[0]
         with torch.no_grad():
-            sharp = features(_moved(hr, phase))
-        found = features(_moved(sr, phase))
+            sharp = features(hr)
+        found = features(sr)
         return torch.stack([F.l1_loss(*pair) for pair in zip(found, sharp, strict=True)]).mean()
 
 
 def _moved(image: Tensor, phase: Tensor) -> Tensor:
-    """Crop (B, C, H, W) to (B, C, H - 1, W - 1); the phase says from which row and column, 0 or 1."""
-    down, right = ((phase >> bit & 1).bool()[:, None, None, None] for bit in (0, 1))
-    image = torch.where(down, image[..., 1:, :], image[..., :-1, :])
-    return torch.where(right, image[..., 1:], image[..., :-1])
+    """Crop (B, C, H, W) to (B, C, H - 7, W - 7), each image from another row and column.
+
+    Features and discriminator have strides of up to 8 in all, and a restorer's pattern has a fixed phase in
+    a patch. With random shifts they see all phases equally; else the restorer learns a grid.
+    """
+    height, width = (side - _PERIOD + 1 for side in image.shape[-2:])
+    places = (divmod(number, _PERIOD) for number in phase.tolist())
+    return torch.stack(
+        [
+            one[:, top : top + height, left : left + width]
+            for one, (top, left) in zip(image, places, strict=True)
+        ]
+    )
 
 
 def _checkerboard(image: Tensor) -> Tensor:
-    """Return the mean energy of the finest checkerboard: the mixed difference of neighbours, squared."""
+    """Return the energy of the finest checkerboard, (B, C, H - 1, W - 1): mixed differences, squared."""
     across = image[..., 1:] - image[..., :-1]
-    return (across[..., 1:, :] - across[..., :-1, :]).square().mean()
+    return (across[..., 1:, :] - across[..., :-1, :]).square()
+
+
+def _grid(image: Tensor) -> Tensor:
+    """Return the largest energy of the finest checkerboard in a phase of 8x8 pixels over the mean."""
+    energy = _checkerboard(image)
+    channels, height, width = energy.shape[1], *(side // _PERIOD for side in energy.shape[-2:])
+    tiles = energy[..., : height * _PERIOD, : width * _PERIOD]
+    tiles = tiles.reshape(-1, channels, height, _PERIOD, width, _PERIOD)
+    phases = tiles.mean(dim=(0, 1, 2, 4))
+    return phases.max() / phases.mean().clamp_min(1e-12)

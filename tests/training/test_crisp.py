@@ -14,7 +14,7 @@ from manet_cli.errors import TrainingError, UsageError
 from manet_cli.training import loop as module
 from manet_cli.training.batches import Batch, BatchMaker, Shard
 from manet_cli.training.checkpoints import RunFolder
-from manet_cli.training.crisp_stage import CrispStage
+from manet_cli.training.crisp_stage import CrispStage, _moved
 from manet_cli.training.features import Features, load_features
 from manet_cli.training.losses import Losses
 from manet_cli.training.photos import PhotoCache
@@ -85,20 +85,35 @@ def test_features_are_frozen_and_in_units_of_their_deviation(features: Features,
         assert 0.3 < float(feature.std(dim=(0, 2, 3)).mean()) < 3
 
 
-def test_the_perceptual_loss_prefers_no_phase_of_pixels(stage: CrispStage, batch: Batch) -> None:
+def test_no_phase_of_pixels_is_preferred(stage: CrispStage, batch: Batch) -> None:
+    """Of 4x4 pixels, the period of the restorer's pattern at x4, whatever the strides of the features."""
+    count = len(batch.hr)
     noise = torch.randn(batch.hr.shape, generator=torch.Generator().manual_seed(0))
 
-    def spread(phase: list[int]) -> float:
-        """Return the largest over the least energy of the gradient among the four phases of two pixels."""
-        sr = (batch.hr + 0.05 * noise).requires_grad_(True)
-        stage._perceptual(sr, batch.hr, torch.tensor(phase)).backward()  # type: ignore[no-untyped-call]
-        assert sr.grad is not None
-        energy = [
-            float(sr.grad[..., row::2, column::2].square().sum()) for row in (0, 1) for column in (0, 1)
-        ]
-        return max(energy) / min(energy)
+    def spread(shifts: list[int]) -> float:
+        """Return the largest over the least energy of the gradient among the phases."""
+        energy = torch.zeros(4, 4)
+        for shift in shifts:
+            sr = (batch.hr + 0.05 * noise).requires_grad_(True)
+            moved = [_moved(image, torch.full((count,), shift)) for image in (sr, batch.hr)]
+            stage._perceptual(*moved).backward()  # type: ignore[no-untyped-call]
+            assert sr.grad is not None
+            inner = sr.grad[..., 8:-8, 8:-8].square()
+            energy += torch.stack(
+                [inner[..., row::4, column::4].sum() for row in range(4) for column in range(4)]
+            ).view(4, 4)
+        return float(energy.max() / energy.min())
 
-    assert spread([0, 1, 2, 3]) < 1.5 < spread([0, 0, 0, 0])
+    one, near, every = (spread(shifts) for shifts in ([0], [0, 1, 8, 9], list(range(64))))
+    assert every < 1.2 < 1.25 < near < one
+
+
+def test_patches_are_shifted_by_each_number_of_rows_and_columns() -> None:
+    image = torch.arange(64 * 24 * 24).view(64, 1, 24, 24)
+    moved = _moved(image, torch.arange(64))
+    assert moved.shape == (64, 1, 17, 17)
+    for number in (0, 1, 7, 8, 63):
+        assert moved[number, 0, 0, 0] == image[number, 0, number // 8, number % 8]
 
 
 def test_colour_shifts_and_checkerboards_are_measured(stage: CrispStage, batch: Batch) -> None:
@@ -115,6 +130,11 @@ def test_colour_shifts_and_checkerboards_are_measured(stage: CrispStage, batch: 
     assert float(figures["brighter"]["checkerboard"]) == pytest.approx(1, rel=1e-3)
     assert float(figures["board"]["checkerboard"]) > 2
     assert float(figures["same"]["perceptual"]) == 0
+    dots = torch.zeros(batch.hr.shape)
+    dots[..., ::4, ::4] = 1
+    stage.network.forward = lambda lr, code: batch.hr + dots  # type: ignore[method-assign]
+    assert float(losses_of(stage, batch)["grid"]) > 1.5 > float(figures["board"]["grid"])
+    assert float(figures["same"]["grid"]) == pytest.approx(1)
     assert float(figures["board"]["perceptual"]) > float(figures["brighter"]["perceptual"]) > 0
 
 
