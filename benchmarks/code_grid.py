@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="sharp pictures")
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--protocols", nargs="*", default=["grid", *(f"mode{mode}" for mode in range(1, 7))])
     parser.add_argument("--strides", type=int, nargs="*", default=[4])
     parser.add_argument("--limit", type=int, help="number of pictures")

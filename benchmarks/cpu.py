@@ -46,10 +46,10 @@ from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.models import RRDBSFT, BlindConfig, BlindModel, MANet, MANetConfig, RRDBSFTConfig
 from manet_cli.models.manet import MutualAffineBlock, MutualAffineConv
 from manet_cli.models.rrdb_sft import DenseBlock, FeatureTransform
-from manet_cli.weights import load_weights
+from manet_cli.weights import build_int8, load_weights
 
 OURS = {"ours, float32": torch.float32, "ours, bfloat16": torch.bfloat16}
-PATHS = [("cpu", "fp32"), ("cpu", "bf16"), ("openvino", "fp32"), ("openvino", "bf16")]
+PATHS = [("cpu", "fp32"), ("cpu", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
 PUBLISHED = "published"
 STAND_IN = BlindConfig(MANetConfig(channels=(16, 32)), RRDBSFTConfig(features=16, blocks=2, growth=8))
 MIB = 1 << 20
@@ -263,7 +263,8 @@ def path_engines(scale: int) -> dict[str, Engine]:
         except DeviceError as error:
             print(f"left out: {error}")
             continue
-        engine = Engine(weights.build(), device, PRECISIONS[precision], code_stride=weights.code_stride)
+        model = build_int8(weights) if precision == "int8" else weights.build()
+        engine = Engine(model, device, PRECISIONS[precision], code_stride=weights.code_stride)
         engines[f"{name}, {precision}"] = engine
     return engines
 

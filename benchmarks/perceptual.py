@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--second", required=True, help="weights at F = 1")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="F, from 0 to 1")
     parser.add_argument("--protocols", nargs="+", default=["grid", "camera"], help="as in manet evaluate")
-    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--limit", type=int, help="number of pictures")
     parser.add_argument("--crop", type=int, default=10_000, help="side of the middle crop, pixels")
     options = parser.parse_args()

@@ -49,7 +49,7 @@ def open_model(
         model: a family of weights, or a ``.safetensors`` or ``.pth`` file.
         scale: 2, 3 or 4; None for 4, or for a file the scale it was trained for.
         device: auto, cpu, cuda, cuda:N or mps.
-        precision: auto, fp32, bf16 or fp16.
+        precision: auto, fp32, bf16, fp16 or int8.
         tile: largest side of a tile in input pixels, at least 16; 0 for no tiles, None to choose by memory.
         exact: give tiles the full context that they depend on, and compute the blur at every pixel.
 
@@ -77,7 +77,7 @@ class Model:
         scale: output pixels per input pixel along a side.
         kernel_size: side of the kernels in output pixels.
         device: cpu, cuda or mps.
-        precision: number format in use: fp32, bf16 or fp16.
+        precision: number format in use: fp32, bf16, fp16 or int8.
         weights_sha256: digest of the weight file.
     """
 

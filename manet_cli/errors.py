@@ -13,7 +13,7 @@
 A message is one or two sentences: what was given, what was expected, what to do. Its parts are text and
 `Parameter` objects. A Python user reads ``precision='fp32'``; the command line shows the option instead:
 
-    raise UsageError(Parameter("precision", name), ": expected auto, fp32, bf16 or fp16")
+    raise UsageError(Parameter("precision", name), ": expected auto, fp32, bf16, fp16, int8")
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ def stated_versions(root: Path) -> dict[str, str]:
 
 def missing_from(wheel: Path) -> set[str]:
     """The shipped weights and the manifest, if missing from a wheel."""
-    wanted = {f"manet_cli/weights/shipped/{entry.file}" for entry in load_manifest() if entry.file}
+    files = {file for entry in load_manifest() for file in (entry.file, entry.int8) if file}
+    wanted = {f"manet_cli/weights/shipped/{file}" for file in files}
     with zipfile.ZipFile(wheel) as archive:
         return (wanted | {"manet_cli/weights.toml"}) - set(archive.namelist())
 

@@ -176,7 +176,7 @@ Precision: TypeAlias = Annotated[
         "--precision",
         metavar="NAME",
         envvar="MANET_PRECISION",
-        help="auto, fp32, bf16 or fp16.",
+        help="auto, fp32, bf16, fp16, or int8 (with --device openvino; see docs/openvino.md).",
         rich_help_panel=SPEED,
     ),
 ]

@@ -49,7 +49,7 @@ class Settings:
         steps: settings of the steps after the blur, in the syntax of their options, by step name.
         seed: random seed.
         device: cpu, cuda, mps, or the device of a runtime.
-        precision: number format in use: fp32, bf16 or fp16.
+        precision: number format in use: fp32, bf16, fp16 or int8.
         tile: the user's tile size.
         denoise: amount of denoising, 0 to 1, or ``auto``; None for weights without this setting.
     """

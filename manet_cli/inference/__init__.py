@@ -7,6 +7,7 @@ from manet_cli.inference.device import (
     choose_precision,
     describe_device,
     is_cpu,
+    takes_int8,
 )
 from manet_cli.inference.engine import SMALLEST_TILE, Engine
 from manet_cli.inference.memory import available_memory, memory_reported
@@ -34,5 +35,6 @@ __all__ = [
     "explain_auto",
     "is_cpu",
     "memory_reported",
+    "takes_int8",
     "tensors_of",
 ]

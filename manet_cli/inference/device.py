@@ -20,7 +20,15 @@ from manet_cli.inference.torch_device import (
     choose_torch_precision,
 )
 
-__all__ = ["all_devices", "choose_device", "choose_devices", "choose_precision", "describe_device", "is_cpu"]
+__all__ = [
+    "all_devices",
+    "choose_device",
+    "choose_devices",
+    "choose_precision",
+    "describe_device",
+    "is_cpu",
+    "takes_int8",
+]
 
 
 def choose_device(name: str = "auto") -> AnyDevice:
@@ -64,13 +72,19 @@ def choose_devices(name: str = "auto") -> list[AnyDevice]:
 
 
 def choose_precision(device: AnyDevice, name: str = "auto") -> torch.dtype:
-    """Return the number format that ``name`` (auto, fp32, bf16, fp16) stands for on ``device``.
+    """Return the number format that ``name`` (auto or of `PRECISIONS`) stands for on ``device``.
 
     Raises:
         UsageError: not a precision's name, or one that the device does not compute in.
     """
     if name not in ("auto", *PRECISIONS):
         raise UsageError(Parameter("precision", name), f": expected auto, {', '.join(PRECISIONS)}")
+    if PRECISIONS.get(name) == torch.int8 and not takes_int8(device):
+        raise UsageError(
+            Parameter("precision", name),
+            f" does not run on {device}: give ",
+            *(Parameter("device", "openvino"), " (pip install 'manet-cli[openvino]')"),
+        )
     if isinstance(device, torch.device):
         return choose_torch_precision(device, name)
     return device.choose_precision(name)
@@ -101,6 +115,11 @@ def all_devices() -> tuple[list[AnyDevice], list[str]]:
 def is_cpu(device: AnyDevice) -> bool:
     """Whether networks are run on the processor."""
     return device.type == "cpu" if isinstance(device, torch.device) else device.is_cpu
+
+
+def takes_int8(device: AnyDevice) -> bool:
+    """Whether networks can be run in int8."""
+    return not isinstance(device, torch.device) and device.takes_int8
 
 
 def describe_device(device: AnyDevice) -> tuple[str, int | None]:

@@ -10,7 +10,7 @@ import torch
 from manet_cli.errors import WeightsError
 from manet_cli.images import Photo
 from manet_cli.images.damage import denoise_of, measure_damage, names_camera
-from manet_cli.models import BlendedRestorer, BlindModel, KernelCode, MANet, Restorer
+from manet_cli.models import BlendedRestorer, BlindModel, KernelCode, MANet, Range, Restorer, int8_blocks
 
 __all__ = ["AUTO", "Denoise", "Dial", "position"]
 
@@ -46,6 +46,10 @@ class Dial:
         ends = first.estimator.state_dict(), second.estimator.state_dict()
         self._ends = {name: (tensor.clone(), ends[1][name]) for name, tensor in ends[0].items()}
         self._estimator = first.estimator
+        blocks = int8_blocks(first.estimator), int8_blocks(second.estimator)
+        self._ranges = {
+            name: (block.input_range, blocks[1][name].input_range) for name, block in blocks[0].items()
+        }
         self._restorer = BlendedRestorer(first.restorer, second.restorer)
         start.restorer = self._restorer
         self.model = start
@@ -61,6 +65,8 @@ class Dial:
         with torch.no_grad():
             for name, (start, end) in self._ends.items():
                 tensors[name].copy_(torch.lerp(start, end, amount))
+        for name, block in int8_blocks(self._estimator).items():
+            block.input_range = _between(*self._ranges[name], amount)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,16 @@ def _whole(model: BlindModel) -> _Networks:
     if model.estimator is None or model.restorer is None or model.kernel_code is None:
         raise WeightsError("a set of a dial lacks a network: install manet-cli again")
     return _Networks(model.estimator, model.restorer, model.kernel_code)
+
+
+def _between(start: Range | None, end: Range | None, amount: float) -> Range | None:
+    """Return the range of a block between two sets: where one set computes it in floating point, none."""
+    if amount in (0, 1):
+        return end if amount else start
+    if start is None or end is None:
+        return None
+    low, high = (first + (second - first) * amount for first, second in zip(start, end, strict=True))
+    return low, high
 
 
 def position(denoise: Denoise, photo: Photo) -> float:

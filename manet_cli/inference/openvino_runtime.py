@@ -3,6 +3,7 @@
 The modules of PyTorch are traced and compiled when they are first needed, with sizes left open. In half
 precision on a CPU the restorer is traced in the formats that it has in PyTorch, so that its stream and result
 stay in float32; the estimator is rounded by OpenVINO, since its own formats cost 0.1 dB there (Set5, grid).
+In int8 OpenVINO finds the rounding in the traced graphs (see `Int8Block`), and does the rest as for ``auto``.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ class OpenVinoDevice(RuntimeDevice):
     def _kind(self) -> str:
         return self.name.partition(".")[0]
 
+    @property
+    def takes_int8(self) -> bool:  # type: ignore[override]
+        """Whether it computes an `Int8Block` in int8: only the processor was tried."""
+        return self.is_cpu
+
     def choose_precision(self, name: str) -> torch.dtype:
         """Return the number format that ``name`` stands for: on a CPU as in PyTorch.
 
@@ -97,6 +103,8 @@ class OpenVinoDevice(RuntimeDevice):
 
     def networks(self, model: BlindModel, precision: torch.dtype) -> Networks:
         """Put a model's networks there."""
+        if precision == torch.int8:
+            precision = choose_torch_precision(_CPU)
         return _CompiledNetworks(model, self, precision)
 
 

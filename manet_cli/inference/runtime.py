@@ -20,9 +20,11 @@ class RuntimeDevice(ABC):
 
     Attributes:
         type: as it is recorded, without a number.
+        takes_int8: whether it computes an `Int8Block` in int8.
     """
 
     type: str
+    takes_int8 = False
 
     @property
     @abstractmethod

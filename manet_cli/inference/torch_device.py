@@ -18,7 +18,8 @@ __all__ = [
     "explain_auto",
 ]
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+"""Number formats by name. In int8 (`Int8Block`), the rest of the networks is in the format of ``auto``."""
 
 TORCH_DEVICES = "auto, cpu, cuda, cuda:N or mps"
 """What a message says that was expected."""

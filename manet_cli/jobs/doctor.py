@@ -38,6 +38,8 @@ from manet_cli.models import RESTORERS, BlindConfig, BlindModel, MANetConfig
 from manet_cli.stopping import end_if_stopped
 from manet_cli.weights import (
     DEFAULT_FAMILY,
+    Weights,
+    build_int8,
     cache_folder,
     list_weights,
     load_manifest,
@@ -69,7 +71,7 @@ class Probe:
     """Test of the networks on a device in one number format.
 
     Attributes:
-        precision: fp32, bf16 or fp16.
+        precision: a name of `PRECISIONS`.
         error: why it does not work; None if it works.
         difference: largest difference of any value from float32 on the CPU, in levels of 255.
         photo_seconds: shortest and longest computing time in seconds for a photo of `PHOTO` pixels.
@@ -252,18 +254,28 @@ def _default_model(found: Examination) -> tuple[NewEngine, int | None]:
         except ManetError:  # not in the manifest, not at this scale, or not here; damage is reported already
             end_if_stopped()
             continue
-        return functools.partial(_engine, weights.build, weights.code_stride), scale
-    return functools.partial(_engine, lambda: BlindModel(_FULL_SIZE).eval().requires_grad_(False), 1), None
+        return functools.partial(_engine, functools.partial(_built, weights), weights.code_stride), scale
+    return functools.partial(_engine, _unshipped, 1), None
+
+
+def _built(weights: Weights, precision: torch.dtype) -> BlindModel:
+    return build_int8(weights) if precision == PRECISIONS["int8"] else weights.build()
+
+
+def _unshipped(precision: torch.dtype) -> BlindModel:
+    if precision == PRECISIONS["int8"]:
+        raise WeightsError("there are no default weights, with which int8 could be tried")
+    return BlindModel(_FULL_SIZE).eval().requires_grad_(False)
 
 
 def _engine(
-    build: Callable[[], BlindModel],
+    build: Callable[[torch.dtype], BlindModel],
     code_stride: int,
     device: AnyDevice,
     precision: torch.dtype = torch.float32,
     tile: int | None = None,
 ) -> Engine:
-    return Engine(build(), device, precision, tile=tile, code_stride=code_stride)
+    return Engine(build(precision), device, precision, tile=tile, code_stride=code_stride)
 
 
 def _examined(
@@ -341,7 +353,7 @@ def _probed(
     Args:
         new_engine: makes an engine.
         device: where to run it.
-        precision: fp32, bf16 or fp16.
+        precision: a name of `PRECISIONS`.
         reference: the result to compare with; None if there is none yet.
 
     Returns:

@@ -16,7 +16,15 @@ from manet_cli.jobs.blur.source import BlurOptions, open_blur
 from manet_cli.jobs.denoise import check_denoise
 from manet_cli.jobs.upscale.job import UpscaleOptions
 from manet_cli.jobs.upscale.size import parse_size
-from manet_cli.weights import DEFAULT_FAMILY, Downloads, load_pair, load_weights, pair_digest
+from manet_cli.weights import (
+    DEFAULT_FAMILY,
+    Downloads,
+    Weights,
+    build_int8,
+    load_pair,
+    load_weights,
+    pair_digest,
+)
 from manet_cli.weights.resolve import is_weight_file
 
 __all__ = ["ModelOptions", "OpenModel", "open_model", "open_models", "open_on_devices", "open_upscale"]
@@ -30,7 +38,7 @@ class ModelOptions:
         model: family, entry or file of weights.
         scale: 2, 3 or 4; None for the scale of the weights.
         device: auto, cpu, cuda, cuda:N, mps, or of a runtime.
-        precision: auto, fp32, bf16 or fp16.
+        precision: auto, fp32, bf16, fp16 or int8.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
         dial: load both sets of the default pair, to mix their results.
         exact: give tiles the full receptive field, and compute the blur of every pixel.
@@ -61,7 +69,7 @@ class OpenModel:
         scale: HR pixels per LR pixel along a side.
         sha256: digest of the weights, or of the pair.
         device: cpu, cuda or mps.
-        precision: number format in use: fp32, bf16 or fp16.
+        precision: number format in use: fp32, bf16, fp16 or int8.
     """
 
     engine: Engine
@@ -75,7 +83,7 @@ def open_model(options: ModelOptions) -> OpenModel:
     """Choose the device and load the weights on it.
 
     Raises:
-        UsageError: an option has no meaning.
+        UsageError: an option has no meaning, or the weights lack data for int8.
         DeviceError: there is no such device.
         WeightsError: the weights are missing or damaged.
     """
@@ -83,8 +91,9 @@ def open_model(options: ModelOptions) -> OpenModel:
     precision = choose_precision(device, options.precision)
     pair = load_pair(options.scale) if options.dial and options.model == DEFAULT_FAMILY else None
     weights, scale = load_weights(options.model, options.scale, options.downloads)
-    dial = Dial(*(one.build() for one in pair)) if pair else None
-    model = dial.model if dial else weights.build()
+    build = build_int8 if precision == PRECISIONS["int8"] else Weights.build
+    dial = Dial(*(build(one) for one in pair)) if pair else None
+    model = dial.model if dial else build(weights)
     try:
         engine = Engine(
             model,

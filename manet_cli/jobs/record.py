@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, Callable[[object], bool]] = {
     "smooth": _whole(0, 64),
     "flat-sigma": _matches(_SIGMA),
     "denoise": _matches(rf"(auto )?{_NUMBER}|auto"),
-    "precision": _matches("auto|fp32|bf16|fp16"),
+    "precision": _matches("auto|fp32|bf16|fp16|int8"),
     "tile": lambda value: value == "auto" or _whole(0, 10**9)(value),
     "exact": lambda value: isinstance(value, bool),
     "quality": _whole(1, 100),

@@ -217,6 +217,8 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
             words.append(f"--{name}")
         elif value is not False:
             words.append(f"--{name}={value}")
+    if record.settings.get("precision") == "int8":
+        words.append("--device=openvino")  # the only device that takes it
     return words
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manet_cli.models.int8 import Int8Block
 from manet_cli.models.precision import autocast_dtype
 from manet_cli.models.tiling_facts import Footprint
 
@@ -35,7 +36,7 @@ class MANetConfig:
     reduction: int = 2
 
 
-class MutualAffineConv(nn.Module):
+class MutualAffineConv(Int8Block):
     """Convolves channel groups; the other groups scale and shift each group first.
 
     (B, C, H, W) -> (B, C, H, W); every group has C / split channels.
@@ -63,7 +64,8 @@ class MutualAffineConv(nn.Module):
         for i, (affine, conv) in enumerate(zip(self.affine, self.convs, strict=True)):
             others = torch.cat([*groups[:i], *groups[i + 1 :]], dim=1) if self.split > 2 else groups[1 - i]
             scale, shift = affine(others).chunk(2, dim=1)
-            outputs.append(conv(groups[i] * torch.sigmoid(scale) + shift))
+            steered = groups[i] * torch.sigmoid(scale) + shift
+            outputs.append(self.convolve(conv, self.rounded(steered)))
         return torch.cat(outputs, dim=1)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manet_cli.errors import WeightsError
+from manet_cli.models.int8 import Int8Block
 from manet_cli.models.precision import autocast_dtype
 from manet_cli.models.restorer import Restorer, RestorerConfig
 from manet_cli.models.tiling_facts import Footprint
@@ -73,7 +74,7 @@ class FeatureTransform(nn.Module):
         return torch.addcmul(shift, features, torch.sigmoid_(scale))
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Int8Block):
     """Five densely connected 3x3 convolutions with a scaled residual, (B, C, H, W) both ways."""
 
     def __init__(self, features: int, growth: int) -> None:
@@ -84,10 +85,12 @@ class DenseBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features + 0.2 * (the dense convolutions of features)."""
-        stack = features
-        for conv in self.convs[:-1]:
-            stack = torch.cat([stack, F.leaky_relu_(conv(stack), _SLOPE)], dim=1)
-        return torch.add(features, self.convs[-1](stack), alpha=_RESIDUAL)
+        stack = self.rounded(features)
+        *convs, last = self.convs
+        for conv in convs:
+            grown = self.rounded(F.leaky_relu_(self.convolve(conv, stack), _SLOPE))
+            stack = torch.cat([stack, grown], dim=1)
+        return torch.add(features, self.convolve(last, stack).to(features.dtype), alpha=_RESIDUAL)
 
 
 class SteeredBlock(nn.Module):

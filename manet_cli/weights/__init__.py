@@ -2,6 +2,7 @@
 
 from manet_cli.weights.cache import cache_folder
 from manet_cli.weights.files import Weights, file_sha256, read_weights, write_weights
+from manet_cli.weights.int8 import build_int8
 from manet_cli.weights.inventory import describe_weights, list_weights, names_here
 from manet_cli.weights.manifest import DEFAULT_FAMILY, Entry, load_manifest
 from manet_cli.weights.pull import Downloads
@@ -22,6 +23,7 @@ __all__ = [
     "Entry",
     "Located",
     "Weights",
+    "build_int8",
     "cache_folder",
     "describe_weights",
     "file_sha256",

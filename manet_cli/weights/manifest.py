@@ -23,6 +23,8 @@ DEFAULT_FAMILY = "default"
 PAIR = ("clean", "camera")
 """The two families of `DEFAULT_FAMILY`: no and full denoising. If only one set is needed, it is the first."""
 
+_SHIPPED = Path(__file__).parent / "shipped"
+
 RETIRED = {"fast": "default"} | {
     f"{family}_x{scale}": f"{PAIR[0]}_x{scale}" for family in ("fast", "default") for scale in (2, 3, 4)
 }
@@ -40,6 +42,7 @@ class Entry:
         summary: description in a sentence.
         licence: SPDX identifier or a sentence.
         file: name of the file shipped in the package; None for weights that are not shipped.
+        int8: name of the shipped file with ranges for int8 (see `weights.int8`); None if there is none.
         url: address of the file, ``https://`` or ``hf://``; None for shipped weights.
         sha256: digest of the file; None if unknown.
         parameters: number of parameters, for weights that are not shipped.
@@ -54,6 +57,7 @@ class Entry:
     summary: str
     licence: str
     file: str | None = None
+    int8: str | None = None
     url: str | None = None
     sha256: str | None = None
     parameters: int | None = None
@@ -64,7 +68,12 @@ class Entry:
     @property
     def path(self) -> Path | None:
         """Path of the shipped file; None for weights that are not shipped."""
-        return Path(__file__).parent / "shipped" / self.file if self.file else None
+        return _SHIPPED / self.file if self.file else None
+
+    @property
+    def int8_path(self) -> Path | None:
+        """Path of the ranges for int8; None if there are none."""
+        return _SHIPPED / self.int8 if self.int8 else None
 
     @property
     def source(self) -> Source | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def forged(name: str, **fields: object) -> None:
         ("-dash.png", "-out.webp", ["--tile", "16", "--exact"]),
         ("new\nline.png", "out.tif", ["--registration", "protocol", "--size", "x40"]),
         ("a.png", "out.avif", ["--kernel", "k.npy"]),
+        pytest.param(
+            *("a.png", "out.png", ["--precision", "int8", "--device", "openvino"]),
+            marks=pytest.mark.skipif(not find_spec("openvino"), reason="the extra openvino is not installed"),
+        ),
     ],
 )
 def test_the_command_makes_it_again(

@@ -107,7 +107,7 @@ class Subject:
         model: ready to run.
         scale: HR pixels per LR pixel.
         device: cpu, cuda, mps, or the device of a runtime.
-        precision: number format in use: fp32, bf16 or fp16.
+        precision: number format in use: fp32, bf16, fp16 or int8.
         tile: the user's tile size.
     """
 
