@@ -128,8 +128,8 @@ def _main() -> None:
 def run() -> None:
     """Run `main`, then ignore signals so that the exit code stands.
 
-    A second signal ends the process at once. Not under torchrun, which repeats the user's signals.
-    After a signal the interpreter is not taken down: threads that still compute would abort the process.
+    A second signal ends the process at once, except under torchrun, which repeats the user's signals.
+    After any signal the interpreter is not taken down: threads that still compute would abort the process.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         end_at_second(_end_at_once, _say_that_it_stops)
@@ -142,5 +142,6 @@ def run() -> None:
             remove_held()
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
-                    stream.flush()
+                    if stream is not None:  # as after `>&-`
+                        stream.flush()
             os._exit(128 + number)

@@ -129,7 +129,16 @@ def train(
             rich_help_panel=SPEED,
         ),
     ] = "auto",
-    precision: shared.Precision = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="NAME",
+            envvar="MANET_PRECISION",
+            help="auto, fp32, bf16 or fp16.",
+            rich_help_panel=SPEED,
+        ),
+    ] = "auto",
     compile_step: Annotated[
         bool | None,
         typer.Option(

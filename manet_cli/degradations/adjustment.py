@@ -23,7 +23,7 @@ _SAMPLES = 4  # most samples of a median to each side
 def strengthen(shapes: KernelShapes, strength: float, scale: int) -> KernelShapes:
     """Multiply the covariance of blurs by ``strength``, within the published range.
 
-    The variances along both axes stay between 0.175 s and 2.5 s (HR pixels squared), the range of the
+    The variances along both axes are limited to 0.175 s and 2.5 s (HR pixels squared), the range of the
     training. A blur that is already outside moves no further out.
     """
     limits = KernelRange.for_scale(scale)

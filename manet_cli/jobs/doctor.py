@@ -30,6 +30,7 @@ from manet_cli.inference import (
     describe_device,
     explain_auto,
     is_cpu,
+    takes_int8,
     tensors_of,
 )
 from manet_cli.inference.estimated_codes import EstimatedCodes
@@ -289,7 +290,9 @@ def _examined(
         end_if_stopped()
         name, free, total = f"unknown ({type(error).__name__})", 0, None
     probes = []
-    for precision in PRECISIONS:
+    for precision, dtype in PRECISIONS.items():
+        if dtype == torch.int8 and not takes_int8(device):
+            continue
         probed, result = _probed(new_engine, device, precision, reference)
         probes.append(probed)
         if reference is None:

@@ -105,8 +105,10 @@ class LossRecipe:
         perceptual: stage `crisp`: weight of the mean difference of frozen features, in units of their
             deviation over ImageNet; 0 for none.
         adversarial: stage `crisp`: weight of the adversarial loss; 0 for none.
-        adversarial_warmup: steps over which that weight rises from zero, because a new discriminator
-            judges at random.
+        grid: stage `crisp`: weight of the mean difference of what repeats every 4 pixels, between restored
+            and sharp patches; 0 for none.
+        adversarial_warmup: steps over which the weight of `adversarial` rises from zero, because a new
+            discriminator judges at random.
     """
 
     divergence_until: float = 0.0
@@ -114,6 +116,7 @@ class LossRecipe:
     true_kernel_share: float = 0.0
     perceptual: float = 0.1
     adversarial: float = 0.01
+    grid: float = 1.0
     adversarial_warmup: int = 0
 
 
@@ -361,6 +364,7 @@ def _check(recipe: Recipe) -> None:
         "reblur": recipe.loss.reblur,
         "perceptual": recipe.loss.perceptual,
         "adversarial": recipe.loss.adversarial,
+        "grid": recipe.loss.grid,
         "adversarial_warmup": recipe.loss.adversarial_warmup,
         "clip": recipe.optimizer.clip,
         "learning_rate": recipe.optimizer.learning_rate,

@@ -130,12 +130,28 @@ def test_colour_shifts_and_checkerboards_are_measured(stage: CrispStage, batch: 
     assert float(figures["brighter"]["checkerboard"]) == pytest.approx(1, rel=1e-3)
     assert float(figures["board"]["checkerboard"]) > 2
     assert float(figures["same"]["perceptual"]) == 0
-    dots = torch.zeros(batch.hr.shape)
-    dots[..., ::4, ::4] = 1
-    stage.network.forward = lambda lr, code: batch.hr + dots  # type: ignore[method-assign]
-    assert float(losses_of(stage, batch)["grid"]) > 1.5 > float(figures["board"]["grid"])
-    assert float(figures["same"]["grid"]) == pytest.approx(1)
     assert float(figures["board"]["perceptual"]) > float(figures["brighter"]["perceptual"]) > 0
+
+
+def test_a_screen_of_dots_costs_and_is_measured(stage: CrispStage, batch: Batch) -> None:
+    dots = torch.zeros(batch.hr.shape)
+    dots[..., 1::4, 2::4] = 0.2
+    moved = torch.randn(batch.hr.shape, generator=torch.Generator().manual_seed(0)) * dots.std()
+    found = {}
+    for name, extra in (("none", torch.zeros_like(dots)), ("dots", dots), ("noise", moved)):
+        stage.network.forward = lambda lr, code, extra=extra: batch.hr + extra  # type: ignore[method-assign, misc]
+        found[name] = losses_of(stage, batch)
+    grid = {name: float(losses["grid"]) for name, losses in found.items()}
+    assert grid["dots"] > 4 * max(grid["none"], grid["noise"])
+
+    def cost(name: str) -> float:
+        """Return the part of the loss for what repeats."""
+        parts, weights = found[name], stage._loss
+        rest = parts["l1"] + weights.perceptual * parts["perceptual"]
+        return float(parts["loss"] - rest - weights.adversarial * parts["adversarial"])
+
+    assert cost("none") == pytest.approx(0, abs=1e-6)
+    assert cost("dots") > 2 * cost("noise") > 0
 
 
 def test_a_discriminator_that_wins_is_held_back(

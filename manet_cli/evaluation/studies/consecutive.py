@@ -86,8 +86,8 @@ def consecutive_study(
     smallest = _SMALLEST_SIDE * scale**2
     if min(hr.shape[-2:]) < smallest:
         raise InputError(
-            f"the picture is {hr.shape[-1]}x{hr.shape[-2]} pixels; this study shrinks it {scale**2} times, "
-            f"so it needs at least {smallest} pixels a side"
+            f"the picture is {hr.shape[-1]}x{hr.shape[-2]} pixels; this study makes it {scale**2} times "
+            f"smaller, so it needs at least {smallest} pixels a side"
         )
     once = Degradation(scale, first).apply(hr).lr
     lr = Degradation(scale, second).apply(once).lr
