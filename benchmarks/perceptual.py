@@ -10,6 +10,8 @@ both. F blends either the weights, which costs no time, or the two results.
 The distance is LPIPS (Zhang et al., arXiv:1801.03924) without learnt weights: the features of each pixel are
 scaled to length 1; squared differences are added over channels, averaged over pixels and added over stages.
 The features are from EfficientNet-Lite1; `manet train --stage crisp` uses Lite0.
+
+"repeats" is the share of the finest energy that repeats every 4 pixels: a screen of dots has 0.1 and more.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from manet_cli.images import has_readable_suffix, read_photo
 from manet_cli.inference import PRECISIONS, Engine
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.inference.streams import assembled
+from manet_cli.training.crisp_stage import repeated_share
 from manet_cli.training.features import Features, load_features
 from manet_cli.weights import Weights, load_weights
 
@@ -64,13 +67,14 @@ def restored(engine: Engine, lr: Tensor, scale: int) -> Tensor:
 
 
 def figures(features: Features, result: Tensor, hr: Tensor, scale: int) -> list[float]:
-    """Return PSNR-Y in dB, SSIM-Y and the distance of a result in 8 bits."""
+    """Return PSNR-Y in dB, SSIM-Y, the distance and the share that repeats of a result in 8 bits."""
     image = apply_quantization(result)
     inner = (..., slice(scale, -scale), slice(scale, -scale))
     return [
         psnr_y(image, hr, border=scale),
         ssim_y(image, hr, border=scale),
         distance(features, image[inner], hr[inner]),
+        float(repeated_share(image)),
     ]
 
 
@@ -114,10 +118,14 @@ def main() -> None:
                 found.append([figures(features, result, degraded.hr, options.scale) for result in results])
         means = torch.tensor(found, dtype=torch.float64).mean(dim=0).unflatten(0, (2, len(shares)))  # type: ignore[no-untyped-call]
         print(f"\n{options.folder.name}, {name}, {len(found)} images\n")
-        print("| F | weights: PSNR-Y, dB | SSIM-Y | distance | results: PSNR-Y, dB | SSIM-Y | distance |")
-        print("|---|---|---|---|---|---|---|")
+        columns = "PSNR-Y, dB | SSIM-Y | distance | repeats"
+        print(f"| F | weights: {columns} | results: {columns} |")
+        print("|---|---|---|---|---|---|---|---|---|")
         for share, weights, blended in zip(shares, *means.tolist(), strict=True):
-            cells = [f"{psnr:.2f} | {ssim:.4f} | {apart:.4f}" for psnr, ssim, apart in (weights, blended)]
+            cells = [
+                f"{psnr:.2f} | {ssim:.4f} | {apart:.4f} | {repeats:.3f}"
+                for psnr, ssim, apart, repeats in (weights, blended)
+            ]
             print(f"| {share:g} | {' | '.join(cells)} |", flush=True)
 
 

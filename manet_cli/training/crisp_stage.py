@@ -19,7 +19,7 @@ from manet_cli.training.losses import Losses
 from manet_cli.training.recipe import LossRecipe
 from manet_cli.training.restorer_stage import RestorerStage
 
-__all__ = ["CrispStage"]
+__all__ = ["CrispStage", "repeated_share"]
 
 _REPEAT, _WINDOW = 4, 32  # pixels
 _PERIOD = 8  # the stride of the last features, and of the discriminator's deepest layer
@@ -111,7 +111,7 @@ class CrispStage(RestorerStage):
                 "accuracy": ((real > 0).float().mean() + (fake < 0).float().mean()) / 2,
                 "colour": 255 * (sr - hr).mean(dim=(0, 2, 3)).abs().mean(),
                 "checkerboard": _energy(_mixed_differences(sr)) / _energy(_mixed_differences(hr)),
-                "grid": _energy(_repeated(sr)) / _energy(_mixed_differences(sr)),
+                "grid": repeated_share(sr),
             }
 
     def _perceptual(self, sr: Tensor, hr: Tensor) -> Tensor:
@@ -136,6 +136,11 @@ def _moved(image: Tensor, phase: Tensor) -> Tensor:
     columns = phase[:, None] % _PERIOD + torch.arange(right, device=phase.device)
     image = image.gather(2, rows[:, None, :, None].expand(batch, channels, down, width))
     return image.gather(3, columns[:, None, None, :].expand(batch, channels, down, right))
+
+
+def repeated_share(image: Tensor) -> Tensor:
+    """Return the share of an image's finest energy that repeats every 4 pixels, 0 to 1; (B, C, H, W)."""
+    return _energy(_repeated(image)) / _energy(_mixed_differences(image))
 
 
 def _repeated(image: Tensor) -> Tensor:
