@@ -208,5 +208,7 @@ def train(
         reporter.message(result.message())
         reporter.result(result.fields(), [str(result.weights)])
     if result.outcome.signal:
-        reporter.message(f"interrupted at step {result.outcome.step}; all is saved, go on with --resume")
+        reporter.message(
+            f"interrupted at step {result.outcome.step}; all is saved; the same command with --resume goes on"
+        )
         raise typer.Exit(128 + result.outcome.signal)

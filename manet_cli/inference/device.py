@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
@@ -80,10 +81,11 @@ def choose_precision(device: AnyDevice, name: str = "auto") -> torch.dtype:
     if name not in ("auto", *PRECISIONS):
         raise UsageError(Parameter("precision", name), f": expected auto, {', '.join(PRECISIONS)}")
     if PRECISIONS.get(name) == torch.int8 and not takes_int8(device):
+        here = importlib.util.find_spec("openvino") is not None
+        extra = "" if here else " (an extra: pip install 'manet-cli[openvino]')"
         raise UsageError(
-            Parameter("precision", name),
-            f" does not run on {device}: give ",
-            *(Parameter("device", "openvino"), " (pip install 'manet-cli[openvino]')"),
+            *(Parameter("precision", name), f" does not run on {device}: give "),
+            *(Parameter("device", "openvino"), extra),
         )
     if isinstance(device, torch.device):
         return choose_torch_precision(device, name)

@@ -114,6 +114,6 @@ def test_between_two_sets_both_are_in_int8() -> None:
 
 def test_other_devices_say_what_to_type() -> None:
     for device in (CPU, torch.device("cuda", 0), OpenVinoDevice("GPU"), OpenVinoDevice("NPU")):
-        with pytest.raises(UsageError, match=r"give device='openvino' .pip install 'manet-cli\[openvino\]'."):
+        with pytest.raises(UsageError, match="give device='openvino'"):
             choose_precision(device, "int8")
     assert choose_precision(OPENVINO, "int8") == torch.int8

@@ -74,8 +74,9 @@ class ResultSize:
         if across > _LARGEST_ENLARGEMENT * width or down > _LARGEST_ENLARGEMENT * height:
             raise OutputError(
                 Parameter("size", str(self)),
-                f" makes {across}x{down} pixels of a result of {width}x{height}: ask for "
-                f"at most {_LARGEST_ENLARGEMENT} times the result, or upscale the result again",
+                f" makes {across}x{down} pixels of a result of {width}x{height}: give ",
+                Parameter("size", f"{_LARGEST_ENLARGEMENT * width}x{_LARGEST_ENLARGEMENT * height}"),
+                " or less, or upscale the result again",
             )
         before = width // scale, height // scale
         if _SMALLEST_PART * across < before[0] or _SMALLEST_PART * down < before[1]:
