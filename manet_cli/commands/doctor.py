@@ -86,7 +86,8 @@ def _print(found: Examination) -> None:
     lines += [f"weights: {here}", f"cache: {found.cache['folder']}{state}; of the Hub: {found.cache['hub']}"]
     for extra, packages in found.extras.items():
         described = ", ".join(f"{name} {version or 'not installed'}" for name, version in packages.items())
-        lines.append(f"extra {extra!r}: {described}")
+        advice = "" if all(packages.values()) else f"; pip install 'manet-cli[{extra}]'"
+        lines.append(f"extra {extra!r}: {described}{advice}")
     lines.append(
         "Pillow: " + ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in found.formats.items())
     )
