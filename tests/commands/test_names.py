@@ -106,7 +106,7 @@ def test_results_of_another_shape(manet: Manet, here: Path, settings: object) ->
         outcome = manet("evaluate", "a.png", "--protocol", "9,1,0", "-o", "results.jsonl")
         assert outcome.code == 1
         assert outcome.stderr.startswith(
-            ("manet: results.jsonl does not hold ", "manet: results.jsonl holds ")
+            ("manet: results.jsonl does not hold ", "manet: results.jsonl has results of other settings")
         )
         assert Path("results.jsonl").read_text() == content + "\n"
 
