@@ -24,9 +24,10 @@ from manet_cli.images.formats import (
 if TYPE_CHECKING:
     from manet_cli.images.alpha import premultiply, to_float, to_integer, unpremultiply
     from manet_cli.images.content import read_content
-    from manet_cli.images.damage import Damage, denoise_of, measure_damage, quality_of_tables
+    from manet_cli.images.damage import Damage, denoise_of, measure_damage
     from manet_cli.images.files import MAX_PIXELS
     from manet_cli.images.finished import Finished, read_finished
+    from manet_cli.images.jpeg_traces import quality_of_tables
     from manet_cli.images.photo import Header, Metadata, Photo
     from manet_cli.images.reading import read_header, read_photo
     from manet_cli.images.resizing import Resizer
@@ -76,8 +77,8 @@ __all__ = [
 ]
 
 _IMPORTED_LATER = (
-    *("alpha", "content", "damage", "files", "finished", "photo", "reading", "resizing", "sinks", "transfer"),
-    "writing",
+    *("alpha", "content", "damage", "files", "finished", "jpeg_traces", "photo", "reading", "resizing"),
+    *("sinks", "transfer", "writing"),
 )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from manet_cli.errors import InputError
-from manet_cli.images.damage import file_quality
+from manet_cli.images.jpeg_traces import file_quality
 from manet_cli.images.photo import Metadata, Photo
 
 __all__ = ["array_of", "check_array", "image_of", "photo_of_array", "photo_of_image"]

@@ -31,9 +31,19 @@ from manet_cli.images import (
     tiff_pictures,
     tiff_structure,
 )
-from manet_cli.images.damage import file_quality
+from manet_cli.images.decoding import (
+    COLOUR_MODES,
+    GREY_MODES,
+    decode,
+    is_deep,
+    is_grey,
+    numbers_of,
+    tiff_depth,
+    turned,
+)
 from manet_cli.images.files import MAX_PIXELS, memory_reported, open_source, raise_limit, unknown_picture
 from manet_cli.images.formats import FORMATS
+from manet_cli.images.jpeg_traces import file_quality
 from manet_cli.images.metadata import metadata_of, turn_of
 from manet_cli.images.photo import Header, Photo
 from manet_cli.images.pillow_limit import pillow_limit
@@ -43,8 +53,6 @@ __all__ = ["check_claims", "open_image", "read_header", "read_photo"]
 
 _log = logging.getLogger(__name__)
 
-_GREY_MODES = frozenset(("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"))
-_COLOUR_MODES = frozenset(("RGB", "RGBX", "RGBA", "RGBa", "P", "PA", "CMYK"))
 _REFUSED_MODES = {
     "YCbCr": "in uncompressed YCbCr colours",
     "LAB": "in LAB colours",
@@ -98,12 +106,11 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
             raise InputError(f"{name} is damaged: its checksums are wrong; copy or export it again")
         if image.format in ("JPEG", "MPO"):
             jpeg_scans.check_scans(headers.content_of(file), image.width * image.height, name)
-        decode = _deep_arrays if _is_deep(image, file) else _arrays
         pixels, alpha = decode(image, file, name)
         if alpha is not None and isinstance(file, _GuessedAlpha):
             alpha = _checked_alpha(alpha, name)
         if isinstance(image, TiffImageFile):
-            extra = len(_numbers(image.tag_v2.get(headers.TIFF_EXTRA_SAMPLES, ()))) - (alpha is not None)
+            extra = len(numbers_of(image.tag_v2.get(headers.TIFF_EXTRA_SAMPLES, ()))) - (alpha is not None)
             if extra > 0:
                 _log.warning("%s: extra channels that are not read: %d", name, extra)
         if image.format in ("JPEG", "MPO"):
@@ -111,9 +118,9 @@ def read_photo(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) ->
         turn = turn_of(image, file)
         metadata = metadata_of(image, file, name, pixels.shape[2])
         quality = file_quality(image)
-    pixels = _turned(pixels, turn)
+    pixels = turned(pixels, turn)
     metadata = replace(metadata, size=(pixels.shape[1], pixels.shape[0]))
-    return Photo(pixels, None if alpha is None else _turned(alpha, turn), metadata, quality)
+    return Photo(pixels, None if alpha is None else turned(alpha, turn), metadata, quality)
 
 
 @contextmanager
@@ -316,7 +323,7 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
     has_profile = image.format != "PNG" and image.info.get("icc_profile")
     if code is not None and not has_profile and (colours := cicp.why_refused(code)) is not None:
         raise InputError(_UNREADABLE_COLOURS.format(name, colours))
-    if image.mode not in _GREY_MODES | _COLOUR_MODES:
+    if image.mode not in GREY_MODES | COLOUR_MODES:
         kind = _REFUSED_MODES.get(image.mode, f"in the pixel layout {image.mode}")
         raise InputError(_UNREADABLE_MODE.format(name, kind))
     if image.mode == "CMYK" and not cmyk.is_cmyk_profile(image.info.get("icc_profile")):
@@ -326,31 +333,11 @@ def _checked_header(image: Image.Image, file: BinaryIO, name: str) -> Header:
         raise InputError(f"{name} is cut off before its end: copy or export it again")
     if turn_of(image, file) >= 5:
         width, height = height, width
-    is_deep = _is_deep(image, file)
-    if is_deep:
+    deep = is_deep(image, file)
+    if deep:
         sixteen_bit.check_readable(name, 16)
-    bits = 16 if is_deep or image.mode.startswith("I;16") else 8
-    return Header(width, height, 1 if _is_grey(image, file) else 3, image.has_transparency_data, bits)
-
-
-def _is_grey(image: Image.Image, file: BinaryIO) -> bool:
-    if image.format == "PNG":  # Pillow reads 16-bit grey with transparency as colour
-        return headers.png_depth(file)[1] in (headers.PNG_GREY, headers.PNG_GREY_ALPHA)
-    return image.mode in _GREY_MODES
-
-
-def _is_deep(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether a picture has 16 bits per channel in a layout that Pillow would reduce to 8."""
-    if image.format == "PNG":
-        plain_grey = image.mode.startswith("I;16") and not image.has_transparency_data
-        return headers.png_depth(file)[0] > 8 and not plain_grey
-    if isinstance(image, TiffImageFile):
-        return _tiff_depth(image) > 8 and not image.mode.startswith("I;16")
-    return False
-
-
-def _tiff_depth(image: TiffImageFile) -> int:
-    return max(_numbers(image.tag_v2.get(headers.TIFF_BITS_PER_SAMPLE, 1)))
+    bits = 16 if deep or image.mode.startswith("I;16") else 8
+    return Header(width, height, 1 if is_grey(image, file) else 3, image.has_transparency_data, bits)
 
 
 def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
@@ -367,9 +354,9 @@ def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
         depth = headers.ppm_depth(file)
         unsupported = depth > 8
     elif isinstance(image, TiffImageFile):
-        depth = _tiff_depth(image)
+        depth = tiff_depth(image)
         unsupported = depth > 8 and depth != 16 and image.mode not in _REFUSED_MODES
-        if max(_numbers(image.tag_v2.get(headers.TIFF_SAMPLE_FORMAT, 1))) == headers.TIFF_SIGNED:
+        if max(numbers_of(image.tag_v2.get(headers.TIFF_SAMPLE_FORMAT, 1))) == headers.TIFF_SIGNED:
             raise InputError(_UNREADABLE_MODE.format(name, _REFUSED_MODES["I"]))
         if depth > 8 and image.mode == "CMYK":
             raise InputError(f"{name} is in CMYK colours of {depth} bits: convert it to RGB or to 8 bits")
@@ -377,70 +364,3 @@ def _check_depth(image: Image.Image, file: BinaryIO, name: str) -> None:
         return
     if unsupported:
         raise InputError(_UNREADABLE_DEPTH.format(name, depth))
-
-
-def _numbers(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - Pillow gives a number or a tuple of them
-    return tuple(value) if isinstance(value, tuple) else (value,)
-
-
-def _turned(array: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
-    """Apply an EXIF orientation, 1..8, to the first two axes (rows, columns)."""
-    if turn in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if turn in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if turn in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)
-
-
-def _arrays(
-    image: Image.Image, file: BinaryIO, name: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Return pixels (H, W, C) and alpha (H, W) or None of an opened image."""
-    early_xmp = image.info.pop("xmp", None)  # otherwise Pillow may rotate a TIFF by it
-    image.load()
-    image.info.setdefault("xmp", early_xmp)
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint16)
-        white_is_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(headers.TIFF_PHOTOMETRIC) == 0
-        return (np.iinfo(np.uint16).max - grey if white_is_zero else grey)[..., np.newaxis], None
-    key = None if image.mode in ("P", "PA") else image.info.get("transparency")
-    if key is not None and image.format == "PNG" and image.mode == "L":
-        depth, _ = headers.png_depth(file)
-        key *= 255 // (2**depth - 1)  # Pillow scales 2- and 4-bit greys to 0..255, but not this value
-    if image.mode == "CMYK":
-        converted, srgb = cmyk.rgb_of_cmyk(image, image.info["icc_profile"], name)
-        image.info["icc_profile"] = srgb
-        _log.warning("%s: its CMYK colours were converted to sRGB by its profile", name)
-        return np.asarray(converted), None
-    mode = _plain_mode(image)
-    plain = image if image.mode == mode else image.convert(mode)
-    values = np.asarray(plain)
-    if values.ndim == 2:
-        values = values[..., np.newaxis]
-    if plain.mode in ("LA", "RGBA"):
-        return values[..., :-1], values[..., -1]
-    if key is not None:
-        return values, np.where((values == np.asarray(key)).all(axis=-1), 0, 255).astype(np.uint8)
-    return values, None
-
-
-def _deep_arrays(
-    image: Image.Image, file: BinaryIO, name: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Return pixels (H, W, C) and alpha (H, W) or None of an image that Pillow would reduce to 8 bits."""
-    values = sixteen_bit.read_pixels(headers.content_of(file), str(image.format), name)
-    if isinstance(image, TiffImageFile):
-        values = _turned(values, image.tag_v2.get(headers.TIFF_ORIENTATION, 1))
-    else:
-        image.load()  # Pillow needs this to see metadata after the pixels
-    channels = 1 if values.shape[2] < 3 else 3
-    return values[..., :channels], values[..., channels] if image.has_transparency_data else None
-
-
-def _plain_mode(image: Image.Image) -> str:
-    """Return the mode (L, LA, RGB or RGBA) that stores a decoded 8-bit image without loss."""
-    if image.mode in ("P", "PA"):
-        return "RGBA" if image.has_transparency_data else "RGB"
-    return {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
