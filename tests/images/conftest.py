@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from manet_cli.images import FORMATS, ImageFormat, Metadata, Photo
+from manet_cli.errors import InputError
+from manet_cli.images import FORMATS, Header, ImageFormat, Metadata, Photo, read_header, read_photo
 
 RECORD = '{"tool": "manet", "note": "\\u00e9", "sigma": [1.5, 2.0]}'
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6" dc:t="\xc3\xa9"/></x:xmpmeta>'
@@ -104,3 +105,47 @@ def facts(block: bytes | None) -> dict[str, Any]:
 def fmt(request: pytest.FixtureRequest) -> ImageFormat:
     chosen: ImageFormat = request.param
     return chosen
+
+
+def agrees(data: bytes) -> Photo:
+    """Read `data` and check that its header matches the photo."""
+    photo = read_photo(data, "a")
+    bits = photo.pixels.dtype.itemsize * 8
+    has_alpha = photo.alpha is not None
+    expected = Header(photo.width, photo.height, photo.pixels.shape[2], has_alpha, bits)
+    assert read_header(data, "a") == expected
+    assert photo.pixels.flags.c_contiguous
+    assert photo.pixels.dtype.isnative
+    return photo
+
+
+def refused(data: bytes, sentence: str, *, by_header: bool = True) -> None:
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_photo(data, "a.img")
+    assert "object at" not in str(caught.value)
+    assert str(caught.value).startswith("a.img ")
+    if by_header:
+        with pytest.raises(InputError, match=sentence):
+            read_header(data, "a.img")
+
+
+def tiff_by_hand(order: str, tags: list[tuple[int, int, int]], bits: int, data: bytes) -> bytes:
+    """A one-strip grey TIFF by hand, 40x24, uncompressed."""
+    entries = [
+        (256, 3, 40),
+        (257, 3, 24),
+        (258, 3, bits),
+        (259, 3, 1),
+        (273, 4, 0),
+        (277, 3, 1),
+        (278, 3, 24),
+    ]
+    entries = sorted([*entries, (279, 4, len(data)), *tags])
+    start = 8 + 2 + 12 * len(entries) + 4
+    entries = [(tag, kind, start if tag == 273 else value) for tag, kind, value in entries]
+    body = b"".join(
+        struct.pack(order + "HHL", tag, kind, 1) + struct.pack(order + ("Hxx" if kind == 3 else "L"), value)
+        for tag, kind, value in entries
+    )
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    return magic + struct.pack(order + "LH", 8, len(entries)) + body + bytes(4) + data
