@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import io
+import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +35,9 @@ picture of this size takes up to 2 GB."""
 _BYTES_PER_PIXEL = 8  # four channels of 16 bits, uncompressed
 _BESIDE_PIXELS = 256 << 20  # metadata, a second picture, an appended video
 
+_COMPARED_NAMES = 2000
+"""Most names of a folder that are compared with a missing one, so that the message comes at once."""
+
 raise_limit = ("make it smaller, or raise ", Parameter("max_pixels"))
 """Advice in messages about the limit."""
 
@@ -54,7 +60,7 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
         # Opening a FIFO for reading would wait for a writer.
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist: check the path") from error
+        raise InputError(f"{name} does not exist: {_advice(source)}") from error
     except (OSError, ValueError) as error:
         if _is_folder(source):  # some systems cannot open a folder
             raise InputError(f"{name} is a folder: give {known_pictures()}") from error
@@ -70,6 +76,29 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _advice(missing: Path) -> str:
+    """Return what to try for a file that does not exist: a similar name in its folder, if there is one.
+
+    A name with spaces that was given without quotes arrives in parts. Names that differ in their numbers are
+    not similar: cameras number their files.
+    """
+    try:
+        with os.scandir(missing.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _COMPARED_NAMES)]
+    except (OSError, ValueError):
+        return "check the path"
+    beginning, numbers = missing.name + " ", _numbers(missing.name)
+    longer = sorted(name for name in names if name.startswith(beginning))
+    folded = {name.casefold(): name for name in names if _numbers(name) == numbers}
+    close = difflib.get_close_matches(missing.name.casefold(), folded, n=1, cutoff=0.75)
+    similar = longer or [folded[name] for name in close]
+    return f'give "{missing.with_name(similar[0])}" if you mean that file' if similar else "check the path"
+
+
+def _numbers(name: str) -> list[str]:
+    return re.findall(r"\d+", name)
 
 
 @contextmanager

@@ -42,6 +42,30 @@ def test_only_regular_files_that_hold_something_are_read(
             read(path, "a.png")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("hollday.jpg", "holiday.jpg"),
+        ("holiday.jpeg", "holiday.jpg"),
+        ("Holiday.JPG", "holiday.jpg"),
+        ("At", "At the sea 2.png"),
+        ("IMG_0001.JPEG", "IMG_0001.JPG"),
+        ("IMG_0002.JPG", None),
+        ("x.tif", None),
+        ("nowhere/holiday.jpg", None),
+    ],
+)
+def test_a_similar_name_is_suggested_for_a_missing_file(
+    tmp_path: Path, given: str, meant: str | None
+) -> None:
+    for name in ("holiday.jpg", "At the sea 2.png", "IMG_0001.JPG"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError) as caught:
+        read_photo(tmp_path / given, given)
+    advice = f'give "{tmp_path / meant}" if you mean that file' if meant else "check the path"
+    assert str(caught.value) == f"{given} does not exist: {advice}."
+
+
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("suffix", [".webp", ".png", ".tif", ".dng"])
 def test_a_sparse_file_is_refused_before_it_is_read(
