@@ -11,7 +11,8 @@ The distance is LPIPS (Zhang et al., arXiv:1801.03924) without learnt weights: t
 scaled to length 1; squared differences are added over channels, averaged over pixels and added over stages.
 The features are from EfficientNet-Lite1; `manet train --stage crisp` uses Lite0.
 
-"repeats" is the share of the finest energy that repeats every 4 pixels: a screen of dots has 0.1 and more.
+"pattern" is how much the finest detail depends on its place in squares of 4x4 pixels (`phase_contrast`):
+sharp photos have 0.2 to 0.3, a screen of dots more.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from manet_cli.images import has_readable_suffix, read_photo
 from manet_cli.inference import PRECISIONS, Engine
 from manet_cli.inference.estimated_codes import EstimatedCodes
 from manet_cli.inference.streams import assembled
-from manet_cli.training.crisp_stage import repeated_share
+from manet_cli.training.crisp_stage import phase_contrast
 from manet_cli.training.features import Features, load_features
 from manet_cli.weights import Weights, load_weights
 
@@ -67,14 +68,14 @@ def restored(engine: Engine, lr: Tensor, scale: int) -> Tensor:
 
 
 def figures(features: Features, result: Tensor, hr: Tensor, scale: int) -> list[float]:
-    """Return PSNR-Y in dB, SSIM-Y, the distance and the share that repeats of a result in 8 bits."""
+    """Return PSNR-Y in dB, SSIM-Y, the distance and the pattern of a result in 8 bits."""
     image = apply_quantization(result)
     inner = (..., slice(scale, -scale), slice(scale, -scale))
     return [
         psnr_y(image, hr, border=scale),
         ssim_y(image, hr, border=scale),
         distance(features, image[inner], hr[inner]),
-        float(repeated_share(image)),
+        float(phase_contrast(image).mean()),
     ]
 
 
@@ -118,13 +119,13 @@ def main() -> None:
                 found.append([figures(features, result, degraded.hr, options.scale) for result in results])
         means = torch.tensor(found, dtype=torch.float64).mean(dim=0).unflatten(0, (2, len(shares)))  # type: ignore[no-untyped-call]
         print(f"\n{options.folder.name}, {name}, {len(found)} images\n")
-        columns = "PSNR-Y, dB | SSIM-Y | distance | repeats"
+        columns = "PSNR-Y, dB | SSIM-Y | distance | pattern"
         print(f"| F | weights: {columns} | results: {columns} |")
         print("|---|---|---|---|---|---|---|---|---|")
         for share, weights, blended in zip(shares, *means.tolist(), strict=True):
             cells = [
-                f"{psnr:.2f} | {ssim:.4f} | {apart:.4f} | {repeats:.3f}"
-                for psnr, ssim, apart, repeats in (weights, blended)
+                f"{psnr:.2f} | {ssim:.4f} | {apart:.4f} | {pattern:.3f}"
+                for psnr, ssim, apart, pattern in (weights, blended)
             ]
             print(f"| {share:g} | {' | '.join(cells)} |", flush=True)
 

@@ -19,9 +19,10 @@ from manet_cli.training.losses import Losses
 from manet_cli.training.recipe import LossRecipe
 from manet_cli.training.restorer_stage import RestorerStage
 
-__all__ = ["CrispStage", "repeated_share"]
+__all__ = ["CrispStage", "phase_contrast"]
 
 _REPEAT, _WINDOW = 4, 32  # pixels
+_VISIBLE = 1 / 255  # weaker detail counts less
 _PERIOD = 8  # the stride of the last features, and of the discriminator's deepest layer
 
 
@@ -81,8 +82,8 @@ class CrispStage(RestorerStage):
             `accuracy`, the share of pixels that the discriminator classifies correctly, mean of both classes;
             `colour`, the difference of the batch's mean colours in levels of 255;
             `checkerboard`, the energy of the finest checkerboard, restored / sharp patches: about 1 is
-            right, less is soft, more is a pattern; `grid`, the share of the restored patches' energy at that
-            scale that repeats every 4 pixels: 0.01 to 0.02 in sharp photos, more is a pattern.
+            right, less is soft, more is a pattern; `grid`, the `phase_contrast`, restored / sharp patches:
+            about 1 is right, more is a pattern.
         """
         sr = self.network(lr, self.codes(lr, kernels, second, true_kernel))
         l1 = F.l1_loss(sr, hr)
@@ -95,7 +96,8 @@ class CrispStage(RestorerStage):
         judged = F.softplus(-functional_call(discriminator, frozen, (moved[0],))).mean()
         real, fake = discriminator(torch.cat((moved[1], moved[0].detach()))).chunk(2)
         loss = self._loss
-        grid = F.l1_loss(_repeated(sr), _repeated(hr))
+        contrast, sharp_contrast = phase_contrast(sr), phase_contrast(hr)
+        grid = (contrast - sharp_contrast).relu().mean()
         losses = {
             "loss": l1
             + loss.perceptual * perceptual
@@ -111,7 +113,7 @@ class CrispStage(RestorerStage):
                 "accuracy": ((real > 0).float().mean() + (fake < 0).float().mean()) / 2,
                 "colour": 255 * (sr - hr).mean(dim=(0, 2, 3)).abs().mean(),
                 "checkerboard": _energy(_mixed_differences(sr)) / _energy(_mixed_differences(hr)),
-                "grid": repeated_share(sr),
+                "grid": contrast.mean() / sharp_contrast.mean(),
             }
 
     def _perceptual(self, sr: Tensor, hr: Tensor) -> Tensor:
@@ -138,23 +140,35 @@ def _moved(image: Tensor, phase: Tensor) -> Tensor:
     return image.gather(3, columns[:, None, None, :].expand(batch, channels, down, right))
 
 
-def repeated_share(image: Tensor) -> Tensor:
-    """Return the share of an image's finest energy that repeats every 4 pixels, 0 to 1; (B, C, H, W)."""
-    return _energy(_repeated(image)) / _energy(_mixed_differences(image))
+def phase_contrast(image: Tensor) -> Tensor:
+    """Measure how much the finest detail depends on its place in squares of 4x4 pixels.
 
+    A restorer makes each such square from one LR pixel, so it easily repeats a pattern with this period, as a
+    screen of dots; photos do not. Each of the 16 places has the mean of the detail, for patterns of constant
+    sign, and the mean of its strength, for dots that are bright here and dark there.
 
-def _repeated(image: Tensor) -> Tensor:
-    """Return what repeats every 4 pixels, (B, C, n, 4, m, 4): means of mixed differences in n x m windows.
+    Args:
+        image: (B, C, H, W).
 
-    A window has 32 pixels a side, or all that there are. Texture of photos has hardly any; a restorer with an
-    upsampler of 2 or 4 easily makes it, as a screen of dots.
+    Returns:
+        (B, C, n, m), one for each window of 32x32 pixels (or smaller, if the image is): the mean over the
+        places of the absolute mean and of the difference of strength, as a share of the mean strength. About
+        0.25 in photos. Gradients do not reach the mean strength.
     """
-    differences = _mixed_differences(image)
-    side = min(_WINDOW, *(length // _REPEAT * _REPEAT for length in differences.shape[-2:]))
-    rows, columns = (length // side for length in differences.shape[-2:])
-    windows = differences[..., : rows * side, : columns * side]
+    detail = image - F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    strength = _means_by_place(detail.abs())
+    mean = strength.mean(dim=(3, 5), keepdim=True)
+    spread = (strength - mean).abs() + _means_by_place(detail).abs()
+    return spread.mean(dim=(3, 5)) / (mean.detach() + _VISIBLE)[:, :, :, 0, :, 0]
+
+
+def _means_by_place(values: Tensor) -> Tensor:
+    """Average (B, C, H, W) over the squares of each window: (B, C, n, 4, m, 4)."""
+    side = min(_WINDOW, *(length // _REPEAT * _REPEAT for length in values.shape[-2:]))
+    rows, columns = (length // side for length in values.shape[-2:])
     size = (side // _REPEAT, _REPEAT)
-    return windows.reshape(*windows.shape[:2], rows, *size, columns, *size).mean(dim=(3, 6))
+    windows = values[..., : rows * side, : columns * side]
+    return windows.reshape(*values.shape[:2], rows, *size, columns, *size).mean(dim=(3, 6))
 
 
 def _mixed_differences(image: Tensor) -> Tensor:

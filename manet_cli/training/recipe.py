@@ -105,8 +105,8 @@ class LossRecipe:
         perceptual: stage `crisp`: weight of the mean difference of frozen features, in units of their
             deviation over ImageNet; 0 for none.
         adversarial: stage `crisp`: weight of the adversarial loss; 0 for none.
-        grid: stage `crisp`: weight of the mean difference of what repeats every 4 pixels, between restored
-            and sharp patches; 0 for none.
+        grid: stage `crisp`: weight of patterns with a period of 4 pixels: of the mean excess of
+            `phase_contrast`, restored over sharp patches; 0 for none.
         adversarial_warmup: steps over which the weight of `adversarial` rises from zero, because a new
             discriminator judges at random.
     """
@@ -116,7 +116,7 @@ class LossRecipe:
     true_kernel_share: float = 0.0
     perceptual: float = 0.1
     adversarial: float = 0.01
-    grid: float = 1.0
+    grid: float = 0.3
     adversarial_warmup: int = 0
 
 

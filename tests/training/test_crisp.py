@@ -136,22 +136,26 @@ def test_colour_shifts_and_checkerboards_are_measured(stage: CrispStage, batch: 
 def test_a_screen_of_dots_costs_and_is_measured(stage: CrispStage, batch: Batch) -> None:
     dots = torch.zeros(batch.hr.shape)
     dots[..., 1::4, 2::4] = 0.2
-    moved = torch.randn(batch.hr.shape, generator=torch.Generator().manual_seed(0)) * dots.std()
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, batch.hr.shape, generator=generator) * 2 - 1
+    noise = torch.randn(batch.hr.shape, generator=generator) * dots.std()
+    extras = {"none": torch.zeros_like(dots), "dots": dots, "mixed dots": dots * signs, "noise": noise}
     found = {}
-    for name, extra in (("none", torch.zeros_like(dots)), ("dots", dots), ("noise", moved)):
+    for name, extra in extras.items():
         stage.network.forward = lambda lr, code, extra=extra: batch.hr + extra  # type: ignore[method-assign, misc]
         found[name] = losses_of(stage, batch)
     grid = {name: float(losses["grid"]) for name, losses in found.items()}
-    assert grid["dots"] > 4 * max(grid["none"], grid["noise"])
+    assert grid["none"] == pytest.approx(1)
+    assert min(grid["dots"], grid["mixed dots"]) > 1.25 * max(grid["none"], grid["noise"])
 
     def cost(name: str) -> float:
-        """Return the part of the loss for what repeats."""
+        """Return the part of the loss for patterns."""
         parts, weights = found[name], stage._loss
         rest = parts["l1"] + weights.perceptual * parts["perceptual"]
         return float(parts["loss"] - rest - weights.adversarial * parts["adversarial"])
 
     assert cost("none") == pytest.approx(0, abs=1e-6)
-    assert cost("dots") > 2 * cost("noise") > 0
+    assert min(cost("dots"), cost("mixed dots")) > 2 * cost("noise")
 
 
 def test_a_discriminator_that_wins_is_held_back(
