@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which number format: PyTorch's own devices and those of `RUNTIMES`."""
+"""Choose and describe devices of PyTorch and of `RUNTIMES`, and their number formats."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ __all__ = [
 
 
 def choose_device(name: str = "auto") -> AnyDevice:
-    """Return the device that ``name`` (auto, cpu, cuda, cuda:N, mps, or of a runtime) stands for.
+    """Return the device for ``name``: auto, cpu, cuda, cuda:N, mps, or a device of a runtime.
 
-    ``auto`` is the first of CUDA, Metal and the CPU that is there.
+    ``auto`` is the first available of CUDA, Metal and the CPU.
 
     Raises:
-        UsageError: not a device's name.
+        UsageError: the name is invalid.
         DeviceError: no such device on this machine, or its runtime is not installed.
     """
     kind, _, part = name.partition(":")
@@ -47,21 +47,21 @@ def choose_device(name: str = "auto") -> AnyDevice:
             return runtime.find(part if ":" in name else None)
     if kind not in ("auto", "cpu", "cuda", "mps"):
         others = ", ".join(text for runtime in RUNTIMES for text in runtime.names)
-        raise UsageError(Parameter("device", name), f": expected {TORCH_DEVICES}, or of an extra: {others}")
+        raise UsageError(Parameter("device", name), f": expected {TORCH_DEVICES}, or with an extra: {others}")
     return choose_torch_device(name)
 
 
 def choose_devices(name: str = "auto") -> list[AnyDevice]:
-    """Return the devices that ``name`` stands for: ``cuda`` is all GPUs, ``cuda:0,2`` are those two.
+    """Return the devices for ``name``: ``cuda`` is all GPUs, ``cuda:0,2`` these two.
 
-    Anything else is the one device of `choose_device`.
+    Any other name is one device, as in `choose_device`.
 
     Raises:
-        UsageError: not devices' names, or one twice.
+        UsageError: the name is invalid, or names a GPU twice.
         DeviceError: no such device on this machine, or its runtime is not installed.
     """
     if name == "cuda":
-        choose_device(name)  # says so if there is none
+        choose_device(name)  # raises DeviceError if there is none
         return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     kind, _, indices = name.partition(":")
     parts = indices.split(",")
@@ -73,10 +73,10 @@ def choose_devices(name: str = "auto") -> list[AnyDevice]:
 
 
 def choose_precision(device: AnyDevice, name: str = "auto") -> torch.dtype:
-    """Return the number format that ``name`` (auto or of `PRECISIONS`) stands for on ``device``.
+    """Return the number format for ``name`` (auto or a key of `PRECISIONS`) on ``device``.
 
     Raises:
-        UsageError: not a precision's name, or one that the device does not compute in.
+        UsageError: the name is invalid, or the device does not support the format.
     """
     if name not in ("auto", *PRECISIONS):
         raise UsageError(Parameter("precision", name), f": expected auto, {', '.join(PRECISIONS)}")
@@ -93,7 +93,7 @@ def choose_precision(device: AnyDevice, name: str = "auto") -> torch.dtype:
 
 
 def all_devices() -> tuple[list[AnyDevice], list[str]]:
-    """Return every device of this machine, the CPU first, and a sentence for each that should be there."""
+    """Return all devices of this machine, the CPU first, and a sentence for each that does not work."""
     devices: list[AnyDevice] = [torch.device("cpu")]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -101,7 +101,7 @@ def all_devices() -> tuple[list[AnyDevice], list[str]]:
     problems = [f"PyTorch about CUDA: {str(warning.message).splitlines()[0]}" for warning in caught]
     if not count and torch.version.cuda is None and Path("/proc/driver/nvidia/version").exists():
         problems.append(
-            "there is an NVIDIA driver, but this PyTorch was built without CUDA: install one that has it"
+            "there is an NVIDIA driver, but this PyTorch was built without CUDA: install a PyTorch with CUDA"
         )
     devices += [torch.device("cuda", index) for index in range(count)]
     if torch.backends.mps.is_available():
@@ -115,17 +115,17 @@ def all_devices() -> tuple[list[AnyDevice], list[str]]:
 
 
 def is_cpu(device: AnyDevice) -> bool:
-    """Whether networks are run on the processor."""
+    """Whether the device is the CPU."""
     return device.type == "cpu" if isinstance(device, torch.device) else device.is_cpu
 
 
 def takes_int8(device: AnyDevice) -> bool:
-    """Whether networks can be run in int8."""
+    """Whether the device can run networks in int8."""
     return not isinstance(device, torch.device) and device.takes_int8
 
 
 def describe_device(device: AnyDevice) -> tuple[str, int | None]:
-    """Return the product's name and the bytes of its memory; None where they are not known."""
+    """Return the product name, and the memory in bytes (None if unknown)."""
     if not isinstance(device, torch.device):
         return device.product, None
     if device.type == "cuda":

@@ -113,7 +113,7 @@ def release_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_reported(name: str) -> Iterator[None]:
-    """Turn a lack of memory in the block into an `OutOfMemoryError` about the picture ``name``."""
+    """Turn out-of-memory errors of the block into an `OutOfMemoryError` about the picture ``name``."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The networks of a model where they are run: what the engine computes a tile with."""
+"""The networks of a model on a device, for one tile at a time."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PREFERRED_TILE = {"cpu": 256, "mps": 256, "cuda": 512}
 
 
 class Networks(ABC):
-    """The networks of a model on a device. Tensors that come in may lie anywhere.
+    """The networks of a model on a device. Input tensors may be on any device.
 
     Args:
         model: in float32; converted in place.
-        device: where tensors are computed with.
+        device: device of the networks' input.
         precision: number format of the networks' inner parts.
 
     Attributes:
-        device: likewise.
-        preferred_tile: side of a tile in LR pixels that is not worth exceeding.
+        device: device of the networks' input.
+        preferred_tile: largest useful side of a tile in LR pixels.
     """
 
     preferred_tile = 256
@@ -80,7 +80,7 @@ class Networks(ABC):
         """Return the kernels and the codes of every pixel.
 
         Args:
-            image: (1, 3, H, W), padded to multiples of 8 already.
+            image: (1, 3, H, W) in [0, 1], already padded to multiples of 8.
 
         Returns:
             kernels (1, k*k, H, W), float32, on the device, and codes (1, L, H, W), on the CPU; L is 0 for
@@ -89,15 +89,15 @@ class Networks(ABC):
 
     @abstractmethod
     def codes(self, image: Tensor, stride: int, *, kernels: bool) -> tuple[Tensor, ...]:
-        """Return the codes of every ``stride``-th pixel of both axes, interpolated between.
+        """Return codes of all pixels, interpolated from every ``stride``-th pixel along both axes.
 
         Args:
             image: as in `kernels`.
             stride: a divisor of 8.
-            kernels: return what `kernels` returns as well; the codes do not change with it.
+            kernels: also return the results of `kernels`; they do not change the interpolated codes.
 
         Returns:
-            codes (1, L, H, W), on the CPU, and perhaps kernels and codes of every pixel.
+            Interpolated codes (1, L, H, W), on the CPU; then the results of `kernels`, if requested.
         """
 
     @abstractmethod
@@ -105,15 +105,15 @@ class Networks(ABC):
         """Super-resolve (N, 3, H, W) with codes (N, L, H, W): (N, 3, s*H, s*W) in float32."""
 
     def turned(self) -> None:  # noqa: B027 - most have nothing to do
-        """Take up that the dial has changed the estimator's weights."""
+        """Use the estimator's new weights after the dial changed them."""
 
     def release(self) -> None:
-        """Give back memory that a failed attempt left in caches."""
+        """Free memory that a failed attempt left in caches."""
         release_memory(self.device)
 
 
 class TorchNetworks(Networks):
-    """As PyTorch runs them."""
+    """The networks, run by PyTorch."""
 
     def __init__(self, model: BlindModel, device: torch.device, precision: torch.dtype) -> None:
         super().__init__(model, device, precision)
@@ -142,5 +142,5 @@ class TorchNetworks(Networks):
         return kernels, (code(kernels) if code else kernels[:, :0]).cpu()
 
     def _sent(self, tensor: Tensor) -> Tensor:
-        """Return a tensor (N, C, H, W) on the device, in the networks' order of numbers."""
+        """Copy a tensor (N, C, H, W) to the device, in the networks' memory format."""
         return tensor.to(self.device).contiguous(memory_format=torch.channels_last)

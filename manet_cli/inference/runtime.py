@@ -1,4 +1,4 @@
-"""What all runtimes have in common: programs other than PyTorch that run its networks."""
+"""The interface of runtimes: programs other than PyTorch that run the networks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["AnyDevice", "Runtime", "RuntimeDevice", "networks_on", "tensors_of"]
 
 
 class RuntimeDevice(ABC):
-    """A device of a runtime. As text it is what ``--device`` takes.
+    """A device of a runtime; ``str`` gives its name for ``--device``.
 
     Attributes:
-        type: as it is recorded, without a number.
+        type: its name in records, without a number.
         takes_int8: whether it computes an `Int8Block` in int8.
     """
 
@@ -29,7 +29,7 @@ class RuntimeDevice(ABC):
     @property
     @abstractmethod
     def product(self) -> str:
-        """Name of the product."""
+        """Product name of the hardware."""
 
     @property
     @abstractmethod
@@ -38,11 +38,11 @@ class RuntimeDevice(ABC):
 
     @abstractmethod
     def choose_precision(self, name: str) -> torch.dtype:
-        """Return the number format that ``name`` stands for; `UsageError` for one that it does not have."""
+        """Return the number format for ``name``; `UsageError` if the device does not support it."""
 
     @abstractmethod
     def networks(self, model: BlindModel, precision: torch.dtype) -> Networks:
-        """Put a model's networks there; `DeviceError` if they cannot be run, here or when they are first."""
+        """Load a model's networks; `DeviceError` if they cannot run, here or at their first use."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Runtime:
     """An entry of the list `RUNTIMES`.
 
     Attributes:
-        id: what its devices' names begin with; also the extra that installs it.
-        names: of devices, as messages and help list them.
-        find: returns the device of what follows the colon, None for no colon. Raises `UsageError` for what is
-            no name, and `DeviceError` where the device or the runtime is missing.
-        devices: returns all that are here; none where the runtime is not installed. Raises `DeviceError` if
-            it is broken.
+        id: start of its devices' names; also the name of the extra that installs it.
+        names: device names, for messages and help.
+        find: returns the device for the text after the colon; None means no colon. Raises `UsageError` for an
+            invalid name, and `DeviceError` if the device or the runtime is missing.
+        devices: returns all devices of this machine; none if the runtime is not installed. Raises
+            `DeviceError` if the runtime is broken.
     """
 
     id: str
@@ -65,16 +65,16 @@ class Runtime:
 
 
 AnyDevice: TypeAlias = torch.device | RuntimeDevice
-"""Where networks are run: a device of PyTorch or of a runtime."""
+"""A device of PyTorch or of a runtime."""
 
 
 def networks_on(model: BlindModel, device: AnyDevice, precision: torch.dtype) -> Networks:
-    """Put a model's networks on a device."""
+    """Load a model's networks onto a device."""
     if isinstance(device, torch.device):
         return TorchNetworks(model, device, precision)
     return device.networks(model, precision)
 
 
 def tensors_of(device: AnyDevice) -> torch.device:
-    """Return where tensors lie that are computed with on a device: a runtime takes them from the CPU."""
+    """Return the device of the networks' input tensors; a runtime reads them from the CPU."""
     return device if isinstance(device, torch.device) else torch.device("cpu")

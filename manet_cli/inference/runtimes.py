@@ -19,4 +19,4 @@ RUNTIMES = [
         devices=openvino_runtime.devices,
     ),
 ]
-"""One entry per program that runs networks in PyTorch's stead."""
+"""One entry per program that can run the networks instead of PyTorch."""

@@ -1,4 +1,4 @@
-"""The devices of PyTorch, and the number formats that they compute in."""
+"""PyTorch's devices and their number formats."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = [
 ]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
-"""Number formats by name. In int8 (`Int8Block`), the rest of the networks is in the format of ``auto``."""
+"""Number formats by name. int8 applies only to each `Int8Block`; other layers use the format of ``auto``."""
 
 TORCH_DEVICES = "auto, cpu, cuda, cuda:N or mps"
-"""What a message says that was expected."""
+"""The valid names, for messages."""
 
 
 def choose_torch_device(name: str = "auto") -> torch.device:
-    """Return the device that ``name`` (auto, cpu, cuda, cuda:N, mps) stands for.
+    """Return the device for ``name``: auto, cpu, cuda, cuda:N or mps.
 
-    ``auto`` is the first of CUDA, Metal and the CPU that is there.
+    ``auto`` is the first available of CUDA, Metal and the CPU.
 
     Raises:
-        UsageError: not a device's name.
+        UsageError: the name is invalid.
         DeviceError: no such device on this machine.
     """
     if name == "auto":
@@ -58,14 +58,14 @@ def choose_torch_device(name: str = "auto") -> torch.device:
 
 
 def choose_torch_precision(device: torch.device, name: str = "auto") -> torch.dtype:
-    """Return the number format that ``name`` (auto, fp32, bf16, fp16) stands for on ``device``.
+    """Return the number format for ``name`` (auto, fp32, bf16 or fp16) on ``device``.
 
-    ``auto`` is half precision where the hardware multiplies it natively and it was shown harmless
-    (``benchmarks/precision.py``): bfloat16 on CPUs with AVX512-BF16 or AMX and on CUDA from Ampere on,
-    float16 on older CUDA devices with tensor cores; float32 elsewhere.
+    ``auto`` is half precision if the hardware multiplies it natively and ``benchmarks/precision.py`` found no
+    harm: bfloat16 on CPUs with AVX512-BF16 or AMX and on CUDA from Ampere on, float16 on older CUDA devices
+    with tensor cores. Elsewhere it is float32.
 
     Raises:
-        UsageError: float16 on a CPU, which computes it more slowly than float32.
+        UsageError: float16 on a CPU, where it is slower than float32.
     """
     if name != "auto":
         if name == "fp16" and device.type == "cpu":
@@ -80,17 +80,17 @@ def choose_torch_precision(device: torch.device, name: str = "auto") -> torch.dt
 
 
 def explain_auto() -> str:
-    """Say in a sentence why ``auto`` chooses the device and the precision that it chooses on this machine."""
+    """Explain in a sentence why ``auto`` chooses its device and precision on this machine."""
     device = choose_torch_device()
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         formats = {torch.bfloat16: "multiplies bfloat16", torch.float16: "has tensor cores for float16"}
         why = formats.get(choose_torch_precision(device), "has no fast half precision")
-        return f"a CUDA device is there, whose compute capability {major}.{minor} {why}"
+        return f"the CUDA device, of compute capability {major}.{minor}, {why}"
     if device.type == "mps":
-        return "a Metal device is there, on which only float32 was shown harmless"
-    why = "multiplies bfloat16 itself" if _cpu_has_bfloat16() else "has no bfloat16 multiplication of its own"
-    return f"PyTorch finds no CUDA or Metal device, and this processor {why}"
+        return "there is a Metal device, and only float32 is known to keep the quality on it"
+    why = "multiplies bfloat16" if _cpu_has_bfloat16() else "cannot multiply bfloat16"
+    return f"PyTorch finds no CUDA or Metal device, and this processor {why} in hardware"
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -104,4 +104,4 @@ def _exact_flags() -> AbstractContextManager[None]:
 
 
 exact_convolutions = SharedSetting(_exact_flags)
-"""On CUDA float32 means float32, and equal runs give equal bytes, while a block is inside."""
+"""Context: CUDA computes float32 convolutions in full precision, and equal runs give equal bytes."""

@@ -183,7 +183,7 @@ def test_a_broken_gpu(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(tried["error"] for tried in gpu["probes"])
     assert probes(found)["fp32"]["error"] is None
     assert (found["auto"]["device"], found["auto"]["precision"]) == ("cuda:0", "bf16")
-    assert "compute capability 9.0 multiplies bfloat16" in found["auto"]["reason"]
+    assert "compute capability 9.0, multiplies bfloat16" in found["auto"]["reason"]
     assert (outcome.code, found["estimates"]) == (0, [])
     assert "auto would choose bf16 on cuda:0, which does not work: give --device cpu" in outcome.stderr
     assert any(line.startswith("cuda:0: unknown") for line in manet("doctor").lines)

@@ -27,7 +27,7 @@ def test_a_toy_runtime_is_a_device(manet: Manet) -> None:
         assert outcome.code == 0, outcome.stderr
     with Image.open("shadow.png") as toy, Image.open("cpu.png") as ours:
         np.testing.assert_array_equal(np.array(toy), np.array(ours))
-    assert "of an extra: shadow" in manet("upscale", "photo.png", "--device", "light").stderr
+    assert "with an extra: shadow" in manet("upscale", "photo.png", "--device", "light").stderr
     refused = manet("upscale", "photo.png", "--device", "shadow", "--precision", "bf16")
     assert (refused.code, refused.stderr) == (2, "manet: a shadow computes in fp32.\n")
     measured = manet("evaluate", "photo.png", "--device", "shadow", "--protocol", "2,2,0", "--json")
