@@ -59,7 +59,7 @@ class BlindModel(nn.Module):
                 network.set_precision(precision)
 
     def forward(self, lr: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate the kernels and super-resolve with them, untiled, unregistered.
+        """Estimate the kernels and super-resolve with them, without tiles or registration.
 
         Returns:
             kernels (B, k*k, H, W) in float32, and sr (B, 3, s*H, s*W), not clamped.

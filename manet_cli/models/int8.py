@@ -1,8 +1,8 @@
 """Blocks whose convolutions can compute in int8.
 
-A block is told the range of the values that its convolutions are given; until then it computes as always.
-With a range it rounds them to 256 levels and each output channel's weights to 255. A runtime recognises this
-and computes in int8. PyTorch computes with the rounded values in floating point, so results are nearly equal.
+A block may have an input range. With one, it rounds the inputs of its convolutions to 256 levels, and the
+weights of each output channel to 255 levels. A runtime recognises this rounding and computes in int8. PyTorch
+computes in floating point with the rounded values; the results are nearly equal.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from torch.nn import functional as F
 __all__ = ["Int8Block", "Range", "int8_blocks"]
 
 Range = tuple[float, float]
-"""Least and largest value; 0 lies within."""
+"""Smallest and largest value; the range includes 0."""
 
 _ACTIVATIONS = 255
 _WEIGHTS = 127
-_LEAST = 1e-8  # of a step, where all values are 0
+_LEAST = 1e-8  # smallest step, for values that are all 0
 
 
 class Int8Block(nn.Module):
-    """A block that convolves what it has passed through `rounded`.
+    """A block that rounds the inputs of its convolutions with `rounded`, and convolves with `convolve`.
 
     Attributes:
-        input_range: of the values; None to round nothing.
+        input_range: range of these inputs; None for no rounding.
     """
 
     input_range: Range | None = None
 
     def rounded(self, values: Tensor) -> Tensor:
-        """Return values in float32, rounded to 256 levels within the range; those beyond become its ends."""
+        """Clamp values to the range and round them to 256 levels, in float32; without a range do nothing."""
         if self.input_range is None:
             return values
         low, high = self.input_range
         step = max((high - low) / _ACTIVATIONS, _LEAST)
-        # OpenVINO takes no rounding in half precision.
+        # OpenVINO does not accept rounding in half precision.
         return torch.fake_quantize_per_tensor_affine(
             values.float(), step, round(-low / step), 0, _ACTIVATIONS
         )
 
     def convolve(self, conv: nn.Module, values: Tensor) -> Tensor:
-        """Return what an `nn.Conv2d` makes of rounded values, with weights rounded as well, in float32."""
+        """Apply an `nn.Conv2d` to rounded values, with rounded weights, in float32."""
         if self.input_range is None:
             result: Tensor = conv(values)
             return result
@@ -55,5 +55,5 @@ class Int8Block(nn.Module):
 
 
 def int8_blocks(network: nn.Module) -> dict[str, Int8Block]:
-    """Return the blocks of a network by their names in it."""
+    """Return the int8 blocks of a network by their module names."""
     return {name: block for name, block in network.named_modules() if isinstance(block, Int8Block)}

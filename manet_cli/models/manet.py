@@ -37,9 +37,9 @@ class MANetConfig:
 
 
 class MutualAffineConv(Int8Block):
-    """Convolves channel groups; the other groups scale and shift each group first.
+    """Scales and shifts each channel group by maps computed from the other groups, then convolves it.
 
-    (B, C, H, W) -> (B, C, H, W); every group has C / split channels.
+    (B, C, H, W) -> (B, C, H, W); each group has C / split channels.
     """
 
     def __init__(self, channels: int, split: int, reduction: int) -> None:

@@ -31,8 +31,8 @@ class RestorerConfig:
 class Restorer(nn.Module, ABC):
     """LR image (B, 3, H, W) and kernel codes (B, L, H, W) -> SR image (B, 3, s*H, s*W).
 
-    Images are RGB in [0, 1]; the output is not clamped. Its content lies (s - 1) HR pixels further up and
-    left than after plain upscaling, because of the published kernel placement.
+    Images are RGB in [0, 1]; the output is not clamped. Compared with plain upscaling, its content is shifted
+    (s - 1) HR pixels up and left, because of the published kernel placement.
 
     Attributes:
         config: shape of the network.

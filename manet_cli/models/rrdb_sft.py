@@ -94,7 +94,7 @@ class DenseBlock(Int8Block):
 
 
 class SteeredBlock(nn.Module):
-    """Residual-in-residual dense blocks behind a feature transform, (B, C, H, W) both ways."""
+    """A feature transform, then residual-in-residual dense blocks, (B, C, H, W) both ways."""
 
     def __init__(self, config: RRDBSFTConfig) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class SteeredBlock(nn.Module):
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
         """Return features + 0.2 * (the dense blocks of the transformed features).
 
-        Computes in the number format of ``code``; ``features`` may have a finer one.
+        Computes in the number format of ``code``; ``features`` may have higher precision.
         """
         inner = self.transform(features.to(code.dtype), code)
         for dense in self.dense:
@@ -136,7 +136,7 @@ class RRDBSFT(Restorer):
     def set_precision(self, precision: torch.dtype) -> None:
         """Compute the blocks in ``precision``; the residual stream, the head and the tail stay in float32.
 
-        Rounding the stream or the output to bfloat16 changes the image by a level or two of 255.
+        Rounding the stream or the output to bfloat16 changes the image by one or two levels of 255.
         """
         self.blocks.to(precision)
         self.trunk.to(precision)
@@ -196,7 +196,7 @@ def published_layers() -> Iterator[tuple[str, str]]:
 
 
 def initialize(restorer: RRDBSFT) -> None:
-    """Initialise the dense blocks as the published code does: Kaiming normal times 0.1, zero biases."""
+    """Initialise the dense blocks in place, as the published code: Kaiming normal times 0.1, zero biases."""
     for block in restorer.modules():
         if isinstance(block, DenseBlock):
             for conv in block.convs:
