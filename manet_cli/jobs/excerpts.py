@@ -13,7 +13,7 @@ __all__ = ["cut", "excerpt_of", "restored_part"]
 def excerpt_of(shown: Region, photo: Photo, engine: Engine) -> Region:
     """Return the excerpt to compute, so that the shown part is the same as in the whole photo.
 
-    It adds the networks' context, and starts and ends on the estimator's multiples.
+    The excerpt includes the networks' context; its sides are on multiples of the estimator's `size_multiple`.
     """
     estimator = engine.estimator.footprint
     multiple = estimator.size_multiple
@@ -45,7 +45,7 @@ def restored_part(
         photo: the whole.
         shown: the part, in pixels of the photo.
         engine: runs the networks.
-        options: of the run; a size is ignored.
+        options: options of the run; the size is ignored.
         progress: callback for the share done.
 
     Raises:

@@ -366,7 +366,7 @@ def test_a_result_of_another_size_is_somebodys_work(manet: Manet, three: Path) -
     edited = Path("a_x4.png").read_bytes()
     outcome = manet("upscale", "a.png", "b.png", "--json")
     assert [line["status"] for line in outcome.json] == ["failed", "done"]
-    assert "it has 3x3 pixels instead of 48x36: give --overwrite" in outcome.json[0]["error"]
+    assert "then changed from 48x36 to 3x3 pixels: give --overwrite" in outcome.json[0]["error"]
     Path("a_x4.png").write_bytes(edited[:-4])
     assert "3x3 pixels" in manet("upscale", "a.png").stderr, "cut off too: still somebody's work"
     assert manet("upscale", "a.png", "--overwrite").lines == ["a_x4.png"]

@@ -87,7 +87,7 @@ def test_what_has_come_since_the_plan_is_not_replaced(tmp_path: Path, weights: P
     for late in (other, replace(item, kernels=out.with_suffix(".npy"))):
         failed, error = status(late)
         assert failed == "failed"
-        assert "was not there when the run was planned" in error
+        assert "appeared after the run was planned" in error
     assert (out.stat().st_mtime_ns, contents(out.parent)) == before
     assert status(replace(other, replaces=True))[0] == "done"
     assert contents(out.parent) != before[1]

@@ -24,8 +24,8 @@ class PhotoRows:
     """A photo as an engine's input (`inference.LowResolution`): RGB, and alpha as a second layer.
 
     Grey is repeated into three channels. Colours are premultiplied by alpha, so that invisible colours do not
-    bleed into visible ones. A fully opaque alpha needs no layer. Numbers of a colour profile with another
-    transfer curve are converted to sRGB's curve, on which the networks are trained.
+    bleed into visible ones. A fully opaque alpha needs no layer. If the colour profile has another transfer
+    curve, values are converted to sRGB's curve: the networks were trained on sRGB.
     """
 
     def __init__(self, photo: Photo) -> None:
@@ -42,8 +42,7 @@ class PhotoRows:
     def rows(self, start: int, stop: int) -> Tensor:
         """Return rows [start, stop) as (layers, 3, stop - start, width), float32 in [0, 1].
 
-        Callers must not change them: the latest rows are cached, because tiles side by side need the same
-            rows.
+        Callers must not change the tensor: it is cached, because adjacent tiles need the same rows.
         """
         if self._latest is None or self._latest[0] != (start, stop):
             self._latest = None  # free the old rows first

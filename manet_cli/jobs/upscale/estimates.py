@@ -30,7 +30,7 @@ class Pace:
     """Measured speed.
 
     Attributes:
-        network: of the networks.
+        network: speed of the networks.
         reading: seconds per pixel of an input.
         writing: seconds per pixel of a result.
         sample: description of the measurement.

@@ -29,7 +29,7 @@ def needed_memory(engine: Engine, header: Header, result: Header, fmt: ImageForm
     """
     pixels, photo = header.width * header.height, _pixel_bytes(header)
     channels = header.channels + header.has_alpha
-    # The decoder's picture, a copy of ours, and ours.
+    # The decoder's picture, the photo, and a copy of the photo.
     reading = 2 * photo + pixels * (4 if channels > 2 else channels) * header.bits // 8
     layers = 1 + header.has_alpha
     tile, halo = engine.restorer_tiles(layers)

@@ -1,7 +1,7 @@
-"""Many pictures at once: while one is on a device, the next is decoded and the last one encoded.
+"""Many pictures at once: while one is on a device, the next is decoded and the previous one encoded.
 
-A few threads take pictures in the order of the plan, as many as fit in memory, each from reading to
-writing. In between a thread waits for a device, which runs one picture at a time. Results come in the order
+A few threads take pictures in the order of the plan, as many as fit in memory. Each thread reads a picture,
+waits for a free device and writes the result. A device runs one picture at a time. Results come in the order
 of the plan.
 """
 
@@ -127,7 +127,7 @@ class Pipeline:
         work: queue of the pictures.
         maker: makes a picture.
         watch: shows the progress of each picture.
-        fail_fast: start no more pictures after a failure, and none ahead of its turn.
+        fail_fast: after a failure start no more pictures; until then, work on only one picture per device.
     """
 
     def __init__(
@@ -160,10 +160,10 @@ class Pipeline:
         self._working = len(self._threads)
 
     def __enter__(self) -> Pipeline:
-        """Start as many threads as the system lets us have.
+        """Start as many threads as the system allows.
 
         Raises:
-            OutOfMemoryError: that is none.
+            OutOfMemoryError: it allows none.
         """
         started = list[threading.Thread]()
         for thread in self._threads:
@@ -193,7 +193,7 @@ class Pipeline:
     def results(self) -> Iterator[Result]:
         """Yield the result of each picture taken here, in the order of the plan.
 
-        After an interruption, finished pictures are still yielded before it is raised again.
+        After an interruption, finished pictures are still yielded before the exception is raised again.
 
         Raises:
             BaseException: an unexpected error in a thread.

@@ -1,4 +1,4 @@
-"""What a run will write where, decided and checked before any work."""
+"""Plan the output files of a run, and check them before any work."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Destination:
     """Where outputs go.
 
     Attributes:
-        folder: for all outputs, the tree below an input folder kept; None: each beside its input.
-        file: for the one output; None: named after the input.
-        stdout: write the one output to standard output.
-        format: of the outputs.
+        folder: folder of all outputs, with the tree of an input folder; None for each beside its input.
+        file: path of the only output; None for a name made from the input's name.
+        stdout: write the only output to standard output.
+        format: format of the outputs.
     """
 
     folder: Path | None
@@ -70,12 +70,12 @@ class Item:
 
     Attributes:
         source: the input.
-        output: the file to write; None for standard output, or where there can be none.
+        output: the file to write; None for standard output, or after an error.
         kernels: the kernel map to write, if any.
-        header: what the input is; None if unknown (standard input, or unreadable).
-        error: why it cannot be done; None if nothing speaks against it.
-        done: the output is there already, made from the same input, weights and settings.
-        replaces: its files may be there when they are written.
+        header: size and kind of the input; None if unknown (standard input, or unreadable).
+        error: why the picture cannot be made; None if no error is known.
+        done: the output exists, made from the same input, weights and settings.
+        replaces: the run may replace these files if they exist.
     """
 
     source: Source
@@ -88,17 +88,19 @@ class Item:
 
 
 class MadeMeanwhileError(ManetError):
-    """A picture is to be skipped: another process made the same of it since it was planned."""
+    """Another process made the same output since the plan: the picture is skipped."""
 
 
 def plan_destination(inputs: list[str], output: str | None, format_name: str | None) -> Destination:
-    """Decide what ``-o`` names.
+    """Decide whether ``-o`` names a folder, a file or standard output.
 
-    A folder, if it exists as one, ends in a separator, has no image suffix, or there are several inputs or a
-    folder; else a file. ``-``, or standard input without ``-o``, means standard output.
+    It names a folder if that folder exists, if it ends in a separator or has no image suffix, or if the
+    inputs are a folder or several pictures. Otherwise it names a file. ``-`` means standard output, and so
+    does standard input without ``-o``.
 
     Raises:
-        UsageError: ``-o`` and ``--format`` contradict each other, or several inputs are to become one file.
+        UsageError: ``-o`` is empty, has a suffix that cannot be written or contradicts ``--format``, or
+            several pictures would go to standard output.
     """
     if output == "":
         raise UsageError(Parameter("output"), " is empty: give a file or a folder")
@@ -108,7 +110,7 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
         if several:
             raise UsageError(
                 Parameter("output", STDIN),
-                ": standard output holds one picture, but several inputs were given",
+                ": standard output takes one picture, but several inputs were given",
             )
         return Destination(None, None, True, format)
     if output is None:
@@ -119,7 +121,7 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     named = format_for_suffix(path)
     if named is None:
         usual = listed(entry.suffixes[0] for entry in FORMATS)
-        raise UsageError(Parameter("output", output), f": {path.suffix} is not written; use {usual}")
+        raise UsageError(Parameter("output", output), f": {path.suffix} cannot be written; use {usual}")
     if format_name and named != format:
         raise UsageError(
             Parameter("output", output),
@@ -129,21 +131,21 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
 
 
 def check_kernels_path(path: str) -> None:
-    """Check what ``--save-kernels`` names: a folder or a .npy file.
+    """Check that ``--save-kernels`` names a folder or a .npy file.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it names neither.
     """
     if path in ("", STDIN) or (has_picture_suffix(Path(path)) and not is_folder(Path(path))):
         raise UsageError(Parameter("save_kernels", path), ": expected a folder or a .npy file")
 
 
 def check_still_free(item: Item, record: str) -> None:
-    """Check, while its files are claimed for writing, that nothing has come in their place since the plan.
+    """Check that no file appeared at an item's paths since the plan. The caller has locked these paths.
 
     Raises:
-        MadeMeanwhileError: the output has come, with this very record.
-        OutputError: another file has come.
+        MadeMeanwhileError: the output appeared, with the same record.
+        OutputError: another file appeared.
     """
     for path in () if item.replaces else (item.output, item.kernels):
         if path is None or not os.path.lexists(path):
@@ -151,31 +153,32 @@ def check_still_free(item: Item, record: str) -> None:
         if path == item.output and item.kernels is None and read_record(path) == record:
             raise MadeMeanwhileError(f"{path} was made by another process")
         raise OutputError(
-            f"{path} was not there when the run was planned, and is now: run it again, give ",
+            f"{path} appeared after the run was planned: run the command again, give ",
             *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
         )
 
 
 class Planner:
-    """Plans pictures one after the other; what is wrong with one is noted in its item and costs no other.
+    """Plans pictures one after the other. An error goes into the picture's item and does not stop the others.
 
     Args:
         sources: all inputs.
         destination: where outputs go.
         scale: output pixels per input pixel along a side.
-        kernels: what ``--save-kernels`` names: a folder for several inputs, else a .npy file or a folder.
-        overwrite: replace outputs that exist and were made otherwise.
-        max_pixels: larger inputs are refused.
-        result_of: says what the result of an input will be.
-        ending_of: says what its name ends in, before the suffix.
-        besides: other files that the run reads; they are never overwritten either.
-        weights_sha256: digest of the weights, to compare with that in the record of an output that exists.
-        settings: those that change pixels, likewise.
-        command: whose results they are, likewise.
+        kernels: value of ``--save-kernels``: a folder, or for a single input also a .npy file; None for no
+            kernel maps.
+        overwrite: replace existing outputs that were made from other inputs, weights or settings.
+        max_pixels: larger inputs get an error.
+        result_of: returns the header of an input's result.
+        ending_of: returns the end of the result's name before the suffix, for the input's header or None.
+        besides: other files that the run reads; they are never overwritten.
+        weights_sha256: digest of the weights, compared with the record of an existing output.
+        settings: settings that change pixels, compared in the same way.
+        command: command of the run, compared in the same way.
 
     Attributes:
-        results: inputs that are left out, because this tool made them from others: else a second run over
-            ``*.png`` would enlarge the results of the first.
+        results: inputs that this tool made from other inputs. They are left out, so that a second run over
+            ``*.png`` does not enlarge the results of the first.
     """
 
     def __init__(
@@ -274,10 +277,10 @@ class Planner:
             self._room.take(item.kernels, size)
 
     def _made(self, item: Item, path: Path) -> Finished | None:
-        """Return what is there, if it was made from the same input, weights and settings.
+        """Return the existing output if it was made from the same input, weights and settings; else None.
 
         Raises:
-            OutputError: it was brought to another size since; with ``overwrite`` that is no reason.
+            OutputError: its size was changed later. With ``overwrite``, return None instead.
         """
         output, header = item.output, item.header
         assert output is not None
@@ -293,19 +296,19 @@ class Planner:
         if self._overwrite:
             return None
         raise OutputError(
-            f"{output} was made from this input, but has been changed since: "
-            f"it has {width}x{height} pixels instead of {planned.width}x{planned.height}: give ",
+            f"{output} was made from this input, then changed "
+            f"from {planned.width}x{planned.height} to {width}x{height} pixels: give ",
             *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
         )
 
     def _made_item(self, item: Item, made: Finished) -> Item:
-        """Plan a picture whose output is there: skip it, or make it again where something is missing."""
+        """Plan a picture whose output exists: skip it, or make it again if something is missing."""
         assert item.output is not None
         kernels = item.kernels if item.kernels and not is_file(item.kernels) else None
         if is_kept(item.output, made) and kernels is None:
             self._claims.keep(item.output, item.source)
             return replace(item, done=True)
-        # The same bytes replace it, also where it is made again for the sake of its kernel map.
+        # Making it again, even if only the kernel map is missing, replaces it with the same bytes.
         self._claims.claim(item.output, item.source, replaces=True)
         if kernels is not None:
             self._claims.claim(kernels, item.source)
@@ -315,7 +318,7 @@ class Planner:
 
 
 def _is_result(path: Path, stems: set[str]) -> bool:
-    """Whether this tool made a picture from another with one of these stems: by its name and record."""
+    """Whether, by its name and record, this tool made a picture from another one with one of these stems."""
     return (
         has_readable_suffix(path)
         and result_stem(path) in stems

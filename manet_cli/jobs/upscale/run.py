@@ -30,8 +30,8 @@ class Request:
 
     Attributes:
         inputs: pictures, folders, patterns, lists of names, or standard input.
-        destination: of the outputs.
-        model: the weights and their run.
+        destination: where the outputs go.
+        model: the weights, device, number format and tiles.
         blur: the user's options for the blur.
         denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for the default of the weights.
         recursive: include the subfolders of a folder.
@@ -70,8 +70,8 @@ class Run:
     Attributes:
         request: the user's request.
         engine: runs the networks on the first device.
-        options: the same for all pictures.
-        items: the plan, a picture each.
+        options: options of all pictures.
+        items: the plan, one item per picture.
         left_out: inputs that this tool made from other inputs.
         restore: makes the result of a photo.
     """
@@ -116,7 +116,7 @@ def open_run(request: Request) -> Run:
     """Open the model and plan all pictures; errors of single pictures are in the plan.
 
     Raises:
-        UsageError: options that do not go together or have no meaning.
+        UsageError: options conflict or are invalid.
         DeviceError: there is no such device.
         WeightsError: the weights are missing, damaged, or lack a network.
     """
@@ -124,7 +124,7 @@ def open_run(request: Request) -> Run:
         if request.blur.kernel is not None or request.blur.sigma is not None:
             raise UsageError(
                 Parameter("save_kernels"),
-                " writes a kernel for every pixel, but one was given for all; leave one of them out",
+                " writes a kernel for every pixel, but you gave one kernel for all pixels: leave one out",
             )
         check_kernels_path(request.kernels)
     engine, options = open_upscale(

@@ -49,14 +49,18 @@ class ResultSize:
         """Return the ending of a result's name: ``_x2.5``, or ``_3000x2000`` in pixels.
 
         Args:
-            header: of the result; None if unknown: then the ending has the bounds.
+            header: header of the result; if it is None, the ending shows the bounds.
         """
         if self.factor is not None:
             return f"_x{float(self.factor):g}"
         return f"_{self}" if header is None else f"_{header.width}x{header.height}"
 
     def of(self, enlarged: Header, scale: int) -> Header:
-        """Return the header of a picture, super-resolved by `scale`, in this size: largest within the bounds.
+        """Return the header of the result: the largest size within the bounds, or the factor's size.
+
+        Args:
+            enlarged: header of the super-resolved picture.
+            scale: its scale.
 
         Raises:
             OutputError: the size is more than twice the super-resolved picture, or less than a quarter of the
