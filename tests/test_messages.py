@@ -62,5 +62,5 @@ def test_python_reads_no_option_about_the_blur() -> None:
         model.upscale(picture, strength=20)
     with pytest.raises(UsageError, match=r"^sigma=-1\.0: expected standard deviations above 0"):
         model.upscale(picture, sigma=-1)
-    with pytest.raises(UsageError, match=r"^smooth means nothing with sigma, which"):
+    with pytest.raises(UsageError, match=r"^smooth has no effect with sigma, which"):
         model.upscale(picture, sigma=(2, 1, 30), smooth=3)

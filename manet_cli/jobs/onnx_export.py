@@ -26,7 +26,7 @@ __all__ = ["DYNAMIC", "EXPORT_PRECISIONS", "OneGraph", "export_onnx", "parse_gra
 
 DYNAMIC = "dynamic"
 EXPORT_PRECISIONS = ("fp32", "fp16")
-_OPSET = 17  # supported by all runtimes of the last years, and sufficient
+_OPSET = 17  # sufficient, and supported by all runtimes of recent years
 _TRACED = (20, 28)  # sides of the traced picture for dynamic sizes; not multiples of 8
 _LARGEST_SIDE = 4096
 

@@ -1,4 +1,4 @@
-"""What a run will write: whose file each output is, and whether the disk has room for it."""
+"""Check the outputs of a run: each belongs to one input, and the disk has space for all."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Claims:
         self._folders: dict[Path, ManetError | None] = {}
 
     def keep(self, path: Path, source: Source) -> None:
-        """Claim a file that is there already and stays; whoever claimed it first has it."""
+        """Claim an existing file that is not written again; the first claim counts."""
         self._claimed.add(path, source)
 
     def claim(self, path: Path, source: Source, *, replaces: bool = False) -> None:
-        """Claim a file that is to be written.
+        """Claim a file to write.
 
         Args:
-            path: of the file.
-            source: what it is made from.
-            replaces: it may exist, even if files that exist may not be replaced.
+            path: the file.
+            source: the input that it is made from.
+            replaces: it may be replaced, even without ``overwrite``.
 
         Raises:
-            OutputError: it is an input's or another output's, exists and may not be replaced, or its folder
-                cannot be written to.
+            OutputError: it is an input or the output of another input, exists and may not be replaced, or its
+                folder cannot be written to.
         """
         check_name(path)
         if self._inputs.find(path) is not None:
@@ -77,12 +77,12 @@ class Claims:
 
 
 def collision(outputs: str, source: Source, other: Source) -> OutputError:
-    """Return the error for two inputs that would become one file, with what keeps them apart.
+    """Return the error for two inputs with the same output; it says how to get two outputs.
 
     Args:
-        outputs: what they would both become.
-        source: the one that is refused.
-        other: the one that has the file.
+        outputs: the output, or several names of it.
+        source: the input that gets the error.
+        other: the input that claimed the file first.
     """
     said = f"{other.name} and {source.name} would both become {outputs}: "
     folders = [os.path.abspath(found.path.parent) for found in (other, source) if found.path]  # noqa: PTH100
@@ -98,7 +98,7 @@ def collision(outputs: str, source: Source, other: Source) -> OutputError:
 
 
 def _folder_error(folder: Path) -> ManetError | None:
-    """Give why files cannot be made in a folder that may still have to be made itself; None if they can."""
+    """Return why files cannot be created in a folder, which may not exist yet; None if they can."""
     try:
         check_folder(existing_folder(folder))
     except OutputError as error:
@@ -110,8 +110,7 @@ def _why_kept(path: Path) -> tuple[object, ...]:
     named = format_for_suffix(path)
     if named is not None and not named.record:
         return (
-            f"{path} exists, and {named.name.upper()} has no place for the record of what it was made from: "
-            "give ",
+            f"{path} exists, and {named.name.upper()} has no place for the record of its input: give ",
             *(_OVERWRITE, " to make it again, or ", Parameter("format", DEFAULT_FORMAT.name)),
         )
     return (
@@ -124,7 +123,7 @@ def path_beside(name: str, ending: str) -> Path:
     """Return the path of a result beside its input, ``-`` for standard input: the stem and an ending.
 
     Raises:
-        InputError: the input's name is that of no file, such as "." or "".
+        InputError: the input's name has no file name, such as "." or "".
     """
     source = Path("stdin" if name == STDIN else name)
     if not source.name:
@@ -133,7 +132,7 @@ def path_beside(name: str, ending: str) -> Path:
 
 
 def files_among(*names: object) -> list[Path]:
-    """Return the files that options name; what is no name of a file is left out."""
+    """Return the existing files among the values of options."""
     return [Path(name) for name in names if isinstance(name, str | Path) and is_file(Path(name))]
 
 
@@ -149,14 +148,14 @@ def check_outputs(
 
     Args:
         source: the picture; None for standard input.
-        outputs: the parameter that names each, and where it goes; None for one that is not wanted.
+        outputs: name of the parameter -> path; None for an output that is not wanted.
         overwrite: files that exist may be replaced, but never the input.
         replaced: outputs that may be replaced in any case.
         besides: other files that are read, such as weights.
 
     Raises:
         OutputError: an output exists, or is the input, or its folder cannot be written to.
-        UsageError: two are one.
+        UsageError: two outputs are the same file.
     """
     inputs = ledger_of((*besides, *([] if source is None else [source])))
     claimed = FileLedger[str](links=False)
@@ -181,40 +180,40 @@ def check_outputs(
             raise OutputError(f"{path} exists: give ", _OVERWRITE, " or choose another ", parameter)
 
 
-# As long as a run takes less than this, trying costs less than a wrong guess.
+# Bytes of a run below which the space is not checked: a failed attempt costs less than a wrong estimate.
 _UNCHECKED = 16 << 20
 
 
 def least_bytes(fmt: ImageFormat, header: Header) -> int:
-    """Return the bytes below which the file of such a photo hardly ever stays."""
+    """Estimate the smallest likely file of a photo, in bytes."""
     plain = header.width * header.height * (header.channels + header.has_alpha) * header.bits // 8
     return int(plain * fmt.least_share)
 
 
 class Room:
-    """The free space of the disks that a run writes to, taken up picture by picture."""
+    """Free space of the disks that a run writes to, counted down picture by picture."""
 
     def __init__(self) -> None:
         self._left: dict[int, int] = {}
         self._taken: dict[int, int] = {}
 
     def take(self, path: Path, size: int, spare: int = 0) -> None:
-        """Take `size` bytes of the disk that `path` will be on, and see that `spare` more are left meanwhile.
+        """Count `size` bytes of `path`'s disk as used, and check that `spare` more bytes are free.
 
         Raises:
-            OutputError: there are not so many left.
+            OutputError: the disk has too little free space.
         """
         folder = existing_folder(path.parent)
         try:
             device = folder.stat().st_dev
             left = self._left.setdefault(device, shutil.disk_usage(folder).free)
         except OSError:
-            return  # whatever is wrong there, writing will tell
+            return  # writing will report the error
         taken = self._taken.get(device, 0) + size
         if size + spare > left and taken + spare > _UNCHECKED:
             raise OutputError(
                 f"{path.name} will take at least {_shown(size + spare)} of disk, and {folder} has "
-                f"{_shown(max(left, 0))} left for it: free some space or choose another folder"
+                f"{_shown(max(left, 0))} left: free some space or choose another folder"
             )
         self._left[device] = left - size
         self._taken[device] = taken

@@ -18,7 +18,7 @@ _COMPUTED = 0.99
 
 @dataclass
 class _Running:
-    """A picture at work; `computing`: the networks have begun with it."""
+    """A picture in progress; `computing`: the networks have started on it."""
 
     name: str
     work: float

@@ -227,12 +227,12 @@ def _pictures_in(folder: Path, recursive: bool) -> list[Source]:
         logger.warning("%s: skipped %s", folder, _counted(others))
     if thumbnails and recursive:
         logger.warning(
-            "%s: %s named %s not looked into, since a NAS puts thumbnails there",
+            "%s: skipped %s named %s, where a NAS puts thumbnails",
             *(folder, _number_of(thumbnails, "folder"), _THUMBNAILS),
         )
     if len(kept) < len(pictures) and kept:
         logger.warning(
-            "%s: %s left out: made by this tool from others",
+            "%s: skipped %s that this tool made",
             *(folder, _number_of(len(pictures) - len(kept), "picture")),
         )
     if kept or errors:
@@ -260,7 +260,7 @@ def _without_raw_twins(pictures: list[Path], folder: Path) -> list[Path]:
     ]
     if left_out := len(pictures) - len(kept):
         logger.warning(
-            "%s: raw files left out, for the pictures of the same name beside them: %d", folder, left_out
+            "%s: skipped raw files with a picture of the same name beside them: %d", folder, left_out
         )
     return kept
 
@@ -271,13 +271,13 @@ def _number_of(number: int, what: str) -> str:
 
 def _warn_of_link(path: Path, root: Path) -> None:
     if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-        logger.warning("%s is a link to a folder and is not followed; name it to take it too", path)
+        logger.warning("%s is a link to a folder: skipped; name it as an input to include it", path)
 
 
 def _is_result(path: Path, stems: set[str]) -> bool:
     """Whether a picture was written by this tool: it has a record.
 
-    In a format without records: it is named after another picture; ``stems`` are those of all pictures.
+    In a format without records: it is named after another picture. ``stems`` are the stems of all pictures.
     """
     named = format_for_suffix(path)
     if named is None or named.record:

@@ -24,7 +24,7 @@ class Speed:
     Attributes:
         fastest: seconds per pixel that the restorer computes, with the tiles' context.
         slowest: likewise; close to ``fastest`` if the runs agreed.
-        side: of the timed square, LR pixels.
+        side: side of the timed square in LR pixels.
     """
 
     fastest: float

@@ -103,7 +103,7 @@ def find_pictures(inputs: list[str]) -> list[Source]:
     """
     sources = expand_sources(inputs)
     if len(sources) > _MOST_PICTURES:
-        raise UsageError(f"{len(sources)} pictures are given; a sheet holds {_MOST_PICTURES}: give fewer")
+        raise UsageError(f"{len(sources)} pictures are given: give at most {_MOST_PICTURES} for a sheet")
     return sources
 
 
@@ -123,7 +123,7 @@ def compare_pictures(
             if source.error:
                 raise source.error
             if source.path is None:
-                raise InputError("standard input is not compared: give a picture")
+                raise InputError("standard input cannot be compared: give a file")
             with shown(source.name) as progress:
                 data = read_content(source.path, source.name)
                 compared = compare_picture(subjects, source.path.name, data, crop, progress)

@@ -99,7 +99,7 @@ class TrainResult:
         outcome, kind = self.outcome, stage_kind(self.recipe.stage)
         spent = f"{self.weights}: {outcome.step} steps in {duration(outcome.seconds)}"
         if not outcome.step:
-            spent += " (all of it went into preparing)"
+            spent += " (all time was spent on preparing)"
         figure = outcome.figures.get(kind.judged_by)
         if figure is None:
             if outcome.signal:
@@ -108,11 +108,12 @@ class TrainResult:
         words = f"{spent}, {_FIGURES[kind.judged_by]} {figure:.2f} dB in validation"
         began = outcome.began_with
         if began is not None and figure < began and kind.keeps_best:
-            words += f", WORSE than the {began:.2f} dB that the run began with: keep those weights"
+            words += f", WORSE than the {began:.2f} dB at the start: keep the initial weights"
         elif began is not None:
-            words += f" ({began:.2f} dB at the beginning)"
+            words += f" ({began:.2f} dB at the start)"
         if outcome.best is not None and outcome.best > figure:
-            words += f"; the best, {outcome.best:.2f} dB, are {self.weights.with_name('best.safetensors')}"
+            best = self.weights.with_name("best.safetensors")
+            words += f"; the best weights, {outcome.best:.2f} dB, are in {best}"
         return Message(words)
 
 
@@ -164,7 +165,7 @@ def plan_training(request: TrainRequest) -> TrainJob:
     Raises:
         OutputError: the run would overwrite its initial weights or its config, or its folder's name is too
             long.
-        UsageError: an option has no meaning.
+        UsageError: an option is invalid.
         InputError: a folder holds no photos.
     """
     check_name(RunFolder(request.output).checkpoints)
@@ -200,7 +201,7 @@ def _photos(folder: Path, besides: Photos | None = None) -> Photos:
     kept = [path for path in paths if held_back.find(path) is None]
     if not kept:
         raise InputError(
-            f"{folder} holds no pictures but those of ",
+            f"{folder} holds no pictures except those of ",
             *(Parameter("validation"), ": give ", Parameter("validation"), " other photos"),
         )
     return Photos(kept, folder)

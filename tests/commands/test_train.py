@@ -135,7 +135,7 @@ def test_a_run_is_resumed_with_the_command_that_began_it(
         ("sr", ["--data", "{thumbnails}"], 1, "none of the 1 pictures"),
         ("sr", ["--val", "{empty}"], 1, "holds no pictures"),
         ("sr", ["--val", "{broken}"], 1, "no validation photo can be used"),
-        ("sr", ["--val", "{photos}"], 1, "holds no pictures but those of --val"),
+        ("sr", ["--val", "{photos}"], 1, "holds no pictures except those of --val"),
         ("manet", ["--batch-size", "100000000000"], 1, "does not fit in memory: give a smaller --batch-size"),
         ("stage9", [], 2, "--stage stage9: expected manet, sr, finetune, crisp"),
         ("sr", ["--recipe", "mine"], 2, "--recipe mine: expected robust, paper"),
@@ -260,7 +260,7 @@ def test_the_time_that_a_user_waits_counts(
     assert outcome.code == 0
     assert outcome.json[0]["step"] == 0
     assert outcome.json[0]["seconds"] >= 3
-    assert "went into preparing" in outcome.stderr
+    assert "all time was spent on preparing" in outcome.stderr
     assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 

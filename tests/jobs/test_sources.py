@@ -173,7 +173,7 @@ def test_of_raw_and_jpeg_pairs_in_a_folder_the_jpeg_is_taken(
     sources = expand_sources([str(tmp_path)], recursive=True)
     found = sorted(str(source.path.relative_to(tmp_path)) for source in sources if source.path)
     assert found == ["Three.JPG", "one.jpg", "sub/four.raf", "sub/one.cr3", "two.nef"]
-    assert f"{tmp_path}: raw files left out, for the pictures of the same name beside them: 2" in caplog.text
+    assert f"{tmp_path}: skipped raw files with a picture of the same name beside them: 2" in caplog.text
     named = expand_sources([str(tmp_path / "one.NEF"), str(tmp_path / "one.jpg")])
     assert [source.path for source in named] == [tmp_path / "one.NEF", tmp_path / "one.jpg"]
 
@@ -207,11 +207,11 @@ def test_results_that_are_left_out_are_counted(here: Path, caplog: pytest.LogCap
     for name in ("in/a_x4.png", "in/other.png"):
         make_result(name)
     assert names("in", recursive=True) == ["in/a.png", "in/b/c.png"]
-    assert caplog.messages == ["in: 2 pictures left out: made by this tool from others"]
+    assert caplog.messages == ["in: skipped 2 pictures that this tool made"]
     caplog.clear()
     Path("in/other.png").unlink()
     assert names("in") == ["in/a.png"]
-    assert caplog.messages == ["in: 1 picture left out: made by this tool from others"]
+    assert caplog.messages == ["in: skipped 1 picture that this tool made"]
     caplog.clear()
     assert names("in/b") == ["in/b/c.png"]
     assert not caplog.messages
@@ -221,7 +221,7 @@ def test_folders_of_thumbnails(here: Path, caplog: pytest.LogCaptureFixture) -> 
     make("in/a.png", "in/@eaDir/a.png/thumb.png", "in/b/c.png", "in/b/@eaDir/thumb.png")
     assert names("in", recursive=True) == ["in/a.png", "in/b/c.png"]
     (message,) = caplog.messages
-    assert message.startswith("in: 2 folders named @eaDir not looked into")
+    assert message.startswith("in: skipped 2 folders named @eaDir")
     caplog.clear()
     assert names("in") == ["in/a.png"]
     assert not caplog.messages

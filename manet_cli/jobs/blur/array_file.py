@@ -36,7 +36,7 @@ class UnreadableArrayError(ValueError):
     """The file holds other content than plain numbers, or is damaged.
 
     Attributes:
-        advice: how to convert the file; empty if unknown.
+        advice: end of a message, on how to convert the file; empty if unknown.
     """
 
     def __init__(self, reason: str, advice: str = "") -> None:
@@ -61,7 +61,7 @@ def open_arrays(
     """Map arrays of a ``.npz`` file, or the array of a ``.npy`` file under the name kernels.
 
     Args:
-        path: of the file.
+        path: the file.
         wanted: names of arrays to map; others are ignored.
         check: called before unpacking, with stand-ins that have the shapes and types of the arrays.
 
@@ -126,7 +126,7 @@ def _check_foreign(start: bytes) -> None:
     if start.startswith(_MATLAB):
         loaded = _LOADED.get(start[len(_MATLAB) :][:1], _LOADED[b"5"])
         raise UnreadableArrayError(
-            "it is a MATLAB file", f": convert MATLAB's in Python by numpy.save('K.npy', {loaded})"
+            "it is a MATLAB file", f": convert a MATLAB file in Python with numpy.save('K.npy', {loaded})"
         )
 
 

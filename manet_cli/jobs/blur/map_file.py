@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 
 LARGEST_SHARE = 10.0
-"""The most that a value of a kernel, whose values sum to 1, may be; sharpening ones reach 2 or 3."""
+"""Largest allowed absolute value in a kernel that sums to 1; sharpening kernels reach 2 or 3."""
 
 _CONTENTS = ("kernels", "codes", "params")
 _BESIDE = ("basis", "offset", "scale", "stride", "height", "width")
@@ -47,8 +47,8 @@ class KernelField:
     Attributes:
         name: the parameter in messages.
         digest: SHA-256 of the file.
-        rows: of the grid.
-        columns: likewise.
+        rows: number of rows of the grid.
+        columns: number of columns of the grid.
         stride: n, spacing of the grid in LR pixels; None if the file does not say.
         size: height and width of the original picture; None if the file does not say.
         kernels: returns rows [start, stop) of the grid as (stop - start, columns, k, k), each summing to 1.
@@ -71,14 +71,14 @@ class KernelField:
         stride = self.stride or max(-(-height // self.rows), -(-width // self.columns))
         if not self._fits(stride, height, width) or self.size not in (None, (height, width)):
             made = (
-                f"of {self.size[1]}x{self.size[0]} pixels"
+                f"from a picture of {self.size[1]}x{self.size[0]} pixels"
                 if self.size
-                else "with another stride or of another size"
+                else "with another stride or from a picture of another size"
             )
             raise InputError(
                 self.name,
-                f" holds {self.columns}x{self.rows} kernels, which do not belong to a picture of "
-                f"{width}x{height} pixels: it was made from one {made}",
+                f" holds {self.columns}x{self.rows} kernels, which do not fit a picture of "
+                f"{width}x{height} pixels: it was made {made}",
             )
         return stride
 
@@ -100,7 +100,7 @@ def read_kernel_map(path: Path, scale: int, kernel_size: int, basis: Tensor) -> 
             where a kernel is basis @ code + offset. A .npz may also hold scale, stride, height and width.
         scale: HR pixels per LR pixel.
         kernel_size: the k of the weights.
-        basis: of the weights' codes, (k*k, L).
+        basis: basis of the weights' codes, (k*k, L).
 
     Raises:
         UsageError: the file is missing or holds other content.
@@ -131,7 +131,7 @@ def kernel_field(
         arrays: one called kernels (which may be shapes), codes or params, and the arrays that belong to it.
         scale: HR pixels per LR pixel.
         kernel_size: the k of the weights.
-        basis: of the weights' codes.
+        basis: basis of the weights' codes, (k*k, L).
         name: the parameter in messages.
         digest: SHA-256 of the file.
 
@@ -234,7 +234,9 @@ class _KernelRows:
             )
         if (largest := float(values.abs().max())) > LARGEST_SHARE:
             raise UsageError(
-                self._name, f": a blur kernel's values are shares of 1, these reach {largest:.4g}"
+                self._name,
+                f": expected kernel values from {-LARGEST_SHARE:g} to {LARGEST_SHARE:g}, "
+                f"these reach {largest:.4g}",
             )
         return values.sum(dim=(0, 1))
 
@@ -257,7 +259,7 @@ class _KernelRows:
             raise UsageError(
                 self._name,
                 f": expected standard deviations above 0, up to {_WIDEST:g}, and finite degrees; "
-                f"in rows {rows.start} to {rows.stop - 1} there are others",
+                f"rows {rows.start} to {rows.stop - 1} hold other values",
             )
 
 
@@ -267,7 +269,7 @@ def _number(arrays: Mapping[str, Array], key: str, name: Parameter) -> int | Non
         return None
     array = arrays[key]
     if array.size != 1 or array.dtype.kind not in "iu" or int(array.reshape(-1)[0]) < 1:
-        raise UsageError(name, f": its {key} is not a whole number from 1 on")
+        raise UsageError(name, f": its {key} is not a whole number of at least 1")
     return int(array.reshape(-1)[0])
 
 

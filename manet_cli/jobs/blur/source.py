@@ -111,13 +111,17 @@ def given_kernel(array: npt.NDArray[Any], kernel_size: int, name: Parameter = _K
     if not np.isfinite(values).all() or abs(total - 1) > _SUM_TOLERANCE:
         raise UsageError(name, f": a blur kernel's values sum to 1, these sum to {total:.4g}")
     if (largest := float(np.abs(values).max())) > LARGEST_SHARE:
-        raise UsageError(name, f": a blur kernel's values are shares of 1, these reach {largest:.4g}")
+        raise UsageError(
+            name,
+            f": expected kernel values from {-LARGEST_SHARE:g} to {LARGEST_SHARE:g}, "
+            f"these reach {largest:.4g}",
+        )
     kernel = torch.from_numpy((values / total).astype(np.float32))
     return GivenBlur(kernel, f"kernel {hashlib.sha256(kernel.numpy().tobytes()).hexdigest()}")
 
 
 def _placed(given: GivenBlur, scale: int) -> GivenBlur:
-    """Move a kernel that is centred in its array, as other tools do it, to the published placement."""
+    """Move a kernel that is centred in its array, as other tools write it, to the published placement."""
     if not is_centred(given.kernel, scale):
         return given
     logger.warning(
@@ -132,7 +136,7 @@ def parse_sigma(text: str, name: str = "sigma") -> tuple[float, ...]:
 
     Args:
         text: one to three numbers with commas between them.
-        name: of the parameter, for messages.
+        name: name of the parameter, for messages.
 
     Raises:
         UsageError: the text has another form.
@@ -155,10 +159,10 @@ def sigma_kernel(sigma: Sequence[float], scale: int, kernel_size: int, name: str
             the first axis' angle in degrees from right towards down; one to three numbers.
         scale: HR pixels per LR pixel; it sets the placement.
         kernel_size: side of the kernel.
-        name: of the parameter, for messages.
+        name: name of the parameter, for messages.
 
     Raises:
-        UsageError: other numbers.
+        UsageError: the numbers are invalid.
     """
     _check_sigma(sigma, Parameter(name, sigma[0] if len(sigma) == 1 else tuple(sigma)))
     numbers = (*sigma, sigma[0], 0.0)[:3] if len(sigma) == 1 else (*sigma, 0.0)[:3]
@@ -176,8 +180,8 @@ def _warn_beyond_training(sigma: Sequence[float], scale: int, name: str) -> None
     if min(widths) < low * (1 - EDGE) or max(widths) > high * (1 + EDGE):
         given = Parameter(name, ",".join(f"{number:g}" for number in sigma))
         logger.warning(
-            "%s: the weights know standard deviations from %.2f to %.2f result pixels at x%d; "
-            "beyond them the result is a guess",
+            "%s: the weights were trained on standard deviations from %.2f to %.2f result pixels at x%d; "
+            "outside this range the result is a guess",
             *(Message(given), low, high, scale),
         )
 
@@ -195,11 +199,11 @@ class BlurOptions:
 
     Attributes:
         kernel: one kernel: a ``.npy`` file, or the array.
-        sigma: of one Gaussian, as in `sigma_kernel`.
+        sigma: numbers of one Gaussian, as in `sigma_kernel`.
         kernel_map: a kernel for every pixel, or every n-th: a ``.npy`` or ``.npz`` file, or the array.
         strength: factor on the blur's covariance.
         smooth: radius of a median filter on the blur, LR pixels.
-        flat_sigma: of the Gaussian for flat areas, as in `sigma_kernel`.
+        flat_sigma: numbers of the Gaussian for flat areas, as in `sigma_kernel`.
     """
 
     kernel: str | npt.NDArray[Any] | None = None
@@ -245,7 +249,7 @@ class Blur:
         if self.given is not None and not self.given.is_clear(height, width):
             stride = self.given.stride_for(height, width)
             logger.warning(
-                "%s fits %dx%d pixels with a stride of %d or more; taken as %d: a .npz says which",
+                "%s fits %dx%d pixels with a stride of %d or more; %d is used. A .npz file states its stride",
                 *(Message(self.given.name), width, height, stride, stride),
             )
 
@@ -271,7 +275,7 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
     """Read and check the user's options for the blur.
 
     Raises:
-        UsageError: options that do not go together or have no meaning, or a file with other content.
+        UsageError: options conflict or are invalid, or a file has other content.
         WeightsError: the weights lack a network.
     """
     _check_together(options)
@@ -320,11 +324,11 @@ def open_blur(options: BlurOptions, engine: Engine, scale: int) -> Blur:
 
 
 def _check_together(options: BlurOptions) -> None:
-    """Raise UsageError for options that have no meaning or do not go together."""
+    """Raise UsageError for options that conflict or are invalid."""
     values = {"kernel": options.kernel, "sigma": options.sigma, "kernel_map": options.kernel_map}
     given = [Parameter(name) for name, value in values.items() if value is not None]
     if len(given) > 1:
-        raise UsageError(*Message.listed(given, " and "), " all give the blur; give one of them")
+        raise UsageError(*Message.listed(given, " and "), " each set the blur; give one of them")
     if not 0 < options.strength <= _STRONGEST:
         raise UsageError(
             Parameter("strength", options.strength), f": expected a number above 0, up to {_STRONGEST:g}"
@@ -336,13 +340,13 @@ def _check_together(options: BlurOptions) -> None:
     one = next((parameter for parameter in given if parameter.name != "kernel_map"), None)
     if one and options.smooth:
         raise UsageError(
-            *(Parameter("smooth"), " means nothing with ", one),
-            ", which is the same everywhere; leave one out",
+            *(Parameter("smooth"), " has no effect with ", one),
+            ", which is the same for all pixels: leave one out",
         )
     if one and options.flat_sigma is not None:
         raise UsageError(
-            *(Parameter("flat_sigma"), " means nothing with ", one),
-            ", which holds everywhere; leave one out",
+            *(Parameter("flat_sigma"), " has no effect with ", one),
+            ", which also sets the blur of flat areas: leave one out",
         )
 
 

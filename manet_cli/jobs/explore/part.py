@@ -1,4 +1,4 @@
-"""Choose the part of a photo that shows its blur best, for pages that cannot hold the whole."""
+"""Choose the part that shows the blur of a photo best, for photos too large for a page."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_kernels_of_matlab_are_told_how_to_become_ours(start: bytes, loaded: str
         with pytest.raises(UsageError) as caught:
             read(path)
         assert str(caught.value).endswith(
-            f"plain numbers: convert MATLAB's in Python by numpy.save('K.npy', {loaded})."
+            f"plain numbers: convert a MATLAB file in Python with numpy.save('K.npy', {loaded})."
         )
 
 
@@ -130,7 +130,7 @@ def test_values_that_cancel_each_other(tmp_path: Path) -> None:
     kernel[0, 0], kernel[0, 1], kernel[5, 5] = 1e308, -1e308, 1
     for read, array in zip(READERS, (kernel[None, None], kernel), strict=True):
         np.save(path, array)
-        with pytest.raises(UsageError, match=r"values are shares of 1, these reach 1e\+308"):
+        with pytest.raises(UsageError, match=r"values from -10 to 10, these reach 1e\+308"):
             read(path)
 
 

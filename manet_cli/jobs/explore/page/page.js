@@ -10,8 +10,8 @@
   };
   const limited = (value, low, high) => Math.min(Math.max(value, low), high);
 
-  // What Python stored: planes of bytes (the code's numbers, sigma_x, sigma_y, theta, flat), each with what 0
-  // and a step of 1 stand for; and little-endian floats, a kernel for every number of the code and the rest.
+  // Data from Python: planes of bytes (the code's numbers, sigma_x, sigma_y, theta, flat), each with the values
+  // of byte 0 and of a step of 1; and little-endian floats, a kernel for every number of the code and the rest.
   const { width, height, left, top, scale, step, rows, columns } = data;
   const planes = bytes(data.planes);
   const raw = new DataView(bytes(data.basis).buffer);
@@ -49,7 +49,7 @@
   });
   const shapeAt = (x, y) => shapeOfPlace(placeOf(x, y));
 
-  // Colours that stay apart with every common colour deficiency: one scale that gets lighter all the way, and a
+  // Colours that people with any common colour deficiency can distinguish: a scale from dark to light, and a
   // circle from blue over light and orange to dark.
   const RISING = data.colours;
   const CIRCLE = [[0, 95, 185], [240, 238, 230], [220, 105, 0], [45, 38, 48], [0, 95, 185]];
@@ -58,7 +58,7 @@
     const index = Math.min(Math.floor(position), stops.length - 2);
     return stops[index].map((value, i) => value + (stops[index + 1][i] - value) * (position - index));
   };
-  // Blur sizes are coloured on one range for all pictures: that of training, standard deviations.
+  // Blur sizes, as standard deviations, have the same colours in all pictures: over the range of training.
   const [smallest, largest] = data.range;
   const OVERLAYS = {
     size: {
@@ -79,7 +79,7 @@
     },
   };
 
-  /** Fill a canvas of (wide, high) pixels with what `paint` gives for each: red, green, blue, alpha. */
+  /** Fill a canvas of (wide, high) pixels; `paint` returns red, green, blue and alpha of a pixel. */
   const fill = (canvas, wide, high, paint) => {
     canvas.width = wide;
     canvas.height = high;
