@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out", "check_stdout", "report_left_out", "report_preview", "report_results"]
 
-_LONG = 10.0  # seconds after which the time of a single picture is told
+_LONG = 10.0  # seconds; a single picture that takes longer is reported with its time
 
 
 def check_stdout(destination: Destination, *, as_json: bool, preview: bool = False) -> None:
-    """Check that a picture may go to standard output: nothing else goes there, and it is no terminal.
+    """Check that a picture may go to standard output.
 
     Raises:
-        UsageError: otherwise.
+        UsageError: JSON goes there too, or it is a terminal or closed.
     """
     if destination.stdout and as_json:
         raise UsageError("--json and a picture cannot both go to standard output; give -o FILE")
@@ -78,7 +78,7 @@ def carry_out(
 
 
 def report_preview(run: Run, reporter: Reporter) -> bool:
-    """Report what a run would do; return whether anything speaks against a picture."""
+    """Report what a run would do; return whether any picture would fail."""
     from manet_cli.jobs.durations import time_range
     from manet_cli.jobs.upscale.result import Tally
 

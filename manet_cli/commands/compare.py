@@ -58,7 +58,7 @@ def compare(
 ) -> None:
     """Draw a part of a photo, enlarged by bicubic interpolation and by manet, with a zoom.
 
-    Repeat --model to add other weights, give --with FILE to add another program's result. Only the part is
+    Repeat --model to add other weights. Give --with FILE to add another program's result. Only this part is
     computed, which takes seconds. It looks the same in the whole result.
     """
     from manet_cli.console import Reporter

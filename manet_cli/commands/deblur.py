@@ -1,4 +1,4 @@
-"""``manet deblur``: taking the blur out of pictures that keep their size."""
+"""``manet deblur``: remove the blur from pictures, which keep their size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["deblur"]
 
 
 class Shrink(str, Enum):
-    """How many times smaller a picture is made first."""
+    """Factor by which a picture is shrunk first."""
 
     auto = "auto"
     one = "1"

@@ -1,4 +1,4 @@
-"""``manet degrade``: LR images and their kernels from sharp pictures, to test with."""
+"""``manet degrade``: make LR images for tests, and their kernels, from sharp pictures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def degrade(
         bool,
         typer.Option(
             "--grid",
-            help="The published 9 kernels, a folder for each.",
+            help="The 9 published kernels, one folder for each.",
             rich_help_panel=DEGRADATION,
         ),
     ] = False,

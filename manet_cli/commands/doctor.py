@@ -60,7 +60,7 @@ def _print(found: Examination) -> None:
         )
         side = device.largest_untiled
         print_lines(
-            [f"  without tiles: inputs up to about {side}x{side} (half of what is free); with tiles: any"]
+            [f"  without tiles: inputs up to about {side}x{side} (half of the free memory); with tiles: any"]
         )
         for probe in device.probes:
             time = time_range(*probe.photo_seconds) if probe.photo_seconds else ""

@@ -53,7 +53,7 @@ class ManetCommand(TyperCommand):
         self.help = _unwrapped(self.help or "")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own classes
-        """Read the options; say what to type in place of one that other commands have."""
+        """Read the options; for an option of another command, add to the error what to type."""
         given = list(args)
         try:
             return super().parse_args(ctx, args)
@@ -82,7 +82,7 @@ class ManetGroup(TyperGroup):
             return super().make_context(*arguments, **options)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - Typer's own classes
-        """Find the command; say what to type if a file is given in its place."""
+        """Find the command; if it is a file's name, add to the error what to type."""
         try:
             return super().resolve_command(ctx, args)
         except Exception as error:
@@ -103,7 +103,7 @@ class ManetGroup(TyperGroup):
 
 
 def _add_hint(error: Exception, command: str, given: list[str]) -> None:
-    """Add to a complaint about an option or an argument what to type instead."""
+    """Add to an error about an option or an argument what to type instead."""
     message = getattr(error, "message", None)
     if not isinstance(message, str):
         return

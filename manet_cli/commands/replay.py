@@ -28,7 +28,7 @@ def replay(
             "--input",
             "-i",
             metavar="PATH",
-            help="The original picture, or a folder to search. (default: the result's, and the one above)",
+            help="The original picture, or a folder to search. (default: the result's folder and its parent)",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -47,7 +47,7 @@ def replay(
         typer.Option(
             "--model",
             metavar="NAME|FILE",
-            help="The weights, if they are not known here.",
+            help="The weights, if this installation lacks them.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -65,8 +65,8 @@ def replay(
 ) -> None:
     """Print the command that makes a result again, from the record inside it.
 
-    It runs nothing. It finds the original picture by its content, even after a change of name. The command is
-    quoted: you can pipe it into a shell. Results that still exist are then skipped.
+    Runs nothing. Finds the original picture by its content, even if it was renamed. The command is quoted, so
+    you can pipe it into a shell. That run skips results that still exist.
     """
     from manet_cli import __version__
     from manet_cli.console import Reporter

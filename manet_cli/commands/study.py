@@ -50,7 +50,7 @@ def tsne(
             metavar="N",
             min=16,
             max=20000,
-            help="Lay out the estimates of at most N pixels.",
+            help="Plot the estimates of at most N pixels.",
             rich_help_panel=FILES,
         ),
     ] = 1500,
@@ -73,11 +73,11 @@ def tsne(
     as_json: Json = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Show the estimated kernels of a blurred picture in the plane, with the true kernel.
+    """Plot the estimated kernels of a blurred picture as points, with the true kernel, by t-SNE.
 
-    Writes NAME_tsne.png and NAME_tsne.json: how many estimates are near the
-    truth, with much and with little texture, and the kernel of a blank
-    picture.
+    Writes NAME_tsne.png and NAME_tsne.json. The numbers say how many
+    estimates are near the true kernel, with much and with little texture,
+    and what the estimate for a blank picture is.
     """
     from manet_cli.console import Reporter
     from manet_cli.evaluation.protocols import parse_kernel
@@ -119,7 +119,7 @@ def consecutive(
         typer.Option(
             "--second",
             metavar=_KERNEL,
-            help="Second blur: variances in pixels squared of the picture that it blurs, and degrees.",
+            help="Second blur: variances in squared pixels of the picture that it blurs, angle in degrees.",
             rich_help_panel=DEGRADATION,
         ),
     ] = "9,1,90",

@@ -27,7 +27,7 @@ def train(
     data: Annotated[
         Path,
         typer.Option(
-            "--data", metavar="DIR", help="Folder of photos, with all folders below.", rich_help_panel=FILES
+            "--data", metavar="DIR", help="Folder of photos, with its subfolders.", rich_help_panel=FILES
         ),
     ],
     output: Annotated[
@@ -55,7 +55,7 @@ def train(
         typer.Option(
             "--recipe",
             metavar="NAME",
-            help="robust; camera: with noise, sharpening and JPEG too; paper: exactly the supplementary.",
+            help="robust; camera: with noise, sharpening and JPEG too; paper: exactly as in the supplement.",
             rich_help_panel=TRAINING,
         ),
     ] = "robust",
@@ -64,7 +64,7 @@ def train(
         typer.Option(
             "--config",
             metavar="FILE.toml",
-            help="Replace keys of the recipe. Options win.",
+            help="Keys that override the recipe. Options override both.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -209,6 +209,6 @@ def train(
         reporter.result(result.fields(), [str(result.weights)])
     if result.outcome.signal:
         reporter.message(
-            f"interrupted at step {result.outcome.step}; all is saved; the same command with --resume goes on"
+            f"interrupted at step {result.outcome.step}; the run is saved: add --resume to continue it"
         )
         raise typer.Exit(128 + result.outcome.signal)

@@ -29,8 +29,7 @@ def list_weights(as_json: JsonOutput = False) -> None:
     """List the known weights, and say which of them are here.
 
     --model takes a name, or a family: the name without the scale. 'default' is the pair of clean and camera,
-    between which --denoise sets the weights. Quality is PSNR-Y of the published test on
-    Set5. 'manet weights show' has the rest.
+    which --denoise mixes. Quality is PSNR-Y of the published test on Set5. 'manet weights show' prints more.
     """
     from manet_cli.console import print_json, print_table
     from manet_cli.weights import list_weights
@@ -75,8 +74,8 @@ def pull(
 ) -> None:
     """Download weights into the cache, check them, and print their paths.
 
-    A file must match its known digest. Pickles (.pth) are stored as .safetensors. From then on --model takes
-    the same name or address without a network.
+    A file must match its known digest. Pickles (.pth) are stored as .safetensors. Then --model takes the same
+    name or address offline.
     """
     from manet_cli.console import Reporter
     from manet_cli.weights import locate_weights
@@ -178,7 +177,7 @@ def export(
 ) -> None:
     """Write both networks to one ONNX file, for other programs.
 
-    Its input is RGB in [0, 1], its output the enlarged picture, exactly over the input. Needs the extra
+    Its input is RGB in [0, 1]. Its output is the enlarged picture, aligned with the input. Needs the extra
     'onnx'.
     """
     from manet_cli.console import print_lines
