@@ -187,7 +187,7 @@ def remove_leftovers(folder: Path) -> list[Path]:
             if stat.S_ISREG(path.lstat().st_mode) and _remove_if_free(path):
                 removed.append(path)
         except OSError as error:
-            _log.debug("%s is left: %s", path.name, error.strerror)
+            _log.debug("%s cannot be removed: %s", path.name, error.strerror)
     return removed
 
 

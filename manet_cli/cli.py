@@ -89,7 +89,7 @@ def main() -> None:
             _ignore_signals()  # another Ctrl-C adds nothing
             from manet_cli.console import print_error
 
-            with suppress(OSError):  # who reads this may be gone
+            with suppress(OSError):  # the reader may be gone
                 print_error(_ENDED[number])
 
 
@@ -129,7 +129,7 @@ def run() -> None:
     """Run `main`, then ignore signals so that the exit code stands.
 
     A second signal ends the process at once, except under torchrun, which repeats the user's signals.
-    After any signal the interpreter is not taken down: threads that still compute would abort the process.
+    After a signal, exit without shutting the interpreter down: threads that still compute would abort it.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         end_at_second(_end_at_once, _say_that_it_stops)

@@ -1,7 +1,7 @@
 """The only module that prints. Results go to stdout, everything else to stderr.
 
 File names, records and answers of servers may hold characters that steer a terminal or forge a line. Text for
-people passes `printable`. Result lines pass it on a terminal only: scripts need the exact bytes.
+people goes through `printable`. Result lines do so only on a terminal: scripts need the exact bytes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _OPTIONS = {"output": "-o", "recursive": "-r", "scale": "-s", "validation": "--val"}
-"""Options named unlike their parameter, or known by their short name."""
+"""Parameter -> its option, if the names differ or the short name is better known."""
 
 
 # Control characters, format characters (such as text direction), lone surrogates, line separators.
@@ -171,7 +171,7 @@ class _LineHandler(logging.Handler):
 
 
 def _spell_log(record: logging.LogRecord) -> bool:
-    """Turn messages and errors of a log record into `to_text`; keep every record."""
+    """Convert messages and errors of a log record with `to_text`; keep every record."""
     if isinstance(record.msg, Message):
         record.msg = to_text(record.msg)
     if isinstance(record.args, tuple):
@@ -247,7 +247,7 @@ class Reporter:
                 moment = time.monotonic()
                 if first is None:
                     first = moment, now.share
-                    bars.reset(task)  # the pace of decoding says nothing about that of training
+                    bars.reset(task)  # the time left must not be estimated from the pace of decoding
                 loss = "" if now.loss is None else f", loss {now.loss:.5g}"
                 text = f"step {now.step}/{iterations}{loss}, {now.rate:.3g} it/s"
                 bars.update(task, completed=now.share, description=text)

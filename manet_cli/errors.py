@@ -5,8 +5,8 @@
     ├── OutputError           1   an output cannot be written: exists, collides, no room, format limit
     ├── OutOfMemoryError      1   even the smallest tile does not fit
     ├── NotStartedError       1   an input skipped because another one failed (--fail-fast)
-    ├── TrainingError         1   a training run cannot go on
-    ├── UsageError            2   options that do not go together or have no meaning
+    ├── TrainingError         1   a training run cannot continue
+    ├── UsageError            2   options that conflict or are invalid
     ├── WeightsError          3   weights missing, damaged, of another shape or scale
     └── DeviceError           4   the device does not exist or cannot run the model
 
@@ -124,11 +124,11 @@ class NotStartedError(ManetError):
 
 
 class TrainingError(ManetError):
-    """A training run cannot go on."""
+    """A training run cannot continue."""
 
 
 class UsageError(ManetError):
-    """Options do not go together or have no meaning."""
+    """Options conflict or are invalid."""
 
     exit_code = 2
 

@@ -37,7 +37,7 @@ _IGNORING = frozenset(
 
 
 class FileLedger(Generic[Owner]):
-    """Files with an owner each, found by any of their paths.
+    """Files, each with an owner, found by any of their paths.
 
     Args:
         links: whether hard links to a file count as that file.

@@ -30,13 +30,13 @@ def stopped_by() -> int | None:
 
 
 def end_at_second(end: Callable[[int], object], at_first: Callable[[], object]) -> None:
-    """From now on a second signal ends the process, whoever handles the first. Call this once.
+    """Let a second signal end the process, whatever code handles the first. Call this once.
 
-    Both callbacks run in another thread: the main one may be in C code that takes long or never returns.
+    Both callbacks run in another thread: the main thread may be in C code that takes long or never returns.
 
     Args:
         end: ends the process with an exit code.
-        at_first: is called when the first signal comes.
+        at_first: called when the first signal comes.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -50,7 +50,7 @@ def _count(
     end: Callable[[int], object],
     at_first: Callable[[], object],
 ) -> None:
-    """Wait for two signals; `writer`, which is kept open here, is sent the number of each as it comes."""
+    """Wait for two signals. Python writes their numbers to `writer`, which stays open until then."""
     first: float | None = None
     while numbers := reader.recv(64):
         for number in numbers:
