@@ -69,6 +69,12 @@ def texture(height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.round(np.stack(waves, axis=-1) * 100 + 128).astype(np.uint8)
 
 
+def pixels(path: str | Path) -> npt.NDArray[np.int64]:
+    """Values of a picture's file, (H, W) or (H, W, C), signed, so that differences are right."""
+    with Image.open(path) as image:
+        return np.asarray(image).astype(np.int64)
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     """A small RGB picture in an otherwise empty folder."""

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
@@ -17,16 +16,11 @@ from manet_cli.degradations.gaussian import GaussianParameters
 from manet_cli.degradations.protocol import Degradation
 from manet_cli.evaluation.pictures import hr_tensor
 from manet_cli.images import read_photo
-from tests.commands.conftest import Manet, texture
+from tests.commands.conftest import Manet, pixels, texture
 from tests.guard import guarded
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "degradation.safetensors"
 KERNEL = "5,1.5,40"
-
-
-def pixels(path: Path) -> npt.NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def files_below(folder: Path) -> list[str]:

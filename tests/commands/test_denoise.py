@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from manet_cli import open_model
 from manet_cli.images import read_record
 from manet_cli.weights import locate_weights
-from tests.commands.conftest import Manet, texture
+from tests.commands.conftest import Manet, pixels, texture
 
 FAST = ("--device", "cpu", "--precision", "fp32")
 
@@ -31,11 +30,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray((clean + noise).clip(0, 255).astype(np.uint8)).save("noisy.png")
     Image.fromarray(clean).save("camera.jpg", quality=70)
     return tmp_path
-
-
-def pixels(path: str | Path) -> npt.NDArray[Any]:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def settings(path: str | Path) -> dict[str, Any]:

@@ -12,14 +12,9 @@ from PIL import Image
 
 from manet_cli import open_model
 from manet_cli.images import read_record
-from tests.commands.conftest import Manet, texture
+from tests.commands.conftest import Manet, pixels, texture
 
 FLOATS = ("--precision", "fp32")
-
-
-def pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    with Image.open(path) as image:
-        return np.asarray(image).astype(np.int64)
 
 
 def upscale(manet: Manet, photo: Path, name: str, *options: str | Path) -> Path:
