@@ -40,7 +40,7 @@ def report_left_out(sources: Sequence[Source], reporter: Reporter) -> None:
     """Print which inputs are left out because this tool made them."""
     if sources:
         named = sources[0].name if len(sources) == 1 else f"{len(sources)} inputs"
-        reporter.message(f"{named} left out: made by this tool from other inputs")
+        reporter.message(f"{named} left out: this tool made them from other inputs")
 
 
 def carry_out(

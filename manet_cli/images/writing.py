@@ -187,7 +187,7 @@ def _checked_quality(fmt: ImageFormat, quality: int | None) -> int | None:
     if quality is None:
         return fmt.default_quality
     if fmt.default_quality is None:
-        raise UsageError(f"a quality means nothing for {fmt.name.upper()}, which is lossless: leave it out")
+        raise UsageError(f"a quality has no effect on {fmt.name.upper()}, which is lossless: leave it out")
     if quality not in range(1, 101):
         raise UsageError(f"the quality is {quality}: choose a whole number from 1 to 100")
     return quality

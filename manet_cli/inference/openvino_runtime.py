@@ -117,7 +117,7 @@ def find_device(name: str | None) -> OpenVinoDevice:
         )
     if importlib.util.find_spec("openvino") is None:
         raise DeviceError(
-            Parameter("device", str(device)), " takes an extra: pip install 'manet-cli[openvino]'"
+            Parameter("device", str(device)), " needs an extra: pip install 'manet-cli[openvino]'"
         )
     found = devices()
     if device not in found and OpenVinoDevice(f"{device.name}.0") not in found:

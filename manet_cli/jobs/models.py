@@ -177,7 +177,7 @@ def open_upscale(
     if quality is not None and format.default_quality is None:
         raise UsageError(
             Parameter("quality"),
-            f" means nothing for {format.name.upper()}, which is lossless; leave it out",
+            f" has no effect on {format.name.upper()}, which is lossless; leave it out",
         )
     result_size = None if size is None else parse_size(size)
     if result_size is not None and options.scale is None and not is_weight_file(options.model):

@@ -220,7 +220,7 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DeviceError, match=r"takes an extra: pip install 'manet-cli\[openvino\]'"):
+    with pytest.raises(DeviceError, match=r"needs an extra: pip install 'manet-cli\[openvino\]'"):
         choose_device("openvino")
     assert openvino_runtime.devices() == []
 

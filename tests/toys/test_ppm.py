@@ -76,4 +76,4 @@ def test_the_facts_of_a_toy_row_are_checked_before_any_work(folder: Path) -> Non
     clear = manet_with_ppm(folder, *plan, "clear.png", code=1)
     assert "PPM is not written with transparency: choose png, webp, tiff or avif" in clear.stderr
     lossless = manet_with_ppm(folder, *plan, "photo.png", "--quality", "90", code=2)
-    assert "--quality means nothing for PPM" in lossless.stderr
+    assert "--quality has no effect on PPM" in lossless.stderr
