@@ -11,8 +11,8 @@ The distance is LPIPS (Zhang et al., arXiv:1801.03924) without learnt weights: t
 scaled to length 1; squared differences are added over channels, averaged over pixels and added over stages.
 The features are from EfficientNet-Lite1; `manet train --stage crisp` uses Lite0.
 
-"pattern" is how much the finest detail depends on its place in squares of 4x4 pixels (`phase_contrast`):
-sharp photos have 0.2 to 0.3, a screen of dots more.
+"pattern" is how much the finest detail depends on its place in squares of 4x4 pixels (`phase_contrast`);
+above each table is that of the sharp pictures. A screen of dots has more.
 """
 
 from __future__ import annotations
@@ -110,15 +110,18 @@ def main() -> None:
     print(f"{machine()}; {options.first} to {options.second}, x{options.scale}, {options.precision}")
     for name in options.protocols:
         found: list[list[list[float]]] = []
+        sharp: list[float] = []
         for path in paths:
             hr = middle(hr_tensor(read_photo(path.read_bytes(), path.name), path.name), options.crop)
             for degradation in parse_protocol(name, options.scale).degradations:
                 degraded = degradation.apply(hr)
+                sharp.append(float(phase_contrast(degraded.hr).mean()))
                 results = [restored(engine, degraded.lr, options.scale) for engine in engines]
                 results += [torch.lerp(results[0], results[-1], share) for share in shares]
                 found.append([figures(features, result, degraded.hr, options.scale) for result in results])
         means = torch.tensor(found, dtype=torch.float64).mean(dim=0).unflatten(0, (2, len(shares)))  # type: ignore[no-untyped-call]
-        print(f"\n{options.folder.name}, {name}, {len(found)} images\n")
+        pattern = sum(sharp) / len(sharp)
+        print(f"\n{options.folder.name}, {name}, {len(found)} images, sharp: pattern {pattern:.3f}\n")
         columns = "PSNR-Y, dB | SSIM-Y | distance | pattern"
         print(f"| F | weights: {columns} | results: {columns} |")
         print("|---|---|---|---|---|---|---|---|---|")

@@ -152,8 +152,8 @@ def phase_contrast(image: Tensor) -> Tensor:
 
     Returns:
         (B, C, n, m), one for each window of 32x32 pixels (or smaller, if the image is): the mean over the
-        places of the absolute mean and of the difference of strength, as a share of the mean strength. About
-        0.25 in photos. Gradients do not reach the mean strength.
+        places of the absolute mean and of the difference of strength, as a share of the mean strength.
+        Gradients do not reach the mean strength.
     """
     detail = image - F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     strength = _means_by_place(detail.abs())
