@@ -11,12 +11,14 @@ import logging
 import os
 import re
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from manet_cli.errors import InputError
 from manet_cli.images import exif, headers, tiff_structure
@@ -35,6 +37,7 @@ _MOST_BLOCKS = 16
 _EXIF_START = re.compile(rb"II\*\0|MM\0\*")
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 _SEARCHED_AT_ONCE = 1 << 20
+_MAKE, _MODEL = 271, 272
 _STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279
 
 
@@ -46,18 +49,20 @@ class Finished:
         record: record of the run that wrote it; None for none.
         size: width and height in pixels; None if the file is cut off before them.
         whole: whether it is complete.
+        camera: maker or model of the camera in its EXIF; None for none.
     """
 
     record: str | None
     size: tuple[int, int] | None
     whole: bool
+    camera: str | None = None
 
 
 def read_finished(path: Path) -> Finished | None:
     """Read the facts of a file that `write_photo` may have written; None if it cannot be read."""
     try:
         with open_image(path, path.name, max_pixels=None) as (image, file):
-            return Finished(record_in(image), image.size, _is_whole(image, file))
+            return Finished(record_in(image), image.size, _is_whole(image, file), _camera(image))
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
         end_if_stopped()
         _log.debug("%s is not a readable result", path.name, exc_info=True)
@@ -91,6 +96,18 @@ def _read_beginning(file: BinaryIO) -> Finished | None:
             if (record := exif.history(exif.cleaned(head[found.start() :]))) is not None:
                 return Finished(record, None, whole=False)
     return None
+
+
+def _camera(image: Image.Image) -> str | None:
+    """Return the model of the camera in an opened picture's EXIF, or its maker; None for neither."""
+    tags: Mapping[int, object]
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+    else:
+        tags = block = Image.Exif()
+        block.load(image.info.get("exif") or b"")
+    named = (str(tags.get(tag) or "").strip(" \0") for tag in (_MODEL, _MAKE))
+    return next(filter(None, named), None)
 
 
 def _is_whole(image: Image.Image, file: BinaryIO) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from manet_cli.atomic import check_folder, check_name
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.file_identity import FileLedger, existing_folder, is_file, is_folder, ledger_of
-from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix
+from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix, read_finished
+from manet_cli.jobs.record import parse_record
 from manet_cli.jobs.sources import STDIN, Source
 
 __all__ = ["Claims", "Room", "check_outputs", "collision", "files_among", "least_bytes", "path_beside"]
@@ -38,13 +39,16 @@ class Claims:
         """Claim an existing file that is not written again; the first claim counts."""
         self._claimed.add(path, source)
 
-    def claim(self, path: Path, source: Source, *, replaces: bool = False) -> None:
+    def claim(
+        self, path: Path, source: Source, *, replaces: bool = False, differs: Callable[[], str] | None = None
+    ) -> None:
         """Claim a file to write.
 
         Args:
             path: the file.
             source: the input that it is made from.
             replaces: it may be replaced, even without ``overwrite``.
+            differs: returns why an existing file is not the result of this run; None if it has no record.
 
         Raises:
             OutputError: it is an input or the output of another input, exists and may not be replaced, or its
@@ -65,7 +69,9 @@ class Claims:
         if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
         if os.path.lexists(path) and not (self._overwrite or replaces):
-            raise OutputError(*_why_kept(path))
+            raise OutputError(*_why_kept(path, differs))
+        if not replaces:
+            _check_no_original(path, _OUTPUT)
         self.keep(path, source)
 
     def _check_folder(self, folder: Path) -> None:
@@ -106,17 +112,30 @@ def _folder_error(folder: Path) -> ManetError | None:
     return None
 
 
-def _why_kept(path: Path) -> tuple[object, ...]:
+def _why_kept(path: Path, differs: Callable[[], str] | None) -> tuple[object, ...]:
     named = format_for_suffix(path)
     if named is not None and not named.record:
         return (
             f"{path} exists, and {named.name.upper()} has no place for the record of its input: give ",
             *(_OVERWRITE, " to make it again, or ", Parameter("format", DEFAULT_FORMAT.name)),
         )
-    return (
-        f"{path} exists and was not made from this input, weights and settings: give ",
-        *(_OVERWRITE, " or choose another ", _OUTPUT),
-    )
+    why = f" and {differs()}" if differs else ""
+    return (f"{path} exists{why}: give ", _OVERWRITE, " to replace it, or choose another ", _OUTPUT)
+
+
+def _check_no_original(path: Path, parameter: Parameter) -> None:
+    """Check that a file to be replaced is no original of a camera: it has the EXIF of one, and no record.
+
+    Raises:
+        OutputError: it is one.
+    """
+    found = read_finished(path) if is_file(path) else None
+    if found is not None and found.camera is not None and parse_record(found.record) is None:
+        raise OutputError(
+            f"{path} is a photo from a camera ({found.camera[:60]}), not a result of this tool, and is not "
+            "replaced, even with ",
+            *(_OVERWRITE, ": choose another ", parameter, " or move it away first"),
+        )
 
 
 def path_beside(name: str, ending: str) -> Path:
@@ -178,6 +197,8 @@ def check_outputs(
             raise OutputError(f"{path} is a folder: choose another ", parameter)
         if os.path.lexists(path) and not overwrite and path not in replaced:
             raise OutputError(f"{path} exists: give ", _OVERWRITE, " or choose another ", parameter)
+        if path not in replaced:
+            _check_no_original(path, parameter)
 
 
 # Bytes of a run below which the space is not checked: a failed attempt costs less than a wrong estimate.

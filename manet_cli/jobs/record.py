@@ -18,7 +18,7 @@ from manet_cli.file_identity import is_file
 from manet_cli.images import Finished, read_finished
 from manet_cli.weights import file_sha256
 
-__all__ = ["COMMAND", "SETTINGS", "Record", "is_kept", "made_from", "parse_record"]
+__all__ = ["COMMAND", "SETTINGS", "Record", "agrees", "difference", "is_kept", "made_from", "parse_record"]
 
 _log = logging.getLogger(__name__)
 
@@ -142,14 +142,60 @@ def made_from(
         OSError: the input cannot be read.
     """
     found = read_finished(output) if is_file(output) else None
+    return found if found and agrees(found.record, path, weights_sha256, settings, command) else None
+
+
+def agrees(text: str | None, path: Path, weights_sha256: str, settings: Settings, command: str) -> bool:
+    """Whether a record is that of a command, input, weights and settings; see `made_from`.
+
+    Raises:
+        OSError: the input cannot be read.
+    """
+    record = parse_record(text)
+    if record is None or _other_run(record, weights_sha256, settings, command) is not None:
+        return False
+    return record.input_sha256 == file_sha256(path)
+
+
+def difference(
+    output: Path, path: Path | None, weights_sha256: str, settings: Settings, command: str = COMMAND
+) -> str:
+    """Return why `made_from` does not recognise an existing file: ``was made with other weights``.
+
+    ``path`` is None for standard input.
+    """
+    found = read_finished(output) if is_file(output) else None
     record = parse_record(found.record) if found else None
     if record is None:
-        return None
+        return "has no record that this tool made it"
+    other = _other_run(record, weights_sha256, settings, command)
+    if path is not None and record.input_sha256 != file_sha256(path):
+        other = (
+            "was made from another picture"
+            if path.name != record.input_name
+            else "was made from an older version"
+        )
+    return other or "was made by the same command"
+
+
+def _other_run(record: Record, weights_sha256: str, settings: Settings, command: str) -> str | None:
+    """Return how a record differs from a run, apart from the input; None if it agrees."""
+    if record.command != command:
+        return f"was made by 'manet {record.command}'"
+    if record.weights_sha256 != weights_sha256:
+        return "was made with other weights"
     # Through JSON, so that tuples become lists.
     wanted = json.loads(json.dumps(dict(settings)))
-    same = record.weights_sha256 == weights_sha256 and _agree(record.settings, wanted)
-    same = same and record.command == command
-    return found if same and record.input_sha256 == file_sha256(path) else None
+    found = _as_asked(record.settings, wanted)
+    if found == wanted:
+        return None
+    names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+    said = (f"{name} {_shown(found, name)}, not {_shown(wanted, name)}" for name in names)
+    return f"was made with other settings ({'; '.join(said)})"
+
+
+def _shown(settings: Settings, name: str) -> str:
+    return str(settings[name])[:60] if name in settings else "as by default"
 
 
 def is_kept(output: Path, made: Finished | None) -> bool:
@@ -159,15 +205,13 @@ def is_kept(output: Path, made: Finished | None) -> bool:
     return made is not None and made.whole
 
 
-def _agree(found: Settings, wanted: Settings) -> bool:
-    """Whether recorded settings agree with wanted settings.
+def _as_asked(found: Settings, wanted: Settings) -> Settings:
+    """Return recorded settings with the dial as in ``wanted``, if it agrees.
 
     A measured dial is recorded as ``auto 0.35``, which agrees with ``auto`` and with ``0.35``.
     """
     words = str(found.get("denoise", "")).split()
-    if wanted.get("denoise") in words:
-        found = {**found, "denoise": wanted["denoise"]}
-    return found == wanted
+    return {**found, "denoise": wanted["denoise"]} if wanted.get("denoise") in words else found
 
 
 def parse_record(text: str | None) -> Record | None:

@@ -143,6 +143,51 @@ def test_inputs_are_never_overwritten(manet: Manet, photo: Path) -> None:
     assert photo.read_bytes() == other.read_bytes() == before
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_an_original_of_a_camera_is_never_replaced(manet: Manet, photo: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[271], exif[272] = "Canon", "EOS 5D"
+    original = photo.with_name(f"IMG_0002.{suffix}")
+    with Image.open(photo) as image:
+        image.convert("RGB").save(original, exif=exif)
+    before = original.read_bytes()
+    planned = manet("upscale", photo, "-o", original, "--overwrite", "--dry-run")
+    refused = manet("upscale", photo, "-o", original, "--overwrite")
+    assert (planned.code, refused.code) == (1, 1)
+    assert "is a photo from a camera (EOS 5D), not a result" in refused.stderr
+    assert original.read_bytes() == before
+    # A result has the EXIF of its photo, and may be replaced.
+    result = photo.with_name(f"result.{suffix}")
+    assert manet("upscale", original, "-o", result).code == 0
+    assert manet("upscale", photo, "-o", result, "--overwrite").code == 0
+
+
+def test_why_a_file_is_not_replaced(manet: Manet, photo: Path) -> None:
+    output = photo.with_name("out.png")
+    manet("upscale", photo, "-o", output, "--precision", "fp32", "--tile", "64")
+
+    def refused(*arguments: str | Path) -> str:
+        outcome = manet(*arguments, "-o", output)
+        assert outcome.code == 1
+        return outcome.stderr
+
+    said = refused("upscale", photo)
+    assert (
+        "was made with other settings (precision fp32, not auto; tile 64, not auto): give --overwrite" in said
+    )
+    assert "was made with other weights" in refused("upscale", photo, "-s", "2")
+    assert "was made by 'manet upscale'" in refused("deblur", photo)
+    other = shutil.copy(photo, photo.with_name("other.png"))
+    assert manet("upscale", other, "-o", output, "--precision", "fp32", "--tile", "64").code == 0
+    with Image.open(photo) as image:
+        image.transpose(Image.Transpose.ROTATE_180).save(other)
+    assert "was made from another picture" in refused("upscale", other)
+    shutil.move(other, photo)
+    assert "was made from an older version" in refused("upscale", photo)
+    output.write_bytes(b"notes")
+    assert "has no record that this tool made it" in refused("upscale", photo)
+
+
 def test_a_folder_twice(manet: Manet, photo: Path) -> None:
     folder = photo.parent
     (folder / "deep" / "er").mkdir(parents=True)

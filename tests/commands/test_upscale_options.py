@@ -198,7 +198,8 @@ def test_a_size_of_ones_own(manet: Manet, photo: Path) -> None:
     assert manet("upscale", photo, "--size", "100x100", "--json").json[0]["status"] == "skipped"
     for other in (["--size", "101x"], []):
         refused = manet("upscale", photo, "-o", output, *other)
-        assert "was not made from this input" in refused.stderr
+        assert "exists and was made with other settings (size " in refused.stderr
+        assert "100x100" in refused.stderr
 
 
 def test_names_tell_the_size_that_was_made(manet: Manet, photo: Path) -> None:

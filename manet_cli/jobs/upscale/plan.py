@@ -29,7 +29,7 @@ from manet_cli.images import (
 from manet_cli.jobs.kernels.map_writer import check_kernel_map
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.outputs import Claims, Room, least_bytes
-from manet_cli.jobs.record import COMMAND, is_kept, made_from, parse_record
+from manet_cli.jobs.record import COMMAND, difference, is_kept, made_from, parse_record
 from manet_cli.jobs.sources import STDIN, Source, names_several
 from manet_cli.stopping import end_if_stopped
 
@@ -230,9 +230,10 @@ class Planner:
             made = self._made(item, source.path) if source.path is not None and item.output else None
             if made is not None:
                 return self._made_item(item, made)
-            for path in (item.output, item.kernels):
-                if path is not None:
-                    self._claims.claim(path, source)
+            if (output := item.output) is not None:
+                self._claims.claim(output, source, differs=lambda: self._difference(output, source))
+            if item.kernels is not None:
+                self._claims.claim(item.kernels, source)
             self._take_room(item)
             return item
         except ManetError as error:
@@ -300,6 +301,10 @@ class Planner:
             f"from {planned.width}x{planned.height} to {width}x{height} pixels: give ",
             *(Parameter("overwrite", True), " or choose another ", Parameter("output")),
         )
+
+    def _difference(self, output: Path, source: Source) -> str:
+        """Return why an existing output is not the result of this run."""
+        return difference(output, source.path, self._weights_sha256, self._settings, self._command)
 
     def _made_item(self, item: Item, made: Finished) -> Item:
         """Plan a picture whose output exists: skip it, or make it again if something is missing."""
