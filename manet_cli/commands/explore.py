@@ -73,13 +73,18 @@ def explore(
             max_pixels=max_pixels,
             denoise=parse_denoise(denoise),
         )
-        if (said := job.said()) is not None:
-            reporter.message(said)
-        with reporter.progress(input) as progress:
-            about = job.run(opened, progress)
+        about: dict[str, object] = {}
+        if job.kept:
+            reporter.message(f"{job.output}: made already, skipped")
+        else:
+            if (said := job.said()) is not None:
+                reporter.message(said)
+            with reporter.progress(input) as progress:
+                about = job.run(opened, progress)
     except ManetError as error:
         reporter.result({**fields, "seconds": 0.0, "error": error})
         raise
     seconds = round(time.perf_counter() - started, 3)
-    fields |= {"output": str(job.output), "status": "done", **about, "seconds": seconds, "error": None}
-    reporter.result(fields, [str(job.output)])
+    status = "skipped" if job.kept else "done"
+    fields |= {"output": str(job.output), "status": status, **about, "seconds": seconds, "error": None}
+    reporter.result(fields, [] if job.kept else [str(job.output)])

@@ -137,7 +137,7 @@ def kernels(
         if job.array:
             reporter.message(job.array.line())
         if job.kept:
-            reporter.message(f"{job.picture}: made already, kept")
+            reporter.message(f"{job.picture}: made already, skipped")
         with reporter.progress(input) as progress:
             found = job.run(progress)
     except ManetError as error:

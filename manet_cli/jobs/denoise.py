@@ -82,6 +82,11 @@ def turn_to_photo(engine: Engine, photo: Photo, denoise: Denoise | None = AUTO) 
     return {"denoise": recorded(denoise, stands)}
 
 
+def asked(denoise: Denoise) -> str:
+    """Return the dial's position as the user gave it: ``0.35`` or ``auto``."""
+    return denoise if denoise == AUTO else f"{denoise:g}"
+
+
 def recorded(denoise: Denoise, stands: float) -> str:
     """Return the dial's position as text for the record: ``0.35``, or ``auto 0.35`` if measured."""
     return f"{AUTO} {stands:g}" if denoise == AUTO else f"{stands:g}"

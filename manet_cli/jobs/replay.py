@@ -13,6 +13,7 @@ from manet_cli.errors import InputError, UsageError
 from manet_cli.file_identity import is_file, is_folder
 from manet_cli.images import format_for_suffix, has_readable_suffix, read_record
 from manet_cli.jobs.blur.source import read_kernel
+from manet_cli.jobs.explore.html import is_page, page_record
 from manet_cli.jobs.record import SETTINGS, Record, parse_record
 from manet_cli.weights import (
     DEFAULT_FAMILY,
@@ -30,7 +31,7 @@ __all__ = ["Replay", "plan_replay"]
 _KERNEL_SIZE = 21
 _SHOWN = 60  # characters of an invalid value in messages
 
-_OUTPUT_OPTIONS = {"upscale": "-o", "deblur": "-o", "compare": "-o", "kernels": "--picture"}
+_OUTPUT_OPTIONS = {"upscale": "-o", "deblur": "-o", "compare": "-o", "kernels": "--picture", "explore": "-o"}
 """Commands that write records -> option for the result."""
 
 
@@ -84,7 +85,12 @@ def plan_replay(
             f"{output} was made by {record.tool} with an unknown command, {record.command!r}: "
             "replay it with that version"
         )
-    if format_for_suffix(target) is None:
+    if record.command == "explore":
+        if not is_page(target):
+            raise InputError(
+                f"{output} is a page of 'manet explore', and {target} is not named .html: give -o FILE.html"
+            )
+    elif format_for_suffix(target) is None:
         raise InputError(f"{target} has a suffix that no picture is written with: give -o FILE")
     words = ["manet", record.command, _path_word(source)]
     words += [_OUTPUT_OPTIONS[record.command], _path_word(target)]
@@ -97,7 +103,7 @@ def plan_replay(
 def _record_in(output: Path) -> Record:
     if not is_file(output):
         raise InputError(f"{output} is not a file: give a picture that manet made")
-    record = parse_record(read_record(output))
+    record = parse_record(page_record(output) if is_page(output) else read_record(output))
     if record is not None:
         return record
     named = format_for_suffix(output)

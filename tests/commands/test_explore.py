@@ -328,19 +328,36 @@ def test_pictures_of_every_kind(manet: Manet, tmp_path: Path, small: Path) -> No
     assert np.abs(grey - grey16).max() <= 1
 
 
-def test_equal_runs_give_equal_bytes_and_outputs_are_kept(manet: Manet, photo: Path, small: Path) -> None:
+def test_a_page_is_made_once(manet: Manet, photo: Path, small: Path) -> None:
     out = photo.parent / "below" / "page.htm"
     command = ("explore", photo, "--model", small, *COMMON, "-o", out)
     assert manet(*command, "-q").stderr == ""
     first = out.read_bytes()
     assert str(photo.parent).encode() not in first
-    refused = manet(*command)
-    assert (refused.code, refused.stdout) == (1, "")
-    assert "--overwrite" in refused.stderr
-    out.write_bytes(b"other")
+    again = manet(*command)
+    assert (again.code, again.stdout, again.stderr) == (0, "", f"{out}: made already, skipped\n")
+    assert manet(*command, "--json").json[0]["status"] == "skipped"
+    other = manet(*command, "--crop", "0,0,20,20")
+    assert (other.code, other.stdout) == (1, "")
+    assert "--overwrite" in other.stderr
+    for content in (b"other", b"", first[:-9]):  # the last is cut off
+        out.write_bytes(content)
+        assert manet(*command).code == 1
+        assert out.read_bytes() == content
     assert manet(*command, "--overwrite").code == 0
     assert out.read_bytes() == first
     assert os.listdir(out.parent) == ["page.htm"]
+
+
+def test_a_page_says_how_it_was_made(manet: Manet, photo: Path, small: Path) -> None:
+    out = photo.with_suffix(".html")
+    assert manet("explore", photo, "--model", small, *COMMON, "--crop", "1,2,20,18", "-o", out).code == 0
+    command = manet("replay", out, "--model", small).stdout.split()
+    first = out.read_bytes()
+    assert manet(*command[1:], "--device", "cpu", "--overwrite").code == 0
+    assert out.read_bytes() == first
+    refused = manet("replay", out, "--model", small, "-o", photo.with_suffix(".jpg"))
+    assert "FILE.html" in refused.stderr
 
 
 @pytest.mark.parametrize(

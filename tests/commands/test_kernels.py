@@ -25,7 +25,7 @@ def test_without_options_a_picture_is_drawn(manet: Manet, photo: Path) -> None:
     drawn = output.read_bytes()
     again = manet("kernels", photo)
     assert (again.code, again.stdout, output.read_bytes()) == (0, f"{output}\n", drawn)
-    assert "made already, kept" in again.stderr
+    assert "made already, skipped" in again.stderr
     output.write_bytes(drawn[:-100])
     outcome = manet("kernels", photo)
     assert (outcome.code, output.read_bytes()) == (0, drawn)

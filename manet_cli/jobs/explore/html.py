@@ -10,17 +10,23 @@ import base64
 import hashlib
 import html
 import json
+import os
+import re
 import string
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from manet_cli.jobs.explore.data import KernelBytes
 
-__all__ = ["explore_page"]
+__all__ = ["explore_page", "is_page", "page_record"]
 
+_HEAD = 64 << 10  # bytes of a page that hold its record
+_END = b"</html>\n"
+_RECORD = re.compile(rb'<meta name="manet" content="([^"]*)">')
 _OVERVIEW = """<figure class="overview">
 <img id="overview" src="$source" alt="The whole photo, reduced; a frame marks the part that is shown">
 <figcaption>The whole photo, reduced. The frame is the part that this page shows.</figcaption>
@@ -34,7 +40,8 @@ def explore_page(
     fields: Mapping[str, object],
     kernels: KernelBytes,
     pictures: list[bytes],
-    overview: bytes | None = None,
+    overview: bytes | None,
+    record: str,
 ) -> bytes:
     """Return the page.
 
@@ -47,6 +54,7 @@ def explore_page(
         pictures: bicubic enlargement and result, WebP.
         overview: the whole picture, reduced, with a frame around the part on the page, WebP; None if the page
             shows the whole picture.
+        record: the record of the page, as `page_record` reads it.
     """
     style, script = (_part(file) for file in ("page.css", "page.js"))
     policy = (
@@ -67,6 +75,7 @@ def explore_page(
     text = string.Template(_part("page.html")).substitute(
         policy=html.escape(policy),
         name=html.escape(name),
+        record=html.escape(record),
         summary=html.escape(summary),
         note=html.escape(note),
         style=style,
@@ -77,6 +86,24 @@ def explore_page(
         overview="" if overview is None else string.Template(_OVERVIEW).substitute(source=_source(overview)),
     )
     return text.encode("utf-8")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file has the suffix of a page."""
+    return path.suffix.lower() in (".html", ".htm")
+
+
+def page_record(path: Path) -> str | None:
+    """Return the record in a page of `explore_page`; None for another file or an incomplete page."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            file.seek(-min(len(head), len(_END)), os.SEEK_END)
+            whole = file.read() == _END
+    except OSError:
+        return None
+    found = _RECORD.search(head)
+    return html.unescape(found[1].decode("ascii", "replace")) if found and whole else None
 
 
 def _source(picture: bytes) -> str:

@@ -14,6 +14,7 @@ from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, Message, OutputError, Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import size_range
 from manet_cli.evaluation.studies.compare import Crop
+from manet_cli.file_identity import is_file
 from manet_cli.images import (
     MAX_PIXELS,
     CollectedPhoto,
@@ -30,14 +31,14 @@ from manet_cli.images.sheet import ORANGE, PAPER, fitted, on_paper
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.dial import Denoise
 from manet_cli.inference.estimated_codes import EstimatedCodes
-from manet_cli.jobs.denoise import check_denoise, turn_to_photo
+from manet_cli.jobs.denoise import asked, check_denoise, turn_to_photo
 from manet_cli.jobs.excerpts import cut, excerpt_of
 from manet_cli.jobs.explore.data import KernelBytes, KernelGatherer, Region
-from manet_cli.jobs.explore.html import explore_page
+from manet_cli.jobs.explore.html import explore_page, is_page, page_record
 from manet_cli.jobs.explore.part import largest_sides, telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
-from manet_cli.jobs.record import Record
+from manet_cli.jobs.record import Record, agrees
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import Canvas, PhotoRows
 from manet_cli.jobs.upscale.job import Progress
@@ -47,13 +48,13 @@ __all__ = ["ExploreJob", "plan_explore"]
 MOST_PIXELS = 8_000_000
 """Largest result on a page in pixels: some browsers fail on larger pictures."""
 
+_COMMAND = "explore"
 _PART_PIXELS = 4_000_000
 """Pixels of the result in an automatic part: at x4 a page holds the kernel of each of its pixels."""
 
 _LONGEST_SIDE = format_by_name("webp").largest_side  # the page's pictures are WebP
 _OVERVIEW_SIDE = 480
 _COLOURS = 17  # the page interpolates between them
-_SUFFIXES = (".html", ".htm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,11 @@ class ExploreJob:
         corner: column and row of the excerpt in the whole picture.
         region: the shown part, relative to the excerpt's corner.
         output: the file to write.
-        record: the record that `manet upscale` would write for the whole picture.
+        record: the record of the page.
+        upscale_record: the record that `manet upscale` would write for the whole picture.
         chosen: whether the shown part was chosen automatically because the whole is too large.
         overview: the whole picture, reduced, with a frame around the part, as WebP; None if all is shown.
+        kept: whether the page exists already, made from the same input, weights and settings.
     """
 
     name: str
@@ -79,8 +82,10 @@ class ExploreJob:
     region: Region
     output: Path
     record: Record
+    upscale_record: Record
     chosen: bool
     overview: bytes | None
+    kept: bool
 
     def said(self) -> Message | None:
         """Return a message about an automatically chosen part; None if there is none."""
@@ -112,7 +117,7 @@ class ExploreJob:
             pictures = [_bicubic(self.photo, scale), _image(after)]
             encoded = [_webp(self._shown(picture, scale), self.photo) for picture in pictures]
             about = (self._summary(scale), _note(kernels), self._fields(scale))
-            page = explore_page(self.name, *about, kernels, encoded, self.overview)
+            page = explore_page(self.name, *about, kernels, encoded, self.overview, self.record.to_json())
             temporary.write_bytes(page)
         return {
             "width": self.region.width * scale,
@@ -168,7 +173,7 @@ class ExploreJob:
             "height": height,
             "range": size_range(scale),
             "colours": oklab_to_srgb(colour_map(_COLOURS)).tolist(),
-            "record": self.record.to_json(),
+            "record": self.upscale_record.to_json(),
         }
 
 
@@ -202,11 +207,24 @@ def plan_explore(
     """
     path = None if name == STDIN else Path(name)
     target = Path(output) if output else path_beside(name, f"_x{model.scale}_explore.html")
-    if target.suffix.lower() not in _SUFFIXES:
+    if not is_page(target):
         raise UsageError(Parameter("output", target), ": a page is written as .html")
     denoise = check_denoise(denoise, model.engine, options.model, model.scale)
-    besides = files_among(options.model)
-    check_outputs(path, {"output": target}, overwrite=overwrite, besides=besides)
+    settings: dict[str, object] = {
+        "scale": model.scale,
+        "precision": options.precision,
+        "tile": "auto" if options.tile is None else options.tile,
+    }
+    part: dict[str, object] = {} if crop is None else {"crop": ",".join(map(str, crop))}
+    dial: dict[str, object] = {} if denoise is None else {"denoise": asked(denoise)}
+    kept = (
+        path is not None
+        and is_file(path)
+        and not overwrite
+        and agrees(page_record(target), path, model.sha256, {**settings, **part, **dial}, _COMMAND)
+    )
+    outputs = {"output": None if kept else target}
+    check_outputs(path, outputs, overwrite=overwrite, besides=files_among(options.model))
     with memory_reported(name):
         data = read_content(path, name, max_pixels)
         photo = read_photo(data, "standard input" if path is None else name, max_pixels)
@@ -214,22 +232,14 @@ def plan_explore(
     chosen = crop is None and not _fits(whole, model.scale)
     shown = _chosen(photo, model.scale) if chosen else Region(*crop) if crop else whole
     if shown.left + shown.width > photo.width or shown.top + shown.height > photo.height:
-        part = ",".join(map(str, crop or ()))
         raise InputError(
-            Parameter("crop", part), f" reaches beyond {name}, which is {photo.width}x{photo.height} pixels"
+            Parameter("crop", part["crop"]),
+            f" reaches beyond {name}, which is {photo.width}x{photo.height} pixels",
         )
     _check_size(shown, model.scale)
     overview = None if shown == whole else _overview(photo, shown)
     excerpt = excerpt_of(shown, photo, model.engine)
-    settings: dict[str, object] = {
-        "scale": model.scale,
-        "registration": "input",
-        "blur": "estimated",
-        "precision": options.precision,
-        "tile": "auto" if options.tile is None else options.tile,
-        "exact": options.exact,
-        **turn_to_photo(model.engine, photo, denoise),
-    }
+    dial = turn_to_photo(model.engine, photo, denoise)
     shown_name = "stdin" if path is None else path.name
     return ExploreJob(
         os.fsencode(shown_name).decode("utf-8", "replace"),
@@ -238,9 +248,16 @@ def plan_explore(
         (excerpt.left, excerpt.top),
         shown.within(excerpt),
         target,
-        Record.of(shown_name, data, model.sha256, settings),
+        Record.of(shown_name, data, model.sha256, {**settings, **part, **dial}, _COMMAND),
+        Record.of(
+            shown_name,
+            data,
+            model.sha256,
+            {**settings, "registration": "input", "blur": "estimated", "exact": options.exact, **dial},
+        ),
         chosen,
         overview,
+        kept,
     )
 
 

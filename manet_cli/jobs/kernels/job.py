@@ -21,8 +21,8 @@ from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.file_identity import is_file
 from manet_cli.images import MAX_PIXELS, Photo, read_content, read_photo
 from manet_cli.inference import Engine, memory_reported
-from manet_cli.inference.dial import AUTO, Denoise
-from manet_cli.jobs.denoise import check_denoise, turn_to_photo
+from manet_cli.inference.dial import Denoise
+from manet_cli.jobs.denoise import asked, check_denoise, turn_to_photo
 from manet_cli.jobs.kernels.map_writer import (
     MapWriter,
     check_kernel_map,
@@ -232,7 +232,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
     }
     denoise = check_denoise(request.denoise, engine, options.model, model.scale)
     if denoise is not None:
-        settings["denoise"] = denoise if denoise == AUTO else f"{denoise:g}"
+        settings["denoise"] = asked(denoise)
     made = None
     if picture is not None and path is not None and is_file(path) and not request.overwrite:
         made = made_from(picture, path, model.sha256, settings, _COMMAND)
