@@ -38,7 +38,7 @@ def test_how_it_is_made_does_not_matter(manet: Manet, photo: Path, registration:
 def test_words_and_a_warning(manet: Manet, photo: Path) -> None:
     outcome = manet("upscale", photo, "--check")
     assert outcome.lines == [str(photo.with_name("photo_x4.png"))]
-    assert "agrees with the input to" in outcome.stderr
+    assert "matches the input to" in outcome.stderr
     assert "warning: " not in outcome.stderr
     noise = photo.with_name("noise.png")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)).save(noise)

@@ -189,7 +189,7 @@ def test_a_run_that_is_stopped(batch: Path, number: signal.Signals, code: int) -
     assert b"Traceback" not in errors
     if number in SAID:
         *_, summary, last = errors.decode().splitlines()
-        assert re.fullmatch(r"\d done, \d not done: the same command goes on with the rest", summary)
+        assert re.fullmatch(r"\d done, \d not done: run the same command again for the rest", summary)
         assert last == f"manet: {SAID[number]}"
     left = sorted(path.name for path in out.iterdir())
     if number != signal.SIGKILL:
@@ -221,7 +221,7 @@ def test_one_picture_that_is_stopped(photo: Path) -> None:
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"100%" not in seen + errors
-    assert b"the same command makes it" in errors
+    assert b"nothing was written: run the same command again" in errors
     assert errors.decode().splitlines()[-1].endswith("interrupted")
     assert os.listdir(photo.parent) == [photo.name]
 

@@ -80,8 +80,8 @@ def test_16_bits_become_8_where_that_is_asked_for(manet: Manet, tmp_path: Path) 
     sixteen = read_photo(tmp_path / "sixteen.png", "sixteen").pixels
     eight = ("--depth", "8", "-o", str(tmp_path / "eight.png"))
     runs: list[tuple[tuple[str, ...], str | None]] = [
-        (("-o", f"{tmp_path}/deep.jpg"), "deep.png: its 16 bits per channel become 8, because JPEG"),
-        (("--format", "webp", "-o", f"{tmp_path}/w/"), "because WebP"),
+        (("-o", f"{tmp_path}/deep.jpg"), "deep.png: reduced from 16 to 8 bits per channel: JPEG"),
+        (("--format", "webp", "-o", f"{tmp_path}/w/"), "channel: WebP"),
         (eight, None),
         (("--depth", "8", "--size", "50x", "-o", f"{tmp_path}/small.png"), None),
     ]

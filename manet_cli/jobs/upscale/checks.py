@@ -1,4 +1,4 @@
-"""Checks of a result: whether it is plausible, and whether it matches its input (`--check`)."""
+"""Check that a result is plausible and, with `--check`, that it matches its input."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class CheckReport:
 
     @property
     def warning(self) -> str | None:
-        """The warning; None if the result agrees."""
+        """The warning; None if the result matches its input."""
         found = self.agreement
-        said = "blurred and made small again, the result agrees with the input to only"
+        said = "the result, blurred and shrunk again, matches the input to only"
         if found.lr_psnr < LOWEST_LR_PSNR:
             return f"{said} {found.lr_psnr:.1f} dB (expected {LOWEST_LR_PSNR:g})"
         if found.worst_psnr < LOWEST_REGION:
@@ -47,7 +47,7 @@ class CheckReport:
         return None
 
     def fields(self) -> dict[str, object]:
-        """Return the report for a script."""
+        """Return the report as fields for JSON."""
         found = self.agreement
         return {
             "lr_psnr": round(found.lr_psnr, 3),
@@ -57,7 +57,7 @@ class CheckReport:
         }
 
     def sentence(self) -> Message:
-        """Return the report for a reader."""
+        """Return the report as a sentence."""
         if self.warning:
             return Message(
                 f"warning: {self.warning}; another ",
@@ -65,14 +65,14 @@ class CheckReport:
             )
         found = self.agreement
         return Message(
-            f"blurred and made small again, the result agrees with the input to {found.lr_psnr:.1f} dB; "
-            f"least, to {found.worst_psnr:.1f} dB, in the {self._place}"
+            f"the result, blurred and shrunk again, matches the input to {found.lr_psnr:.1f} dB; "
+            f"worst region: {found.worst_psnr:.1f} dB in the {self._place}"
         )
 
     @property
     def _place(self) -> str:
         left, top, width, height = self.agreement.worst_box
-        return f"{width}x{height} pixels of the input from ({left}, {top}) on"
+        return f"{width}x{height} input pixels from ({left}, {top})"
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ class BothSinks:
 
 
 class ResultCheck:
-    """Takes a result's rows as they are finished (`images.RowSink`).
+    """Compares a result with its input, row by row as the result is made (`images.RowSink`).
 
     Args:
         lr: the input.
-        metadata: of the result.
-        kernels: of the input.
+        metadata: metadata of the result.
+        kernels: kernels of the input.
         scale: result pixels per input pixel along a side.
         kernel_size: side of the kernels.
-        registered: whether the result lies over the input.
+        registered: whether the result is aligned with the input.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class ResultCheck:
             self._check.add(part.rows(0, part.height)[0])
 
     def report(self) -> CheckReport:
-        """Return the result of the check, after all rows."""
+        """Return the result of the check; call it after all rows."""
         return CheckReport(self._check.agreement())
 
 
@@ -131,14 +131,14 @@ _ROWS = 256
 
 
 def sound_tiles(tiles: Iterator[RestoredTile], lr: LowResolution, scale: int) -> Iterator[RestoredTile]:
-    """Pass plausible tiles on unchanged.
+    """Yield the tiles unchanged, and fail at the first implausible one.
 
-    The engine checks for NaN. A tile of one colour is an error if the picture differs from this colour by
-    more than 8 of 255 levels on average; a whole result of one colour is an error if it differs so anywhere.
-    Transparency is ignored.
+    A tile of one colour is an error if its input pixels differ from that colour by more than 8 of 255 levels
+    on average. A whole result of one colour is an error if any input pixel differs that much. Transparency
+    is ignored. The engine itself checks for NaN.
 
     Raises:
-        ManetError: the result is wrong.
+        ManetError: the result has one colour, its input has not.
     """
     low, high = torch.ones(3), torch.zeros(3)
     for tile in tiles:
@@ -158,7 +158,7 @@ def _is_flat(low: Tensor, high: Tensor) -> bool:
 
 
 def _mean_distance(colour: Tensor, lr: LowResolution, tile: RestoredTile, scale: int) -> float:
-    """Return the mean distance of the picture in a tile from a colour, of the channel where it is largest."""
+    """Return the mean distance of a tile's input pixels from a colour, for the channel that differs most."""
     _, _, height, width = tile.pixels.shape
     rows = lr.rows(tile.row // scale, -(-(tile.row + height) // scale))[0]
     part = rows[..., tile.column // scale : -(-(tile.column + width) // scale)]

@@ -1,4 +1,4 @@
-"""The devices of a run, with one engine and one picture at a time each."""
+"""The devices of a run. Each has one engine and works on one picture at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Devices:
         """Yield the first free engine; wait if all are in use.
 
         Args:
-            denoise: position of its dial; None for weights without a dial.
+            denoise: position of the dial, 0 to 1; None for weights without a dial.
         """
         engine = self._free.get()
         try:

@@ -1,4 +1,4 @@
-"""One picture of a run, from its file to the result's file: read, run, write atomically."""
+"""Make one picture of a run: read its file, run the networks, write the result atomically."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class PictureMaker:
 
     Attributes:
         devices: the engines.
-        options: of the run.
-        restore: makes a result.
+        options: options of the run.
+        restore: makes the result of a photo.
     """
 
     devices: Devices
@@ -53,7 +53,7 @@ class PictureMaker:
         return host_memory(item.header, self.options.result_of(item.header))
 
     def make(self, item: Item, progress: Progress) -> Result:
-        """Make one picture, unless it is done or has an error; errors are in the result."""
+        """Make one picture, unless it is done or cannot be made. An error is stored in the result."""
         if item.error:
             return self._failed(item, item.error)
         try:
@@ -112,7 +112,7 @@ class PictureMaker:
         denoise = options.denoise_of(photo)
         if header.bits < photo.header.bits and options.depth is None:
             fmt = options.format.title
-            _log.warning("%s: its 16 bits per channel become 8, because %s holds no more", name, fmt)
+            _log.warning("%s: reduced from 16 to 8 bits per channel: %s holds no more", name, fmt)
         record = options.record_of(name, data, denoise).to_json()
         del data
         if item.output:

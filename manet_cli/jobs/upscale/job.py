@@ -38,13 +38,13 @@ class UpscaleOptions:
 
     Attributes:
         scale: output pixels per input pixel along a side.
-        format: of the outputs.
-        quality: for formats with a quality; None for the format's default.
+        format: format of the outputs.
+        quality: 1 to 100, for formats with a quality; None for the format's default.
         registered: align the result with the input.
-        blur: of the pictures: estimated, given, or adjusted.
+        blur: source of the blur: estimated, given, or adjusted.
         weights_sha256: digest of the weight file.
         settings: the settings that change pixels, as given by the user.
-        size: of the results after resizing; None for no resizing.
+        size: size of the results; None for the networks' own size.
         check: compare each result, blurred and subsampled, with its input.
         max_pixels: larger inputs raise an error.
         denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for weights without a dial.
@@ -65,16 +65,16 @@ class UpscaleOptions:
     depth: int | None = None
 
     def bits_of(self, header: Header) -> int:
-        """Return the bits per channel of an input's result."""
+        """Return the bits per channel of the result, for an input's header."""
         most = 16 if self.format.bits16 else 8
         return min(header.bits, self.depth or most, most)
 
     def enlarged(self, header: Header) -> Header:
-        """Return the header of the networks' result for an input."""
+        """Return the header of the networks' result, before resizing, for an input's header."""
         return replace(header, width=header.width * self.scale, height=header.height * self.scale)
 
     def result_of(self, header: Header) -> Header:
-        """Return the header of an input's result.
+        """Return the header of the result, for an input's header.
 
         Raises:
             OutputError: the requested size is too large or too small.
@@ -91,9 +91,9 @@ class UpscaleOptions:
         """Return the record of an output for an input's content.
 
         Args:
-            name: of the input.
-            data: its content.
-            denoise: position of the dial, if measured.
+            name: name of the input.
+            data: content of the input's file.
+            denoise: position of the dial, 0 to 1; None for weights without a dial.
         """
         settings = self.settings
         if self.denoise is not None and denoise is not None:
@@ -124,21 +124,21 @@ def upscale(
     progress: Progress = lambda share: None,
     kernel_map: KernelMapWriter | None = None,
 ) -> CheckReport | None:
-    """Run the networks over a photo.
+    """Run the networks on a photo.
 
     Args:
         photo: the input.
         engine: runs the networks.
-        options: of the run.
-        sink: for the rows of the result, passed on as they are finished.
+        options: options of the run.
+        sink: receives the rows of the result as they are finished.
         progress: callback for the share done.
-        kernel_map: for the kernels; None to drop them.
+        kernel_map: receives the kernels; None to drop them.
 
     Returns:
         The result of the check; None without a check.
 
     Raises:
-        ManetError: the networks' result is wrong (NaN, black), or memory ran out.
+        ManetError: the networks' result is wrong (NaN, or of one colour), or memory ran out.
     """
     enlarged, result = options.enlarged(photo.header), options.result_of(photo.header)
     if result.bits < enlarged.bits:

@@ -1,4 +1,4 @@
-"""The result of one picture, its amount of work, and a summary of the run."""
+"""The result of one picture, its share of the work, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Report", "Result", "Tally", "work_of"]
 
 
 class Report(Protocol):
-    """A report about a picture, from making its result."""
+    """Facts found while a result was made, such as how well it matches its input."""
 
     @property
     def name(self) -> str:
-        """Key in the fields of a result."""
+        """Key of the report in `Result.fields`."""
         ...
 
     def fields(self) -> dict[str, object]:
-        """Return the report for a script."""
+        """Return the report as fields for JSON."""
         ...
 
     def sentence(self) -> Message:
-        """Return the report for a reader."""
+        """Return the report as a sentence."""
         ...
 
 
@@ -35,13 +35,14 @@ class Result:
     """Result of one picture.
 
     Attributes:
-        item: the plan.
+        item: the planned picture.
         status: done, skipped, failed, or planned by a dry run.
-        width: of the output, pixels; None if unknown.
-        height: likewise.
+        scale: output pixels per input pixel along a side.
+        width: width of the output in pixels; None if unknown.
+        height: height of the output in pixels; None if unknown.
         seconds: time from reading to writing.
         memory: estimated bytes of memory; only in a dry run.
-        report: such as the agreement of the result with the input, if requested.
+        report: facts found while the result was made; None for none.
         error: the error, if it failed.
         estimate: shortest and longest time in seconds; only in a dry run.
         denoise: position of the dial, 0 to 1; None for weights without a dial, or if nothing was made.
@@ -60,7 +61,7 @@ class Result:
     denoise: float | None = None
 
     def fields(self) -> dict[str, object]:
-        """Return the result for a script."""
+        """Return the result as fields for JSON."""
         item = self.item
         fields: dict[str, object] = {
             "input": item.source.name,
@@ -86,7 +87,7 @@ class Result:
         return fields
 
     def lines(self) -> list[str]:
-        """Return the lines for stdout without ``--json``: the written path, or the plan; or nothing."""
+        """Return the lines for stdout without ``--json``: the written path, the plan, or none."""
         if self.error or self.item.output is None or self.status == "skipped":
             return []
         if self.status == "done":
@@ -97,7 +98,7 @@ class Result:
         return [f"{self.item.source.name} -> {self.item.output}{size}{memory}{time}"]
 
     def remark(self) -> Message | None:
-        """Return a remark if the result has fewer pixels than its input; None otherwise, or if unknown."""
+        """Return a remark if the result is smaller than its input; None otherwise, or if unknown."""
         before = self.item.header
         if self.status not in ("done", "planned") or before is None:
             return None
@@ -113,7 +114,7 @@ class Result:
 
 
 def work_of(item: Item) -> float:
-    """Estimate the work of a picture, for the progress of a run; 0 for none."""
+    """Estimate the work for a picture in pixels, twice with alpha; 0 if none is left, 1 if unknown."""
     if item.error or item.done:
         return 0.0
     header = item.header
@@ -148,7 +149,7 @@ class Tally:
             self.estimate = (self.estimate[0] + low, self.estimate[1] + high)
 
     def line(self) -> str:
-        """Return the counts as text: ``12 done, 3 skipped, 1 failed``; ``not done`` after an interruption."""
+        """Return the counts, such as ``12 done, 3 skipped``; an interrupted run also counts ``not done``."""
         counts = self._counts.copy()
         counts["not done"] = self._total - counts.total()
         kinds = ("done", "planned", "skipped", "failed", "not started", "not done")
@@ -156,9 +157,9 @@ class Tally:
         return ", ".join(parts) or "nothing to do"
 
     def interrupted(self) -> str:
-        """Return a message about an interrupted run, and how to resume it."""
+        """Return the summary of an interrupted run, and how to resume it."""
         if self._total == self._counts.total():
             return self.line()
         if self._total == 1:
-            return "the picture was not finished, and nothing of it was written: the same command makes it"
-        return f"{self.line()}: the same command goes on with the rest"
+            return "the picture was not finished and nothing was written: run the same command again"
+        return f"{self.line()}: run the same command again for the rest"

@@ -1,7 +1,8 @@
-"""Share one plan among the processes of a ``torchrun``, on one machine or several with the same folders.
+"""Share the pictures of a run among the processes of a ``torchrun``.
 
-Every process makes the same plan. A counter in torchrun's store gives the next picture, so a fast process
-takes more. Results go through the store too; the first process prints all.
+The processes run on one machine, or on several that see the same folders. Each makes the same plan. A counter
+in torchrun's store gives the next picture, so a fast process takes more. Results go through the store too:
+the first process prints all.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["Fleet", "join_fleet"]
 
 _POLL_SECONDS = 0.05
-_PATIENCE = timedelta(minutes=10)  # for the others to start and to plan
+_PATIENCE = timedelta(minutes=10)  # limit for the other processes to start and to plan
 
 
 def join_fleet() -> Fleet | None:
     """Join the other processes of this torchrun; None without torchrun.
 
     Raises:
-        UsageError: torchrun's variables make no sense, or the other processes cannot be reached.
+        UsageError: torchrun's variables are invalid, or the other processes cannot be reached.
     """
     if not started_by_torchrun() or (process := this_process()).size == 1:
         return None
@@ -53,9 +54,9 @@ class Fleet:
 
     Args:
         store: shared by the processes.
-        rank: of this process.
+        rank: number of this process, from 0.
         size: number of processes.
-        local_rank: of this process on its machine.
+        local_rank: number of this process on its machine, from 0.
     """
 
     def __init__(self, store: Store, rank: int, size: int, local_rank: int) -> None:
@@ -74,10 +75,10 @@ class Fleet:
     def agree(self, items: Sequence[Item]) -> None:
         """Wait until all processes have a plan, and check that the plans are equal.
 
-        No process writes a result before, so that all see the same existing results.
+        No process writes before that, so all see the same existing results.
 
         Raises:
-            UsageError: the processes see different inputs, or one does not arrive.
+            UsageError: the processes see different inputs, or one does not finish its plan.
         """
         names = json.dumps([[item.source.name, str(item.output)] for item in items])
         mine = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
@@ -88,13 +89,13 @@ class Fleet:
                 self._store.set("planned", mine if same else "differently")
             self._store.wait(["planned"], _PATIENCE)
         except RuntimeError as error:
-            raise UsageError("the other processes of this torchrun did not come to a plan") from error
+            raise UsageError("the other processes of this torchrun did not finish their plan") from error
         if self._store.get("planned").decode() != mine:
-            raise UsageError("the processes of this torchrun see different inputs: give all the same")
+            raise UsageError("the processes of this torchrun see different inputs: give each the same")
         self._pictures = len(items)
 
     def take(self) -> int | None:
-        """Return the place of the next free picture."""
+        """Take the next free picture: return its place in the plan, from 0; None if there is none."""
         place = int(self._store.add("next", 1)) - 1
         return place if place < self._pictures else None
 
@@ -146,7 +147,7 @@ def _packed(result: Result) -> str:
 
 
 def _packed_parts(error: ManetError) -> list[str | list[object]]:
-    """Return the parts of a message; parameter values without a JSON type become text."""
+    """Return the parts of a message for JSON; parameter values of other types become text."""
     return [
         [part.name, part.value if isinstance(part.value, str | int | float | None) else str(part.value)]
         if isinstance(part, Parameter)

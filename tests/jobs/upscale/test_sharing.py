@@ -90,7 +90,7 @@ def test_processes_agree_whoever_is_last() -> None:
 
 def test_processes_that_see_different_inputs_say_so_all() -> None:
     _, wrong = agreed(plan("a", "b"), plan("a", "b"), plan("a", "c"))
-    assert wrong == ["the processes of this torchrun see different inputs: give all the same."] * 3
+    assert wrong == ["the processes of this torchrun see different inputs: give each the same."] * 3
 
 
 def test_one_stops_all() -> None:
