@@ -1,4 +1,4 @@
-"""``manet evaluate``: the published figures over a folder of sharp pictures."""
+"""``manet evaluate``: the published measures on a folder of sharp pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def evaluate(
             metavar="TEST",
             help="grid: the published 9 kernels. camera: 16 cases with blur, noise, sharpening and JPEG as "
             "in cameras. SIG1,SIG2,THETA: one kernel (variances in HR pixels squared, degrees). mode1 to "
-            "mode6: a spatially variant type.",
+            "mode6: a blur that varies over the picture.",
             rich_help_panel=DEGRADATION,
         ),
     ] = "grid",
@@ -40,7 +40,7 @@ def evaluate(
             "--seed",
             metavar="N",
             min=0,
-            help="Random seed of noise, mode5 and the protocol camera.",
+            help="Random seed for noise, mode5 and the protocol camera.",
             rich_help_panel=DEGRADATION,
         ),
     ] = 0,
@@ -57,7 +57,7 @@ def evaluate(
             "--output",
             "-o",
             metavar="FILE.jsonl",
-            help="Append every finished line to this file. Lines in it are not measured again.",
+            help="Append each result to this file. Do not measure again what it already holds.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -71,8 +71,8 @@ def evaluate(
     """Measure weights by the published protocol: degrade, restore, compare.
 
     Measures PSNR-Y and SSIM-Y of the blind result, PSNR of the estimated
-    kernels, and LR-PSNR. On the same inputs it measures bicubic upscaling at
-    its best shift, and the restorer with the true kernels. The table has a
+    kernels, and LR-PSNR. For comparison, it also measures bicubic upscaling
+    at its best shift, and the restorer with the true kernels. The table has a
     row for each kernel. --json prints a line for each picture, kernel and
     model, then the mean of each model.
     """

@@ -1,4 +1,4 @@
-"""``manet explore``: a page to look at a picture, its result and its blur."""
+"""``manet explore``: a web page that shows a picture, its result and its blur."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def explore(
         typer.Option(
             "--crop",
             metavar="X,Y,W,H",
-            help="Show this part, in input pixels. (default: all, or the part that shows its blur best)",
+            help="Show this part, in input pixels. (default: all; in a large picture, the part "
+            "that shows its blur best)",
             rich_help_panel=FILES,
         ),
     ] = None,

@@ -32,7 +32,7 @@ def kernels(
             "--out",
             "-o",
             metavar="FILE",
-            help="Array to write: .npy, or .npz, which also holds its origin.",
+            help="Array to write: .npy, or .npz, which also names the input, weights and settings.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -98,9 +98,9 @@ def kernels(
 ) -> None:
     """Estimate the blur kernel of every pixel, as a picture, a summary and an array.
 
-    Without options it draws a picture beside the photo. The array's options and --json write an array:
+    Without options it draws a picture beside the photo. --json and the options of the array write an array:
     (height, width, 21, 21), each kernel summing to 1; with --codes (height, width, 15), with --params
-    (height, width, 3). Read a .npy with numpy.load(FILE, mmap_mode="r"), which takes no memory.
+    (height, width, 3). To read a large .npy part by part, use numpy.load(FILE, mmap_mode="r").
     """
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
@@ -109,7 +109,7 @@ def kernels(
     from manet_cli.jobs.models import ModelOptions, open_model
 
     if codes and params:
-        raise UsageError("--codes and --params are two contents of one array; give one of them")
+        raise UsageError("--codes conflicts with --params: an array holds one of them; give one")
     reporter = Reporter(as_json=as_json, quiet=quiet)
     side = shared.parse_tile(tile, SMALLEST_TILE)
     options = ModelOptions(model, scale, device, precision, side, dial=True, downloads=reporter.progress)

@@ -46,7 +46,7 @@ def _parse_scale(text: str) -> int:
     """Return the number that ``--scale`` names.
 
     Raises:
-        UsageError: there are no networks for it.
+        UsageError: it is not 2, 3 or 4.
     """
     try:
         factor = float(text.strip().lower().strip("x"))
@@ -58,8 +58,8 @@ def _parse_scale(text: str) -> int:
         raise UsageError(f"-s {text}: type -s {factor:g}")
     other = ""
     if 0 < factor <= _LARGEST_FACTOR:
-        other = f"; for another factor type --size x{factor:g} (manet upscale has it)"
-    raise UsageError(f"-s {text}: expected 2, 3 or 4, which there are networks for{other}")
+        other = f"; for another factor, type manet upscale --size x{factor:g}"
+    raise UsageError(f"-s {text}: expected 2, 3 or 4{other}")
 
 
 def _quality_help() -> str:
@@ -165,7 +165,7 @@ Devices: TypeAlias = Annotated[
         "--device",
         metavar="NAME",
         envvar="MANET_DEVICE",
-        help="auto, cpu, mps, cuda (all GPUs), certain GPUs (cuda:0 or cuda:0,1), or openvino (an extra; "
+        help="auto, cpu, mps, cuda (all GPUs), some GPUs (cuda:0 or cuda:0,1), or openvino (an extra; "
         "also openvino:GPU, openvino:NPU).",
         rich_help_panel=SPEED,
     ),
@@ -215,7 +215,7 @@ MaxPixels: TypeAlias = Annotated[
 DEFAULT_MAX_PIXELS = 200_000_000
 Recursive: TypeAlias = Annotated[
     bool,
-    typer.Option("--recursive", "-r", help="Include the folders below a folder.", rich_help_panel=FILES),
+    typer.Option("--recursive", "-r", help="Include subfolders.", rich_help_panel=FILES),
 ]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=FILES)
@@ -244,12 +244,12 @@ def parse_tile(text: str, smallest: int) -> int | None:
     """Return the tile size that ``--tile`` names; None for auto.
 
     Raises:
-        UsageError: it is neither auto, 0, nor a whole number from ``smallest`` on.
+        UsageError: it is not auto, 0, or a whole number of at least ``smallest``.
     """
     if text == "auto":
         return None
     if not text.isdecimal() or 0 < int(text) < smallest:
-        raise UsageError(f"--tile {text}: expected auto, 0, or a whole number from {smallest} on.")
+        raise UsageError(f"--tile {text}: expected auto, 0, or a whole number of at least {smallest}")
     return int(text)
 
 
@@ -257,15 +257,15 @@ def stated_variances(variances: str | None, kernel: str | None) -> str | None:
     """Return the text of ``--variances``, or of ``--kernel``, its earlier name.
 
     Raises:
-        UsageError: both are given, or ``--kernel`` is a file, as elsewhere.
+        UsageError: both are given, or ``--kernel`` names a file, as in other commands.
     """
     if kernel is None:
         return variances
     if variances is not None:
-        raise UsageError("--variances and --kernel both give the blur; give --variances alone")
+        raise UsageError("--variances conflicts with --kernel, its earlier name: give only --variances")
     if "," not in kernel and Path(kernel).suffix:
         raise UsageError(
-            f"--kernel {kernel}: no file is taken here; describe the blur by --variances SIG1,SIG2,THETA, "
+            f"--kernel {kernel}: expected variances, not a file; type --variances SIG1,SIG2,THETA, "
             "such as --variances 9,1,45"
         )
     return kernel

@@ -17,7 +17,7 @@ __all__ = ["upscale"]
 
 
 class Registration(str, Enum):
-    """How the result lies over the input."""
+    """Alignment of the result with the input."""
 
     input = "input"
     protocol = "protocol"
@@ -30,7 +30,7 @@ def _parse_depth(text: str) -> int:
         UsageError: it is not 8.
     """
     if text != "8":
-        raise UsageError(f"--depth {text}: expected 8; without it, results have as many bits as their input")
+        raise UsageError(f"--depth {text}: expected 8; without --depth, the result keeps the input's depth")
     return 8
 
 
@@ -56,7 +56,7 @@ def upscale(
             "--size",
             metavar="xF|WxH|Wx|xH",
             help="Size of the result: a factor up to 8, such as x3 or x2.5, or pixels: a width, a height, "
-            "or a box to fit. The aspect stays.",
+            "or a box to fit. The aspect ratio stays.",
             rich_help_panel=QUALITY,
         ),
     ] = None,
@@ -126,7 +126,7 @@ def upscale(
         typer.Option(
             "--smooth",
             metavar="R",
-            help="Replace each blur by the median over R input pixels around it.",
+            help="Smooth the blur: median filter with a radius of R input pixels.",
             rich_help_panel=BLUR,
         ),
     ] = 0,
@@ -135,7 +135,7 @@ def upscale(
         typer.Option(
             "--flat-sigma",
             metavar="SX[,SY[,THETA]]",
-            help="Use this blur in flat areas, where none can be measured; see --sigma.",
+            help="Use this blur in flat areas, where it cannot be measured; see --sigma.",
             rich_help_panel=BLUR,
         ),
     ] = None,
@@ -176,10 +176,10 @@ def upscale(
     from manet_cli.jobs.upscale.run import Request, open_run
     from manet_cli.jobs.upscale.sharing import join_fleet
 
-    started = time.time()  # the clock's, which goes on while a computer sleeps
+    started = time.time()  # wall-clock time, which also counts while the computer sleeps
     fleet = join_fleet()
     if fleet is not None and dry_run and not fleet.first:
-        raise typer.Exit  # one plan is enough
+        raise typer.Exit  # the first process prints the plan
     reporter = Reporter(as_json=as_json, quiet=quiet or (fleet is not None and not fleet.first))
     destination = plan_destination(inputs, output, format)
     check_stdout(destination, as_json=as_json, preview=dry_run)

@@ -221,7 +221,7 @@ def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: 
         (["--grid", "--mode", "1"], "Several blurs"),
         (["--kernel", "9,1"], "is not a blur"),
         (["--variances", "9,1"], "is not a blur"),
-        (["--variances", "9,1,0", "--kernel", "9,1,0"], "give --variances alone"),
+        (["--variances", "9,1,0", "--kernel", "9,1,0"], "give only --variances"),
         (["--kernel", "blur.npy"], "--variances SIG1,SIG2,THETA"),
         (["--kernel", "grid"], "is not a blur"),
         (["--kernel", "mode1"], "is not a blur"),
