@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -23,6 +23,7 @@ __all__ = [
     "same_file",
     "stored_name",
     "stored_path",
+    "unquoted_file",
 ]
 
 Owner = TypeVar("Owner")
@@ -34,6 +35,23 @@ _IGNORING = frozenset(
     )
 )
 """Linux names of file systems that usually ignore case; `fuseblk` is NTFS or exFAT by FUSE."""
+
+
+_MOST_WORDS = 30
+
+
+def unquoted_file(words: Sequence[str]) -> tuple[str, int] | None:
+    """Return the file that the first two or more words name together, and their number; None for none.
+
+    A shell splits a name with spaces that is typed without quotes.
+    """
+    if os.path.lexists(words[0]):
+        return None
+    for count in range(min(len(words), _MOST_WORDS), 1, -1):
+        name = " ".join(words[:count])
+        if os.path.lexists(name):
+            return name, count
+    return None
 
 
 class FileLedger(Generic[Owner]):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from manet_cli.file_identity import unquoted_file
 
 __all__ = [
     "BLUR",
@@ -32,14 +34,39 @@ _ORDER = (FILES, QUALITY, BLUR, DEGRADATION, TRAINING, SPEED, SCRIPTS)
 _KEEPS_SIZE = "the result keeps its size; to enlarge type manet upscale"
 _HINTS = {
     ("upscale", "--variances"): "type --sigma with their square roots, the standard deviations",
-    ("upscale", "--out"): "type -o",
-    ("deblur", "--out"): "type -o",
     ("deblur", "--scale"): _KEEPS_SIZE,
     ("deblur", "-s"): _KEEPS_SIZE,
     ("degrade", "--sigma"): "type --variances with their squares",
     ("evaluate", "--sigma"): "type --protocol SIG1,SIG2,THETA with their squares, the variances",
 }
 """A command and an option that it lacks -> what to type instead."""
+
+_NAMES_ELSEWHERE = {
+    "-o": ("--out", "--outdir", "--out-dir", "--output-dir", "--outfile", "--dest"),
+    "-s": ("--factor", "--zoom", "--outscale", "--upscale", "--ratio"),
+    "--format": ("--ext", "--type", "--extension"),
+    "--model": ("--weights", "--model-name", "--model-path", "--checkpoint"),
+    "--device": ("--gpu", "--gpu-id", "--cpu", "--cuda"),
+    "--precision": ("--fp32", "--fp16", "--half", "--bf16", "--int8"),
+    "--tile": ("--tile-size", "--tilesize", "--block-size"),
+    "--denoise": ("--noise", "--noise-level", "--denoise-strength"),
+    "--size": ("--width", "--height", "--resize", "--res"),
+    "--quality": ("--jpeg-quality", "--compression"),
+    "--overwrite": ("--force", "--yes", "--replace"),
+    "--recursive": ("--recurse", "--subfolders"),
+    "--dry-run": ("--preview", "--simulate", "--what-if"),
+}
+"""An option -> its names in other programs."""
+
+_COMMANDS_ELSEWHERE = {
+    "upscale": ("enlarge", "enhance", "upsize", "resize", "restore", "run", "sr", "superres"),
+    "deblur": ("sharpen", "unblur", "sharp"),
+    "kernels": ("kernel", "blur", "psf"),
+    "weights": ("models", "model", "download", "pull"),
+    "doctor": ("check", "info", "devices", "version"),
+    "evaluate": ("test", "benchmark", "psnr"),
+}
+"""A command -> its names in other programs."""
 
 
 class ManetCommand(TyperCommand):
@@ -58,12 +85,17 @@ class ManetCommand(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            _add_hint(error, ctx.info_name, given)
+            known = {option for parameter in self.params for option in parameter.opts}
+            _add_hint(error, ctx.info_name, given, known)
             raise
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - Typer's own classes
         """Return the parameters in the order of their groups."""
-        return sorted(_without_types(super().get_params(ctx)), key=_place)
+        parameters = _without_types(super().get_params(ctx))
+        for parameter in parameters:
+            if "--help" in parameter.opts:
+                parameter.rich_help_panel = SCRIPTS
+        return sorted(parameters, key=_place)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own classes
         """Return the words of the usage line: ``INPUT...``, where Typer writes ``{INPUT...}...``."""
@@ -82,14 +114,17 @@ class ManetGroup(TyperGroup):
             return super().make_context(*arguments, **options)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - Typer's own classes
-        """Find the command; if it is a file's name, add to the error what to type."""
+        """Find the command; for a file or a word of other programs, add to the error what to type."""
         try:
             return super().resolve_command(ctx, args)
         except Exception as error:
-            if ctx.parent is None and _is_file(args[0]) and hasattr(error, "message"):
-                error.message = (
-                    f"{args[0]!r} is a file, not a command: type manet upscale {shlex.quote(args[0])}"
-                )
+            if ctx.parent is None and hasattr(error, "message"):
+                if _is_file(args[0]):
+                    error.message = (
+                        f"{args[0]!r} is a file, not a command: type manet upscale {shlex.quote(args[0])}"
+                    )
+                elif meant := _meant(args[0], _COMMANDS_ELSEWHERE):
+                    error.message = f"No such command {args[0]!r}: type manet {meant}"
             raise
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own classes
@@ -102,20 +137,39 @@ class ManetGroup(TyperGroup):
         return _without_types(super().get_params(ctx))
 
 
-def _add_hint(error: Exception, command: str, given: list[str]) -> None:
-    """Add to an error about an option or an argument what to type instead."""
+def _meant(word: str, names: Mapping[str, Collection[str]]) -> str | None:
+    """Return the name of this program for one of other programs."""
+    word = word.lower().replace("_", "-")
+    return next((ours for ours, theirs in names.items() if word in theirs), None)
+
+
+def _add_hint(error: Exception, command: str, given: list[str], known: Collection[str]) -> None:
+    """Add to an error about an option or an argument what to type instead; ``known`` are all options."""
     message = getattr(error, "message", None)
+    if command == "train" and "--resume" in given and getattr(error, "param", None) is not None:
+        error.message = "Repeat the command of the run, with --resume"  # type: ignore[attr-defined]
     if not isinstance(message, str):
         return
     dashed = next((text for text in given if text.startswith("-") and _is_file(text)), None)
-    hint = _HINTS.get((command, str(getattr(error, "option_name", ""))))
-    if command == "compare" and message.startswith("Got unexpected extra"):
+    option = str(getattr(error, "option_name", ""))
+    hint = _HINTS.get((command, option))
+    if (meant := _meant(option, _NAMES_ELSEWHERE)) in known:
+        hint = hint or f"type {meant}"
+    if message.startswith("Got unexpected extra") and (name := _unquoted(given)) is not None:
+        hint = f'a name with spaces needs quotes, "{name}"'
+    elif command == "compare" and message.startswith("Got unexpected extra"):
         hint = "for another enlargement of the photo type --with FILE"
     if dashed is not None:
         hint = f"for the file of that name type {shlex.quote(f'./{dashed}')}"
     if hint:
         error.message = f"{message}: {hint}"  # type: ignore[attr-defined]
         error.possibilities = None  # type: ignore[attr-defined]
+
+
+def _unquoted(given: list[str]) -> str | None:
+    """Return a file that several words name together, typed without quotes; None for none."""
+    found = (unquoted_file(given[start:]) for start in range(len(given)))
+    return next((split[0] for split in found if split is not None), None)
 
 
 def _is_file(text: str) -> bool:
@@ -144,8 +198,6 @@ def _without_types(parameters: list[Any]) -> list[Any]:
             parameter.display_type_rich = _no_type  # type: ignore[method-assign]
         elif isinstance(parameter, TyperOption) and parameter.is_flag:
             parameter.metavar = ""
-            if "--help" in parameter.opts:
-                parameter.rich_help_panel = SCRIPTS
     return parameters
 
 

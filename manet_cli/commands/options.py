@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -238,6 +239,17 @@ VariancesAsKernel: TypeAlias = Annotated[
 Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only results and errors.", rich_help_panel=SCRIPTS)
 ]
+
+
+def check_quality_meant(inputs: list[str], *, quiet: bool) -> None:
+    """Check that ``-q 80`` was not typed for ``--quality 80``.
+
+    Raises:
+        UsageError: a number that is no file's name was given, and ``-q``.
+    """
+    number = next((name for name in inputs if name.isdecimal() and not os.path.lexists(name)), None)
+    if quiet and number is not None:
+        raise UsageError(f"-q means --quiet and takes no number: type --quality {number}")
 
 
 def parse_tile(text: str, smallest: int) -> int | None:

@@ -60,6 +60,8 @@ class KernelSummary:
 
     #: Smallest agreement of a dominant angle.
     AGREED = 0.3
+    #: Smallest median anisotropy of kernels with a direction.
+    ROUND = 1.1
 
     def __init__(self, scale: int) -> None:
         self._low, self._high = size_range(scale)
@@ -170,9 +172,11 @@ class KernelSummary:
         return lines
 
     def direction(self) -> str:
-        """Return the dominant angle as text, or "in no main direction"."""
-        angle, agreement = self.angle, self.agreement
+        """Return the dominant angle as text; "in no main direction" if kernels are round or disagree."""
+        angle, agreement, anisotropy = self.angle, self.agreement, self.anisotropy
         if angle is None or agreement is None or agreement < self.AGREED:
+            return "in no main direction"
+        if anisotropy is None or anisotropy.median < self.ROUND:
             return "in no main direction"
         return f"{'mostly' if agreement < 0.7 else 'nearly all'} along {angle:.0f} degrees"
 

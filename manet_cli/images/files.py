@@ -81,8 +81,8 @@ def open_source(source: Path | bytes, name: str, max_pixels: int | None = MAX_PI
 def _advice(missing: Path) -> str:
     """Return what to try for a file that does not exist: a similar name in its folder, if there is one.
 
-    A name with spaces that was given without quotes arrives in parts. Names that differ in their numbers are
-    not similar: cameras number their files.
+    A name with spaces that was given without quotes arrives in parts. Names with other numbers are not
+    similar, because cameras number their files; ``IMG_001`` and ``IMG_0001`` have the same.
     """
     try:
         with os.scandir(missing.parent) as entries:
@@ -94,11 +94,11 @@ def _advice(missing: Path) -> str:
     folded = {name.casefold(): name for name in names if _numbers(name) == numbers}
     close = difflib.get_close_matches(missing.name.casefold(), folded, n=1, cutoff=0.75)
     similar = longer or [folded[name] for name in close]
-    return f'give "{missing.with_name(similar[0])}" if you mean that file' if similar else "check the path"
+    return f'give "{missing.with_name(similar[0])}" if you mean that' if similar else "check the path"
 
 
 def _numbers(name: str) -> list[str]:
-    return re.findall(r"\d+", name)
+    return [digits.lstrip("0") for digits in re.findall(r"\d+", name)]
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def known_pictures() -> str:
 
 def unknown_picture(name: str) -> InputError:
     """Return the error for a file that is not a readable picture."""
-    return InputError(f"{name} is not {known_pictures()}: convert it to PNG")
+    return InputError(f"{name} is not {known_pictures()}: give a picture, or convert it to PNG")
 
 
 def check_size(size: int, name: str, max_pixels: int | None) -> None:

@@ -34,7 +34,7 @@ from manet_cli.images import (
     write_photo,
 )
 from manet_cli.inference import memory_reported
-from manet_cli.jobs.outputs import collision
+from manet_cli.jobs.outputs import collision, say_if_named_like_file
 from manet_cli.jobs.sources import Source
 from manet_cli.regular_file import read_regular
 from manet_cli.stopping import end_if_stopped
@@ -147,6 +147,7 @@ class Degrader:
         self, protocol: Protocol, folder: Path, sources: Sequence[Source], *, overwrite: bool
     ) -> None:
         self._protocol = protocol
+        say_if_named_like_file(folder)
         self._folder = folder
         self._overwrite = overwrite
         self._sources = sources

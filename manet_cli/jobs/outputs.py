@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -10,12 +11,31 @@ from pathlib import Path
 from manet_cli.atomic import check_folder, check_name
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
 from manet_cli.file_identity import FileLedger, existing_folder, is_file, is_folder, ledger_of
-from manet_cli.images import DEFAULT_FORMAT, Header, ImageFormat, format_for_suffix, read_finished
+from manet_cli.images import (
+    DEFAULT_FORMAT,
+    Header,
+    ImageFormat,
+    format_for_suffix,
+    has_picture_suffix,
+    read_finished,
+)
 from manet_cli.jobs.record import parse_record
 from manet_cli.jobs.sources import STDIN, Source
 
-__all__ = ["Claims", "Room", "check_outputs", "collision", "files_among", "least_bytes", "path_beside"]
+__all__ = [
+    "Claims",
+    "Room",
+    "check_outputs",
+    "collision",
+    "files_among",
+    "least_bytes",
+    "path_beside",
+    "say_if_named_like_file",
+]
 
+_log = logging.getLogger(__name__)
+
+_FILE_SUFFIXES = frozenset((".npy", ".npz", ".safetensors", ".pth", ".onnx", ".json", ".jsonl", ".html"))
 _OUTPUT, _OVERWRITE = Parameter("output"), Parameter("overwrite", True)
 
 
@@ -145,9 +165,19 @@ def path_beside(name: str, ending: str) -> Path:
         InputError: the input's name has no file name, such as "." or "".
     """
     source = Path("stdin" if name == STDIN else name)
+    if name and is_folder(source):
+        raise InputError(f"{name} is a folder: give one picture in it")
     if not source.name:
         raise InputError(f"{name!r} is not a file: give a picture")
     return source.with_name(f"{source.stem}{ending}")
+
+
+def say_if_named_like_file(output: str | Path) -> None:
+    """Warn if an output folder that does not exist yet is named like a file, such as ``result.png``."""
+    path = Path(output)
+    like_file = has_picture_suffix(path) or path.suffix.lower() in _FILE_SUFFIXES
+    if like_file and not str(output).endswith(("/", os.sep)) and not os.path.lexists(path):
+        _log.warning("%s is taken as the name of a folder here", output)
 
 
 def files_among(*names: object) -> list[Path]:

@@ -18,7 +18,17 @@ from manet_cli.file_identity import is_file
 from manet_cli.images import Finished, read_finished
 from manet_cli.weights import file_sha256
 
-__all__ = ["COMMAND", "SETTINGS", "Record", "agrees", "difference", "is_kept", "made_from", "parse_record"]
+__all__ = [
+    "COMMAND",
+    "SETTINGS",
+    "Record",
+    "agrees",
+    "dial_of",
+    "difference",
+    "is_kept",
+    "made_from",
+    "parse_record",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +153,13 @@ def made_from(
     """
     found = read_finished(output) if is_file(output) else None
     return found if found and agrees(found.record, path, weights_sha256, settings, command) else None
+
+
+def dial_of(made: Finished) -> float | None:
+    """Return the position of the dial in the record of a result; None for none."""
+    record = parse_record(made.record)
+    dial = record.settings.get("denoise") if record else None
+    return float(str(dial).split()[-1]) if SETTINGS["denoise"](dial) and dial != "auto" else None
 
 
 def agrees(text: str | None, path: Path, weights_sha256: str, settings: Settings, command: str) -> bool:

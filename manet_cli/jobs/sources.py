@@ -10,13 +10,13 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.atomic import is_temporary
 from manet_cli.errors import InputError, ManetError, Parameter, UsageError
-from manet_cli.file_identity import FileLedger, is_folder
+from manet_cli.file_identity import FileLedger, is_folder, unquoted_file
 from manet_cli.images import (
     format_for_suffix,
     has_raw_suffix,
@@ -79,13 +79,27 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
     sources: list[Source] = []
     # A link to a picture counts as another picture: its name differs, and so does the result's name.
     seen = FileLedger[Source](links=False, names=True)
-    for name in dict.fromkeys(inputs):
-        for source in _expand(name, recursive):
+    for name, error in dict.fromkeys(_words(inputs)):
+        for source in _expand(name, recursive) if error is None else [Source(name, Path(name), error=error)]:
             if source.path is None or seen.find(source.path) is None:
                 sources.append(source)
             if source.path is not None:
                 seen.add(source.path, source)
     return sources
+
+
+def _words(inputs: Sequence[str]) -> Iterator[tuple[str, InputError | None]]:
+    """Yield the inputs; words that together name a file become one input with an error."""
+    start = 0
+    while start < len(inputs):
+        split = unquoted_file(inputs[start:])
+        if split is None:
+            yield inputs[start], None
+            start += 1
+        else:
+            name, count = split
+            yield name, InputError(f'the name {name} has spaces: type it in quotes, "{name}"')
+            start += count
 
 
 def names_several(name: str) -> bool:

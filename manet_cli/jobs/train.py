@@ -11,7 +11,7 @@ from manet_cli.atomic import check_name
 from manet_cli.errors import InputError, Message, OutputError, Parameter
 from manet_cli.file_identity import is_folder, ledger_of
 from manet_cli.jobs.durations import duration
-from manet_cli.jobs.outputs import files_among
+from manet_cli.jobs.outputs import files_among, say_if_named_like_file
 from manet_cli.jobs.sources import expand_sources
 from manet_cli.training import (
     Outcome,
@@ -170,6 +170,7 @@ def plan_training(request: TrainRequest) -> TrainJob:
     """
     check_name(RunFolder(request.output).checkpoints)
     if not request.start.resume:
+        say_if_named_like_file(request.output)
         _check_inputs(request)
     recipe = load_recipe(
         request.stage, request.scale, name=request.recipe, config=request.config, options=request.options

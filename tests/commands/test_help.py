@@ -118,6 +118,13 @@ def test_a_gpu_that_is_not_there(manet: Manet) -> None:
     [
         (["upscale", "--variances", "9,1,45", "photo.png"], "--sigma"),
         (["upscale", "--out", "x.png", "photo.png"], "type -o"),
+        (["upscale", "--outscale", "4", "photo.png"], "type -s"),
+        (["upscale", "--denoise_strength", "1", "photo.png"], "type --denoise"),
+        (["upscale", "photo.png", "-q", "80"], "type --quality 80"),
+        (["deblur", "photo.png", "-qn", "80"], "type --quality 80"),
+        (["kernels", "Two", "words.png"], 'quotes, "Two words.png"'),
+        (["train", "--resume", "-o", "run"], "Repeat the command of the run, with --resume"),
+        (["enlarge", "photo.png"], "type manet upscale"),
         (["deblur", "-s", "2", "photo.png"], "manet upscale"),
         (["degrade", "--sigma", "3", "photo.png"], "--variances"),
         (["compare", "photo.png", "other.png"], "--with FILE"),
@@ -129,7 +136,8 @@ def test_a_gpu_that_is_not_there(manet: Manet) -> None:
 def test_a_near_miss_says_what_to_type(
     manet: Manet, photo: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str
 ) -> None:
-    shutil.copy(photo, photo.with_name("-dash.png"))
+    for name in ("-dash.png", "Two words.png"):
+        shutil.copy(photo, photo.with_name(name))
     monkeypatch.chdir(photo.parent)
     outcome = manet(*words)
     assert outcome.code == 2

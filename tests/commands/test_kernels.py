@@ -121,6 +121,7 @@ def test_what_exists_is_kept(manet: Manet, photo: Path) -> None:
         ([""], 1),
         (["."], 1),
         (["x" * 247 + ".png"], 1),
+        (["."], 1),
         (["photo.png", "--out", "k.txt"], 2),
         (["photo.png", "--picture", "p.jpg"], 2),
         (["photo.png", "--codes", "--params"], 2),

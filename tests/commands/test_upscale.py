@@ -188,6 +188,23 @@ def test_why_a_file_is_not_replaced(manet: Manet, photo: Path) -> None:
     assert "has no record that this tool made it" in refused("upscale", photo)
 
 
+def test_a_folder_that_is_named_like_a_file_is_said(manet: Manet, photo: Path) -> None:
+    other = shutil.copy(photo, photo.with_name("other.png"))
+    outcome = manet("upscale", photo, other, "-o", photo.with_name("one.jpg"), "-n")
+    assert "one.jpg is taken as the name of a folder" in outcome.stderr
+    for output in (f"{photo.with_name('two.jpg')}/", photo.with_name("three")):
+        assert "is taken as" not in manet("upscale", photo, other, "-o", output, "-n").stderr
+    outcome = manet("degrade", photo, "-o", photo.with_name("d.npz"), "--variances", "4,1,30")
+    assert "d.npz is taken" in outcome.stderr
+
+
+def test_a_skipped_picture_tells_its_dial(manet: Manet, photo: Path) -> None:
+    made = manet("upscale", photo, "--json").json[0]
+    for more in ([], ["-n"]):
+        again = manet("upscale", photo, "--json", *more).json[0]
+        assert (again["status"], again["denoise"]) == ("skipped", made["denoise"])
+
+
 def test_a_folder_twice(manet: Manet, photo: Path) -> None:
     folder = photo.parent
     (folder / "deep" / "er").mkdir(parents=True)

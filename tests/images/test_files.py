@@ -51,6 +51,7 @@ def test_only_regular_files_that_hold_something_are_read(
         ("At", "At the sea 2.png"),
         ("IMG_0001.JPEG", "IMG_0001.JPG"),
         ("IMG_0002.JPG", None),
+        ("IMG_001.JPG", "IMG_0001.JPG"),
         ("x.tif", None),
         ("nowhere/holiday.jpg", None),
     ],
@@ -62,7 +63,7 @@ def test_a_similar_name_is_suggested_for_a_missing_file(
         (tmp_path / name).touch()
     with pytest.raises(InputError) as caught:
         read_photo(tmp_path / given, given)
-    advice = f'give "{tmp_path / meant}" if you mean that file' if meant else "check the path"
+    advice = f'give "{tmp_path / meant}" if you mean that' if meant else "check the path"
     assert str(caught.value) == f"{given} does not exist: {advice}."
 
 
@@ -144,7 +145,7 @@ def test_standard_input_is_refused_by_its_first_bytes(
     for start in (b"", b"<html>", b"\x1f\x8b", b"II\x2c\0"):
         endless = Endless(start)
         monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=endless))
-        with pytest.raises(InputError, match=r"^standard input is not a PNG, JPEG, .* picture: convert it"):
+        with pytest.raises(InputError, match=r"^standard input is not a PNG, JPEG, .* picture: give a"):
             read_content(None, "-")
         assert endless.given <= 256
         path = tmp_path / "a"

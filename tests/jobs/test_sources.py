@@ -40,6 +40,19 @@ def test_any_mix(here: Path) -> None:
     assert names("b", recursive=True) == ["b/x.png", "b/sub/y.png"]
 
 
+def test_names_typed_without_quotes(here: Path) -> None:
+    """The words of one name give one error; words that are files stay files."""
+    Path("My trip 2004").mkdir()
+    for name in ("My trip 2004/at sea.png", "a b.png", "a"):
+        Path(name).touch()
+    words = ["x.png", "My", "trip", "2004/at", "sea.png", "a", "b.png"]
+    sources = expand_sources(words)
+    assert [source.name for source in sources] == ["x.png", "My trip 2004/at sea.png", "a", "b.png"]
+    errors = [source.error for source in sources]
+    assert errors.count(None) == 3
+    assert str(errors[1]).endswith('has spaces: type it in quotes, "My trip 2004/at sea.png".')
+
+
 def test_what_a_list_may_hold(here: Path) -> None:
     make("a.png", "-x.png", " b .png", "new\nline.png", "[c].png", "c.png", "folder/d.png", "-")
     cases = {

@@ -99,10 +99,10 @@ def preview(item: Item, engine: Engine, options: UpscaleOptions, pace: Pace | No
         return replace(result, status="failed", error=item.error)
     header = item.header and options.result_of(item.header)
     if item.header is None or header is None:
-        return replace(result, status="skipped") if item.done else result
+        return replace(result, status="skipped", denoise=item.denoise) if item.done else result
     sized = replace(result, width=header.width, height=header.height)
     if item.done:
-        return replace(sized, status="skipped")
+        return replace(sized, status="skipped", denoise=item.denoise)
     try:
         options.blur.check(item.header.height, item.header.width)
     except InputError as error:

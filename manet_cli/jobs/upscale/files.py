@@ -94,7 +94,7 @@ class PictureMaker:
                 report = check_result(photo, made, engine, options)
         header = item.header and options.result_of(item.header)
         width, height = (header.width, header.height) if header else (None, None)
-        return Result(item, "skipped", options.scale, width, height, report=report)
+        return Result(item, "skipped", options.scale, width, height, report=report, denoise=item.denoise)
 
     def _run(self, item: Item, progress: Progress) -> Result:
         """Make one picture; ``seconds`` is the time from reading to writing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +27,8 @@ from manet_cli.images import (
 )
 from manet_cli.jobs.kernels.map_writer import check_kernel_map
 from manet_cli.jobs.names import result_stem
-from manet_cli.jobs.outputs import Claims, Room, least_bytes
-from manet_cli.jobs.record import COMMAND, difference, is_kept, made_from, parse_record
+from manet_cli.jobs.outputs import Claims, Room, least_bytes, say_if_named_like_file
+from manet_cli.jobs.record import COMMAND, dial_of, difference, is_kept, made_from, parse_record
 from manet_cli.jobs.sources import STDIN, Source, names_several
 from manet_cli.stopping import end_if_stopped
 
@@ -42,9 +41,6 @@ __all__ = [
     "check_still_free",
     "plan_destination",
 ]
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +71,7 @@ class Item:
         header: size and kind of the input; None if unknown (standard input, or unreadable).
         error: why the picture cannot be made; None if no error is known.
         done: the output exists, made from the same input, weights and settings.
+        denoise: position of the dial in the record of an existing output; None for none.
         replaces: the run may replace these files if they exist.
     """
 
@@ -84,6 +81,7 @@ class Item:
     header: Header | None = None
     error: ManetError | None = None
     done: bool = False
+    denoise: float | None = None
     replaces: bool = False
 
 
@@ -117,6 +115,7 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
         return Destination(None, None, False, format)
     path = Path(output)
     if several or is_folder(path) or output.endswith(("/", os.sep)) or not has_picture_suffix(path):
+        say_if_named_like_file(output)
         return Destination(path, None, False, format)
     named = format_for_suffix(path)
     if named is None:
@@ -312,7 +311,7 @@ class Planner:
         kernels = item.kernels if item.kernels and not is_file(item.kernels) else None
         if is_kept(item.output, made) and kernels is None:
             self._claims.keep(item.output, item.source)
-            return replace(item, done=True)
+            return replace(item, done=True, denoise=dial_of(made))
         # Making it again, even if only the kernel map is missing, replaces it with the same bytes.
         self._claims.claim(item.output, item.source, replaces=True)
         if kernels is not None:
