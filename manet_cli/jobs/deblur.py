@@ -1,7 +1,7 @@
-"""Deblur pictures at their size.
+"""Deblur pictures without changing their size.
 
-The networks enlarge, and the result is resized to the input's size. They are trained for a blur of about one
-input pixel; for a wider blur, the picture is shrunk first.
+The networks enlarge the picture; the result is resized to the input's size. They are trained for a blur of
+about one input pixel, so a picture with a wider blur is shrunk first.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from manet_cli.weights.manifest import PAIR
 __all__ = ["SHRINKS", "DeblurOptions", "DeblurReport", "Level", "deblur", "open_deblur"]
 
 SHRINKS = (1, 2, 4)
-"""Factors by which a picture may be shrunk before the networks."""
+"""Factors by which a picture may be shrunk before it is enlarged."""
 
 _COMMAND = "deblur"
 
 # Scale of the networks for each of SHRINKS, chosen by benchmarks/deblur.py; x4 also undoes a shrink of 4.
 _SCALES = {1: 2, 2: 2, 4: 4}
 
-# Smallest blur in input pixels at which a picture is shrunk first. The x2 networks are trained up to 1.12
-# pixels of their input: 2.24 pixels of a picture at half its size. Measured by benchmarks/deblur.py.
+# A picture is shrunk first if its blur in input pixels has at least this size. The x2 networks are trained up
+# to 1.12 pixels of their input: 2.24 pixels of a picture at half its size. Measured by benchmarks/deblur.py.
 _FROM = {2: 1.15, 4: 2.1}
 
 # Estimate in LR pixels for a sharp picture shrunk 2 or 4 times: shrinking blurs a little.
 _SHARP = {2: 0.42, 4: 0.40}
-_LITTLE = 0.5  # blur in input pixels, below which deblurring gains little
+_LITTLE = 0.5  # blur in input pixels; below it, deblurring gains little
 
 # A picture is sharp if the estimate in its middle square of _SHARP_SIDE pixels is below _SHARP_BELOW.
-# `benchmarks/deblur.py --sigma 0 0.5` measures what that keeps and what it costs.
+# `benchmarks/deblur.py --sigma 0 0.5` measures the gain and the loss from this rule.
 _SHARP_BELOW, _SHARP_SIDE = 0.38, 1024
-_LEAST_SIDE = 24  # pixels; smaller pictures show no blur
+_LEAST_SIDE = 24  # pixels; in a smaller picture, blur cannot be measured
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class DeblurOptions(UpscaleOptions):
-    """Options of a run, the same for all pictures; `scale` is 1, since the size stays.
+    """Options of a run, the same for all pictures; `scale` is 1: the size stays.
 
     Attributes:
         levels: networks for each of `SHRINKS`.
@@ -79,7 +79,7 @@ class DeblurOptions(UpscaleOptions):
 
     @property
     def networks(self) -> UpscaleOptions:
-        """Options of the first level, which estimates every picture's blur."""
+        """Options of the first level. Its networks estimate every picture's blur."""
         return self.levels[1].options
 
     def seen_of(self, header: Header) -> Header:
@@ -97,12 +97,12 @@ class DeblurOptions(UpscaleOptions):
 
 @dataclass(frozen=True)
 class DeblurReport:
-    """The estimate of a picture's blur, and the decision.
+    """A picture's estimated blur, and how it was treated.
 
     Attributes:
         sigma: approximate standard deviation of the blur in input pixels; None if it cannot be measured.
         shrink: factor by which the picture was shrunk first.
-        sharp: whether the picture is sharp already, so that its pixels are kept.
+        sharp: whether the picture was sharp already; then its pixels are kept.
     """
 
     sigma: float | None
@@ -120,14 +120,14 @@ class DeblurReport:
         """Return the report for a reader."""
         if self.sharp:
             return Message(
-                "sharp already, so its pixels are kept; ", Parameter("shrink", 1), " sharpens it all the same"
+                "sharp already, so its pixels are kept; ", Parameter("shrink", 1), " sharpens it anyway"
             )
-        first = f"; made {self.shrink} times smaller first" if self.shrink > 1 else ""
+        first = f"; shrunk {self.shrink} times first" if self.shrink > 1 else ""
         if self.sigma is None:
-            return Message(f"too small or too flat to show its blur{first}")
+            return Message(f"too small or too flat to measure its blur{first}")
         if self.sigma < _LITTLE and self.shrink == 1:
             return Message(
-                "hardly any blur, so there is little to gain and fine detail may look harsher; ",
+                "hardly any blur: there is little to gain, and fine detail may look harsher; ",
                 *(Parameter("strength", 0.5), " is gentler"),
             )
         return Message(f"a blur of about {self.sigma:.1f} pixels{first}")
@@ -144,9 +144,9 @@ def deblur(
 
     Args:
         photo: the input.
-        engine: of the first level; it estimates the blur.
-        options: of the run.
-        sink: for the rows of the result, which has the input's size.
+        engine: engine of the first level; it estimates the blur.
+        options: options of the run.
+        sink: receives the rows of the result, which has the input's size.
         progress: callback for the share done.
     """
     progress(0.0)
@@ -219,7 +219,7 @@ def open_deblur(request: Request, shrink: int | None) -> Run:
         shrink: one of `SHRINKS`; None to choose by each picture's blur.
 
     Raises:
-        UsageError: options that do not go together or have no meaning.
+        UsageError: options are invalid or conflict with each other.
         DeviceError: there is no such device.
         WeightsError: the weights are missing, damaged, or lack a network.
     """
@@ -255,8 +255,8 @@ def open_deblur(request: Request, shrink: int | None) -> Run:
 
 
 def _open_levels(request: Request, shrink: int | None) -> DeblurOptions:
-    """Open the networks of all levels; if the weights lack a scale, use another."""
-    # One set of weights: the dial of the default family does not apply to shrunk pictures.
+    """Open the networks of all levels. A family without a level's scale uses its lowest scale."""
+    # Only one set of weights: the default family's dial does not apply to shrunk pictures.
     model = PAIR[0] if request.model.model == DEFAULT_FAMILY else request.model.model
     known = [entry.scale for entry in load_manifest() if entry.family == model]
     opened: dict[int | None, Level] = {}

@@ -12,7 +12,7 @@ __all__ = ["check_denoise", "parse_denoise", "recorded", "turn_to_photo"]
 
 
 def parse_denoise(text: str | None) -> Denoise | None:
-    """Parse a position of the dial; None for no text.
+    """Parse a position of the dial: a number from 0 to 1, or ``auto``; None without text.
 
     Raises:
         UsageError: the text is neither ``auto`` nor a number from 0 to 1.
@@ -32,15 +32,15 @@ def check_denoise(denoise: Denoise | str | None, engine: Engine, model: str, sca
 
     Args:
         denoise: 0 to 1, or ``auto``; None for the default of the weights.
-        engine: with the weights.
+        engine: runs the weights.
         model: name of the weights, as given by the user.
-        scale: of the run.
+        scale: 2, 3 or 4.
 
     Returns:
         The position of the dial; None for weights without a dial.
 
     Raises:
-        UsageError: an invalid position, or weights without a dial.
+        UsageError: the position is invalid, or the weights have no dial.
     """
     if isinstance(denoise, str):
         denoise = parse_denoise(denoise)
@@ -59,7 +59,7 @@ def check_denoise(denoise: Denoise | str | None, engine: Engine, model: str, sca
             *("leave it out, or give ", Parameter("scale", 2), " or ", Parameter("scale", 4)),
         )
     raise UsageError(
-        *(Parameter("denoise", denoise), f" sets the weights {DEFAULT_FAMILY!r} between clean and camera; "),
+        *(Parameter("denoise", denoise), f" works only with the weights {DEFAULT_FAMILY!r}; "),
         *("leave it out with ", Parameter("model", model)),
     )
 
@@ -68,12 +68,12 @@ def turn_to_photo(engine: Engine, photo: Photo, denoise: Denoise | None = AUTO) 
     """Set the dial for a photo.
 
     Args:
-        engine: with the dial.
-        photo: measured for ``auto``.
+        engine: engine to set.
+        photo: photo to measure for ``auto``.
         denoise: position of the dial, from `check_denoise`.
 
     Returns:
-        The setting for the record; empty without a dial.
+        ``{"denoise": text}`` for the record; empty without a dial.
     """
     if denoise is None or not engine.has_dial:
         return {}

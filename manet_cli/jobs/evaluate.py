@@ -30,10 +30,10 @@ class EvaluateRequest:
     Attributes:
         pictures: a folder of sharp pictures, a picture, or a pattern.
         models: families, entries or files of weights, at least one.
-        options: options of all models; its ``model`` is ignored.
+        options: options of all models; the field ``model`` is ignored.
         protocol: as in `parse_protocol`.
         steps: steps after the blur.
-        seed: random seed of noise, kernels and the mixture.
+        seed: random seed for noise, kernels and the mixture.
         limit: number of pictures to take; None for all.
         recursive: include the subfolders of a folder.
         output: file of the results, possibly from an earlier run; None for no file.
@@ -57,26 +57,26 @@ class UnmeasuredPicture:
     """A picture that could not be measured.
 
     Attributes:
-        image: its name, as in `Measurement`.
-        error: the error.
+        image: name of the picture, as in `Measurement`.
+        error: reason.
     """
 
     image: str
     error: ManetError
 
     def fields(self) -> dict[str, object]:
-        """Return the failure for a script."""
+        """Return the failure as fields for JSON."""
         return {"image": self.image, "error": self.error}
 
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """A test over a set of pictures, ready to run.
+    """A measurement of models on a set of pictures, ready to run.
 
     Attributes:
         evaluation: the protocol, the models, and the results so far.
         sources: the pictures.
-        lines: of the pictures measured so far, with lines of an earlier run.
+        lines: measurements so far, including those of an earlier run.
     """
 
     evaluation: Evaluation
@@ -87,10 +87,10 @@ class EvaluateJob:
         """Measure all pictures. A bad picture does not stop the others.
 
         Args:
-            shown: shows the progress of a picture, given its name.
+            shown: shows the progress of a picture; called with its name.
 
         Raises:
-            OutputError: a line cannot be written.
+            OutputError: a measurement cannot be written to the file of results.
         """
         for source in self.sources:
             name = source.name if source.path is None else (source.below / source.path.name).as_posix()
@@ -107,7 +107,7 @@ class EvaluateJob:
                 yield UnmeasuredPicture(name, error)
 
     def means(self) -> list[dict[str, object]]:
-        """Return each model's means for a script."""
+        """Return each model's means as fields for JSON."""
         models = self.evaluation.models
         return [
             mean_fields(model.name, model.sha256, group)
@@ -129,7 +129,7 @@ class EvaluateJob:
         return [", ".join(parts), *names]
 
     def tables(self) -> list[Table]:
-        """Return the means as tables; none if nothing was measured."""
+        """Return the means as tables; an empty list if nothing was measured."""
         return tables(self._groups()) if self.lines else []
 
     def _groups(self) -> list[list[Measurement]]:
@@ -148,7 +148,7 @@ def open_evaluation(request: EvaluateRequest) -> Iterator[EvaluateJob]:
         ManetError: any error in the request.
     """
     options = request.options
-    # Parse once at any scale, so that an invalid protocol fails before weights are loaded.
+    # The scale may still be unknown. Parse at any, so that an invalid protocol fails before loading weights.
     scale = options.scale or DEFAULT_SCALE
     parse_protocol(request.protocol, scale, steps=request.steps, seed=request.seed)
     models = open_models(request.models, options, request.denoise)
@@ -173,5 +173,5 @@ def _content(source: Source) -> bytes:
     if source.error:
         raise source.error
     if source.path is None:
-        raise InputError("standard input is not measured: give a folder or a picture")
+        raise InputError("standard input cannot be measured: give a folder or a picture")
     return read_content(source.path, source.name)

@@ -1,4 +1,4 @@
-"""Open models from options."""
+"""Open models as the user's options ask."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ModelOptions:
     Attributes:
         model: family, entry or file of weights.
         scale: 2, 3 or 4; None for the scale of the weights.
-        device: auto, cpu, cuda, cuda:N, mps, or of a runtime.
+        device: auto, cpu, cuda, cuda:N, mps, or the name of a runtime, such as openvino.
         precision: auto, fp32, bf16, fp16 or int8.
         tile: largest side of a tile in LR pixels; None for auto, 0 for no tiles.
-        dial: load both sets of the default pair, to mix their results.
         exact: give tiles the full receptive field, and compute the blur of every pixel.
-        downloads: shows downloads of missing weights; None to download nothing.
+        dial: for the default family, load both sets of weights, to mix their results.
+        downloads: shows the progress of downloads of missing weights; None to download nothing.
     """
 
     model: str
@@ -83,7 +83,7 @@ def open_model(options: ModelOptions) -> OpenModel:
     """Choose the device and load the weights on it.
 
     Raises:
-        UsageError: an option has no meaning, or the weights lack data for int8.
+        UsageError: an option is invalid, or the weights lack data for int8.
         DeviceError: there is no such device.
         WeightsError: the weights are missing or damaged.
     """
@@ -125,7 +125,7 @@ def open_models(
         denoise: position of the dial, for models with a dial; None for ``auto``.
 
     Raises:
-        UsageError: an option has no meaning, two models have the same weights, or one has another scale.
+        UsageError: an option is invalid, two models have the same weights, or the scales differ.
         DeviceError: there is no such device.
         WeightsError: weights are missing or damaged.
     """
@@ -160,18 +160,18 @@ def open_upscale(
 
     Args:
         options: the model and its run.
-        format: of the outputs.
-        quality: for formats with a quality.
+        format: format of the outputs.
+        quality: 1 to 100, for formats with a quality; None for the format's default.
         registration: ``input`` or ``protocol``.
         blur: the user's options for the blur.
         denoise: 0 (clean weights) to 1 (camera weights), or ``auto``; None for the default of the weights.
-        size: of the results, as in ``--size``; None for the size by the scale.
+        size: size of the results, as in ``--size``; None for ``scale`` times the input's.
         check: compare each result with its input.
         max_pixels: larger inputs raise an error.
         depth: largest bit depth of the outputs; None for the input's depth.
 
     Raises:
-        UsageError: options that do not go together.
+        UsageError: options are invalid or conflict with each other.
         WeightsError: the weights are missing, damaged, or lack a network.
     """
     if quality is not None and format.default_quality is None:
@@ -200,7 +200,7 @@ def open_upscale(
     if format.default_quality is not None:
         settings["quality"] = quality or format.default_quality
     if result_size is not None and result_size.factor == opened.scale:
-        result_size = None  # already the size by the scale
+        result_size = None  # the networks' own size
     if result_size is not None:
         settings["size"] = str(result_size)
     if depth is not None:
@@ -224,13 +224,13 @@ def open_upscale(
 
 
 def open_on_devices(engine: Engine, scale: int, options: ModelOptions, pictures: int) -> list[Engine]:
-    """Return the engine, and another for each further device in ``options``.
+    """Return one engine per device in ``options``, the first as given.
 
     Args:
-        engine: on the first device.
-        scale: of the run.
+        engine: engine on the first device.
+        scale: 2, 3 or 4.
         options: the model and its run.
-        pictures: number of pictures; the largest number of devices to use.
+        pictures: number of pictures; no more devices than that are used.
 
     Raises:
         DeviceError: a device cannot hold the model.
@@ -239,7 +239,7 @@ def open_on_devices(engine: Engine, scale: int, options: ModelOptions, pictures:
     devices = choose_devices(options.device)[: max(pictures, 1)]
     if len(devices) == 1:
         return [engine]
-    # All in the number format of the first device, so that results do not depend on the device.
+    # All devices use the first one's number format, so that results do not depend on the device.
     dtype = choose_precision(devices[0], options.precision)
     precision = next(name for name, known in PRECISIONS.items() if known == dtype)
     same = dataclasses.replace(options, scale=scale, precision=precision, dial=True)

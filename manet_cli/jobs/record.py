@@ -1,6 +1,6 @@
 """The record inside an output: its input, weights and settings, so that a later run can skip or replay it.
 
-Equal runs write equal records: no path, no time, no host, no name of the output.
+Equal runs write equal records: a record has no path, time, host or name of the output.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 Settings = Mapping[str, object]
 
 COMMAND = "upscale"
-"""The default command, which records leave out."""
+"""The default command. Records do not name it."""
 
 
 def _matches(pattern: str, longest: int = 200) -> Callable[[object], bool]:
@@ -79,9 +79,9 @@ SETTINGS: Mapping[str, Callable[[object], bool]] = {
     "shrink": lambda value: value == "auto" or _whole(1, 4)(value),
     "coarse-weights": _matches(_DIGEST),
 }
-"""Allowed settings of a record and checks of their values: ``blur``, and names of options without dashes.
+"""Settings that a record may hold, and a check for each value: ``blur``, and names of options without dashes.
 
-The checks are strict because a record may come with any picture. ``model`` and ``with`` hold digests of
+The checks are strict because anyone may have written the record. ``model`` and ``with`` hold digests of
 further weights and files, separated by commas; ``coarse-weights`` holds the digest of the weights for a wide
 blur. `replay` turns all others into options. Add each new option that changes pixels here.
 """
@@ -119,7 +119,7 @@ class Record:
             ValueError: a setting that `SETTINGS` does not know.
         """
         if unknown := settings.keys() - SETTINGS.keys():
-            raise ValueError(f"settings that cannot be replayed: {sorted(unknown)}")
+            raise ValueError(f"settings that cannot be replayed: {sorted(unknown)}; add them to SETTINGS")
         digest = hashlib.sha256(data).hexdigest()
         return cls(Path(name).name, digest, weights_sha256, settings, command=command)
 
@@ -143,10 +143,10 @@ class Record:
 def made_from(
     output: Path, path: Path, weights_sha256: str, settings: Settings, command: str = COMMAND
 ) -> Finished | None:
-    """Return the state of ``output`` if it holds a record of this command, input, weights and settings.
+    """Return the state of ``output`` if its record has this command, input, weights and settings; else None.
 
-    The file may be truncated or edited. Names do not matter, so files can be renamed and folders moved. The
-    input is read only if everything else agrees.
+    The state says whether the file is truncated or edited. Names do not matter, so files can be renamed and
+    moved. The input is read only if everything else agrees.
 
     Raises:
         OSError: the input cannot be read.
@@ -216,7 +216,7 @@ def _shown(settings: Settings, name: str) -> str:
 
 
 def is_kept(output: Path, made: Finished | None) -> bool:
-    """Whether a file stays that `made_from` has found; say so if it is to be made again."""
+    """Whether to keep a file that `made_from` has found; log a warning if it must be made again."""
     if made is not None and not made.whole:
         _log.warning("%s is cut off before its end: it is made again", output)
     return made is not None and made.whole
@@ -225,14 +225,14 @@ def is_kept(output: Path, made: Finished | None) -> bool:
 def _as_asked(found: Settings, wanted: Settings) -> Settings:
     """Return recorded settings with the dial as in ``wanted``, if it agrees.
 
-    A measured dial is recorded as ``auto 0.35``, which agrees with ``auto`` and with ``0.35``.
+    A measured dial is recorded as ``auto 0.35``, which matches ``auto`` and ``0.35``.
     """
     words = str(found.get("denoise", "")).split()
     return {**found, "denoise": wanted["denoise"]} if wanted.get("denoise") in words else found
 
 
 def parse_record(text: str | None) -> Record | None:
-    """Parse a record; None for no text and for any other text."""
+    """Parse a record; None if there is no text or it is not a record."""
     try:
         fields = json.loads(text or "")
         record = Record(

@@ -1,4 +1,4 @@
-"""Turn the record inside a result into the command that repeats it."""
+"""Make the command that repeats a result from the record inside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KERNEL_SIZE = 21
 _SHOWN = 60  # characters of an invalid value in messages
 
 _OUTPUT_OPTIONS = {"upscale": "-o", "deblur": "-o", "compare": "-o", "kernels": "--picture", "explore": "-o"}
-"""Commands that write records -> option for the result."""
+"""For each command that writes records, its option for the output."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def plan_replay(
         sought: the input, or a folder to search with its subfolders; by default the folder of the result and
             the folder above are searched.
         model: the weights, if they are neither in the manifest nor pulled.
-        kernel: file of the blur, if the result used one.
+        kernel: file of the blur; needed if the result was made with one.
         target: the file to write; by default the result.
 
     Raises:
@@ -91,7 +91,7 @@ def plan_replay(
                 f"{output} is a page of 'manet explore', and {target} is not named .html: give -o FILE.html"
             )
     elif format_for_suffix(target) is None:
-        raise InputError(f"{target} has a suffix that no picture is written with: give -o FILE")
+        raise InputError(f"{target}: pictures with this suffix cannot be written; give -o FILE with another")
     words = ["manet", record.command, _path_word(source)]
     words += [_OUTPUT_OPTIONS[record.command], _path_word(target)]
     name = _model_word(record, output, model)
@@ -102,18 +102,15 @@ def plan_replay(
 
 def _record_in(output: Path) -> Record:
     if not is_file(output):
-        raise InputError(f"{output} is not a file: give a picture that manet made")
+        raise InputError(f"{output} is not a file: give a picture written by manet")
     record = parse_record(page_record(output) if is_page(output) else read_record(output))
     if record is not None:
         return record
     named = format_for_suffix(output)
     if named is not None and not named.record:
-        raise InputError(
-            f"{output} holds no record of how it was made: {named.name.upper()} has no place for one"
-        )
+        raise InputError(f"{output} holds no record of how it was made: {named.name.upper()} cannot hold one")
     raise InputError(
-        f"{output} holds no record of how it was made: manet did not write it, or another program "
-        "has dropped it"
+        f"{output} holds no record of how it was made: manet did not write it, or another program removed it"
     )
 
 
@@ -124,7 +121,7 @@ def _find_input(record: Record, output: Path, sought: Path | None) -> Path:
             return path
     where = f"at {sought}" if sought else "beside it or in the folder above"
     raise InputError(
-        f"{output} was made from {record.input_name} (sha256 {record.input_sha256[:16]}...), and no file "
+        f"{output} was made from {record.input_name} (sha256 {record.input_sha256[:16]}...), but no file "
         f"{where} has that content: give the picture, or a folder above it, with --input"
     )
 
@@ -161,7 +158,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _path_word(path: Path) -> str:
-    """Return a path that no command takes for an option."""
+    """Return a path as a word that cannot be read as an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
@@ -194,14 +191,15 @@ def _check_coarse(record: Record, output: Path, model: str) -> None:
     digest = record.settings.get("coarse-weights")
     if digest is not None and locate_weights(model, DEFAULT_SCALE).sha256 != digest:
         raise UsageError(
-            f"{output} was made with weights of sha256 {digest} for a wide blur, and {model} has others now"
+            f"for a wide blur, {output} was made with weights of sha256 {digest}; {model} now has others: "
+            f"replay it with {record.tool}"
         )
 
 
 def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Path | None) -> list[str]:
     """Return the options for the recorded settings."""
     words = []
-    # deblur has no option for the scale: the weights set it.
+    # manet deblur has no --scale: the weights set it.
     no_options = {"coarse-weights", "scale"} if record.command == "deblur" else {"coarse-weights"}
     for name, value in record.settings.items():
         # Records are untrusted: allow only known settings.
@@ -224,7 +222,7 @@ def _setting_words(record: Record, output: Path, kernel: Path | None, sought: Pa
         elif value is not False:
             words.append(f"--{name}={value}")
     if record.settings.get("precision") == "int8":
-        words.append("--device=openvino")  # the only device that takes it
+        words.append("--device=openvino")  # the only device that can run int8
     return words
 
 
@@ -236,8 +234,7 @@ def _further(name: str, digest: str, output: Path, sought: Path | None) -> str:
         if _has_content(path, digest):
             return _path_word(path)
     raise InputError(
-        f"{output} was made with another file too (sha256 {digest[:16]}...), and no file beside it has that "
-        "content: put it there"
+        f"{output} was also made with a file of sha256 {digest[:16]}..., which is not beside it: put it there"
     )
 
 
@@ -252,7 +249,7 @@ def _blur_words(blur: str, output: Path, kernel: Path | None) -> list[str]:
     if blur == "estimated":
         return []
     if kernel is None:
-        raise InputError(f"{output} was made with a blur from a file: give that with --kernel")
+        raise InputError(f"{output} was made with a blur from a file: give the file with --kernel")
     if kind == "kernel-map":
         if not is_file(kernel) or file_sha256(kernel) != value:
             raise UsageError(f"--kernel {kernel}: {output} was made with another kernel map")

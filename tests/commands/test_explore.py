@@ -250,7 +250,7 @@ def test_of_too_large_pictures_the_part_that_shows_its_blur(
         assert abs(left - column) <= 8
         assert abs(top - row) <= 8
         assert f"from ({left}, {top}) of {name}.png" in outcome.stderr
-        assert "name another part by --crop X,Y,W,H" in outcome.stderr
+        assert "choose another part with --crop X,Y,W,H" in outcome.stderr
         overview = Page(tmp_path / f"{name}_x2_explore.html").pictures["overview"]
         assert overview.size == (240, 160)
         marked = np.asarray(overview.convert("RGB")).astype(int)

@@ -39,7 +39,7 @@ _MOST_PIXELS = 8_000_000
 """Largest result of a compared part, in pixels."""
 
 _MOST_WAYS = 6
-_ZOOM = 3  # the detail's share of the part, along each side
+_ZOOM = 3  # a side of the part divided by a side of the detail
 _ASPECT_TOLERANCE = 0.02
 
 
@@ -66,7 +66,7 @@ class CompareRequest:
 
 @dataclass(frozen=True, eq=False)
 class CompareJob:
-    """A comparison, checked and with its pictures read.
+    """A comparison, planned and ready to run.
 
     Attributes:
         photo: the photo.
@@ -74,10 +74,10 @@ class CompareJob:
         models: the weights, ready to run.
         others: other enlargements with their names.
         shown: the part to show.
-        zoom: the detail in it, in pixels of the photo.
+        zoom: the detail to magnify in it, in pixels of the photo.
         output: the file to write.
         record: record to store in the file.
-        kept: whether the file exists already, made from the same inputs and settings.
+        kept: whether the file exists already, made from the same inputs and settings, and is kept.
     """
 
     photo: Photo
@@ -96,7 +96,7 @@ class CompareJob:
         return self.models[0][1].scale
 
     def fields(self) -> dict[str, object]:
-        """Return the compared methods and parts for a script."""
+        """Return the compared methods and parts as fields for JSON."""
         ways = ["bicubic", *(tested.name for tested, _ in self.models), *(name for name, _ in self.others)]
         regions = {"crop": self.shown, "zoom": self.zoom}
         return {
@@ -157,11 +157,11 @@ def plan_compare(request: CompareRequest, models: Models, options: ModelOptions)
 
     Args:
         request: the request.
-        models: the weights, ready to run, all of one scale.
+        models: the weights, ready to run, all with the same scale.
         options: options of the models.
 
     Raises:
-        UsageError: options that do not go together.
+        UsageError: options are invalid or conflict with each other.
         OutputError: the output exists or is an input.
         InputError: a picture cannot be read, has another shape, or does not contain the part.
     """
@@ -174,7 +174,7 @@ def plan_compare(request: CompareRequest, models: Models, options: ModelOptions)
         raise UsageError(Parameter("output", output), ": a comparison is written as .png")
     ways = 1 + len(models) + len(request.files)
     if ways > _MOST_WAYS:
-        raise UsageError(f"{ways} ways are to be compared, and a page holds {_MOST_WAYS}: leave some out")
+        raise UsageError(f"{ways} results to compare, but a page holds {_MOST_WAYS}: leave some out")
     with memory_reported(request.name):
         data = read_content(path, request.name, request.max_pixels)
         photo = read_photo(data, "standard input" if path is None else request.name, request.max_pixels)
@@ -247,6 +247,6 @@ def _shown(request: CompareRequest, photo: Photo, scale: int, ways: int) -> Regi
     if shown.width * shown.height * scale**2 > _MOST_PIXELS:
         raise InputError(
             part,
-            f": a page holds {_MOST_PIXELS // 1_000_000} megapixels of result; name a smaller part",
+            f": the result would exceed {_MOST_PIXELS // 1_000_000} megapixels; give a smaller part",
         )
     return shown

@@ -1,4 +1,4 @@
-"""Make the page of one picture, with both enlargements and the kernels."""
+"""Make a web page of one picture: bicubic and restored enlargement, and the kernels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MOST_PIXELS = 8_000_000
 
 _COMMAND = "explore"
 _PART_PIXELS = 4_000_000
-"""Pixels of the result in an automatic part: at x4 a page holds the kernel of each of its pixels."""
+"""Most pixels of the result in an automatic part; at x4, a page can hold the kernel of every input pixel."""
 
 _LONGEST_SIDE = format_by_name("webp").largest_side  # the page's pictures are WebP
 _OVERVIEW_SIDE = 480
@@ -70,8 +70,8 @@ class ExploreJob:
         output: the file to write.
         record: the record of the page.
         upscale_record: the record that `manet upscale` would write for the whole picture.
-        chosen: whether the shown part was chosen automatically because the whole is too large.
-        overview: the whole picture, reduced, with a frame around the part, as WebP; None if all is shown.
+        chosen: whether the part was chosen automatically, because the whole picture is too large.
+        overview: the whole picture shrunk, with a frame around the part, as WebP; None if all is shown.
         kept: whether the page exists already, made from the same input, weights and settings.
     """
 
@@ -93,8 +93,8 @@ class ExploreJob:
             return None
         left, top, width, height = self._crop()
         return Message(
-            f"the page shows {width}x{height} pixels from ({left}, {top}) of {self.name}, where its blur "
-            f"shows best, and all {self.size[0]}x{self.size[1]} reduced; name another part by ",
+            f"the page shows {width}x{height} pixels from ({left}, {top}) of {self.name}, where the blur "
+            f"shows best: all {self.size[0]}x{self.size[1]} would be too large; choose another part with ",
             Parameter("crop", "X,Y,W,H"),
         )
 
@@ -295,8 +295,8 @@ def _check_size(shown: Region, scale: int) -> None:
     left, top = shown.left + (shown.width - sides[0]) // 2, shown.top + (shown.height - sides[1]) // 2
     part = ",".join(map(str, (left, top, *sides)))
     raise OutputError(
-        f"the result is {width}x{height} pixels, and a page holds {MOST_PIXELS // 1_000_000} megapixels, "
-        f"at most {_LONGEST_SIDE} a side: show a part X,Y,W,H in input pixels, such as ",
+        f"the result is {width}x{height} pixels, but a page holds {MOST_PIXELS // 1_000_000} megapixels, "
+        f"at most {_LONGEST_SIDE} pixels a side: show a part X,Y,W,H in input pixels, such as ",
         Parameter("crop", part),
     )
 
@@ -315,9 +315,9 @@ def _bicubic(photo: Photo, scale: int) -> Image.Image:
 
 
 def _webp(image: Image.Image, photo: Photo) -> bytes:
-    """Encode a picture without loss, with the colour profile of its photo."""
+    """Encode a picture as lossless WebP, with the colour profile of its photo."""
     options: dict[str, object] = {}
-    # WebP has no grey, so a grey profile would not fit.
+    # WebP has no grey mode, so a grey profile would be wrong.
     if photo.metadata.icc_profile and photo.pixels.shape[2] == 3:
         options["icc_profile"] = photo.metadata.icc_profile
     file = io.BytesIO()
@@ -327,9 +327,8 @@ def _webp(image: Image.Image, photo: Photo) -> bytes:
 
 def _note(kernels: KernelBytes) -> str:
     square = f"{kernels.step}x{kernels.step}"
-    kept = f"To keep this file small, one kernel is kept for every {square} pixels, that of the upper left. "
+    kept = f"To keep this file small, it holds one kernel for every {square} pixels: the upper left one's. "
     return (kept if kernels.step > 1 else "") + (
-        f"Kernels are rebuilt from codes of 8 bits a number: they agree with the estimates to "
-        f"{kernels.psnr:.1f} dB on average, and no value differs by more than {kernels.largest_error:.2g} "
-        "(measured on this picture)."
+        f"Kernels are rebuilt from 8-bit codes. On this picture they match the estimates to "
+        f"{kernels.psnr:.1f} dB (PSNR); the largest error of a value is {kernels.largest_error:.2g}."
     )

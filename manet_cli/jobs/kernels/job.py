@@ -43,7 +43,7 @@ from manet_cli.models import KernelDecoder
 __all__ = ["CONTENTS", "KernelArray", "KernelsJob", "KernelsRequest", "plan_kernels"]
 
 CONTENTS = ("kernels", "codes", "params")
-"""Contents of an array for every pixel: the kernel, its PCA coefficients, or its shape."""
+"""What an array holds for every pixel: the kernel, its PCA coefficients, or its shape."""
 
 _COMMAND = "kernels"
 _FLOAT16, _FLOAT32 = "float16", "float32"
@@ -57,12 +57,12 @@ class KernelsRequest:
         name: the picture's path, ``-`` for standard input.
         array: whether to write an array.
         output: file of the array; None for a file beside the picture, named after it.
-        content: of the array, one of `CONTENTS`.
-        picture: ``.png`` file of a picture of the blur; None for none. Without ``array`` and ``summary``,
-            None is a file beside the picture, named after it.
+        content: content of the array, one of `CONTENTS`.
+        picture: ``.png`` file for a picture of the blur. If None, no picture is drawn; without ``array`` and
+            ``summary``, one is drawn beside the input, named after it.
         summary: whether to compute only the summary.
-        stride: take every ``stride``-th pixel of every ``stride``-th row into the array.
-        dtype: float16 or float32; None for float16, or float32 for params, which allow no other.
+        stride: write every ``stride``-th pixel of every ``stride``-th row to the array.
+        dtype: float16 or float32; None for float16, or for params float32, the only one allowed.
         large: allow an array of more than 2 GiB.
         overwrite: replace existing outputs.
         max_pixels: larger pictures raise an error.
@@ -91,7 +91,7 @@ class KernelArray:
         path: the file, .npy or .npz.
         content: one of `CONTENTS`.
         shape: (rows, columns, ...).
-        stride: every ``stride``-th pixel of every ``stride``-th row is taken.
+        stride: every ``stride``-th pixel of every ``stride``-th row is written.
         dtype: float16 or float32.
         size: bytes of the array.
     """
@@ -108,7 +108,7 @@ class KernelArray:
         return f"{self.path}: {'x'.join(map(str, self.shape))} {self.dtype}, {self.size / 1e6:.1f} MB"
 
     def open(self, beside: Callable[[], dict[str, npt.NDArray[Any]]]) -> AbstractContextManager[MapWriter]:
-        """Open the file, written atomically at the end. ``beside`` returns further arrays of a .npz."""
+        """Open the file; it is written atomically at the end. ``beside`` returns more arrays for a .npz."""
         options: dict[str, Any] = {"stride": self.stride, "dtype": self.dtype, "name": self.content}
         return open_map(self.path, self.shape, MapWriter, beside=beside, **options)
 
@@ -131,7 +131,7 @@ class KernelsJob:
         model: the weights, ready to run.
         array: array to write, if any.
         picture: picture of the blur to draw, if any.
-        kept: whether this picture exists already, made from the same input and settings, and is kept.
+        kept: whether the picture of the blur exists already, made from the same input and settings.
         record: record to store in the picture of the blur.
         about: origin of the array, stored in a .npz.
         title: name of the photo in the picture of the blur.
@@ -153,7 +153,7 @@ class KernelsJob:
         return [path for path in (self.array and self.array.path, self.picture) if path]
 
     def fields(self, summary: KernelSummary) -> dict[str, object]:
-        """Return the outputs and the summary for a script."""
+        """Return the outputs and the summary as fields for JSON."""
         fields: dict[str, object] = {}
         if self.array:
             fields |= {"output": str(self.array.path), "content": self.array.content}
@@ -200,7 +200,7 @@ class KernelsJob:
     def _decoding(self, mean: Tensor) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that decode codes, from the mean kernel: codes @ basis.T + offset."""
         decoder = KernelDecoder.around_mean(self.model.engine.kernel_code.basis, mean.flatten())
-        # For an orthonormal basis, such as principal components, this is the same basis.
+        # An orthonormal basis, such as principal components, stays the same.
         return {"basis": decoder.inverse.T.float().numpy(), "offset": decoder.offset.float().numpy()}
 
 
@@ -210,10 +210,10 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
     Args:
         request: the request.
         model: the weights, ready to run.
-        options: options of the model; the outputs store only the file name of a path.
+        options: options of the model; of a path, outputs store only the file name.
 
     Raises:
-        UsageError: options that do not go together.
+        UsageError: options are invalid or conflict with each other.
         OutputError: an output exists, would replace the input, or is too large.
         InputError: the picture cannot be read.
         WeightsError: the weights lack a network.
@@ -245,7 +245,7 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
         besides=files_among(options.model),
     )
     if request.content == "codes":
-        _ = engine.kernel_code  # weights without a basis fail before any work
+        _ = engine.kernel_code  # fail before any work if the weights have no basis
     with memory_reported(request.name):
         data = read_content(path, request.name, request.max_pixels)
         shown = "standard input" if path is None else request.name
@@ -291,7 +291,7 @@ def _array_path(request: KernelsRequest, scale: int) -> Path:
         )
     if request.content == "codes" and target.suffix.lower() == ".npy":
         raise UsageError(
-            Parameter("output", target), ": codes mean nothing without their basis; write them as .npz"
+            Parameter("output", target), ": codes need their basis, and only a .npz holds both; give FILE.npz"
         )
     return target
 
@@ -299,9 +299,7 @@ def _array_path(request: KernelsRequest, scale: int) -> Path:
 def _array(request: KernelsRequest, path: Path, photo: Photo, engine: Engine) -> KernelArray:
     content, stride = request.content, request.stride
     if content == "params" and request.dtype == _FLOAT16:
-        raise UsageError(
-            Parameter("dtype", "float16"), ": angles would be rough; parameters are always float32"
-        )
+        raise UsageError(Parameter("dtype", "float16"), ": too coarse for angles; params are always float32")
     dtype = request.dtype or (_FLOAT32 if content == "params" else _FLOAT16)
     rows, columns, *sides = kernel_map_shape(photo.height, photo.width, stride, engine.kernel_size)
     if content == "kernels":
