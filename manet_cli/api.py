@@ -1,6 +1,6 @@
 """The Python interface: a model that takes NumPy arrays and Pillow images. See docs/python.md.
 
-It returns the same pixels as the command line, and raises the same messages as a `ManetError`.
+Results and messages are the same as on the command line. Every error is a `ManetError`.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def open_model(
         exact: give tiles the full context that they depend on, and compute the blur at every pixel.
 
     Raises:
-        UsageError: an option has no meaning.
+        UsageError: an option is invalid.
         DeviceError: there is no such device.
         WeightsError: the weights are missing or damaged.
     """
     if scale not in (None, 2, 3, 4):
         raise UsageError(f"scale={scale}: expected 2, 3 or 4")
     if tile is not None and (tile < 0 or 0 < tile < SMALLEST_TILE):
-        raise UsageError(f"tile={tile}: expected None, 0, or a whole number from {SMALLEST_TILE} on")
+        raise UsageError(f"tile={tile}: expected None, 0, or a whole number of at least {SMALLEST_TILE}")
     return Model(
         models.open_model(
             models.ModelOptions(os.fspath(model), scale, device, precision, tile, exact, dial=True)
@@ -94,7 +94,7 @@ class Model:
         return f"<manet_cli.Model x{self.scale} on {self.device} in {self.precision}>"
 
     def kernels(self, image: npt.NDArray[Any] | Image.Image, *, stride: int = 1) -> npt.NDArray[np.float32]:
-        """Estimate the blur kernel of every pixel, with the dial of ``default`` measured on the picture.
+        """Estimate the blur kernel of every pixel. With ``default``, the mix is as for ``denoise="auto"``.
 
         Args:
             image: a picture, as in `upscale`.
@@ -105,7 +105,7 @@ class Model:
             in the published placement.
 
         Raises:
-            InputError: not a picture, see `upscale`.
+            InputError: the input is not a picture, see `upscale`.
             UsageError: the stride is below 1.
             WeightsError: the weights hold no estimator.
             OutOfMemoryError: the array does not fit in the free memory.
@@ -119,7 +119,8 @@ class Model:
         size = 4 * math.prod(shape)
         if size > available_memory(torch.device("cpu")):
             raise OutOfMemoryError(
-                f"the kernels of {lr.width}x{lr.height} pixels take {size / 1e9:.1f} GB: give a stride"
+                f"the kernels of {lr.width}x{lr.height} pixels need {size / 1e9:.1f} GB, more than is free: "
+                "give a larger stride"
             )
         with memory_reported("the picture"):
             kernels = np.empty(shape, np.float32)
@@ -147,18 +148,18 @@ class Model:
             image: an array (H, W) or (H, W, 1) grey, (H, W, 3) RGB, or (H, W, 4) RGB and straight alpha, in
                 uint8, uint16 or floats in [0, 1] (no alpha); or a Pillow image: grey, RGB or
                 palette, with or without transparency, or 16-bit grey.
-            registration: ``input``: the result lies over the input; ``protocol``: it has the published offset
+            registration: ``input`` aligns the result with the input; ``protocol`` keeps the published offset
                 of (s - 1) pixels.
             kernel: blur kernel (k, k) to use instead of the estimate.
-            sigma: Gaussian blur to use instead: a standard deviation in output pixels, or two and an angle in
-                degrees.
-            kernel_map: kernels to use instead, for every pixel or every n-th: an array from `kernels`, or a
-                file of ``manet kernels``.
-            strength: factor on the blur's covariance; below 1 for a gentler result.
+            sigma: Gaussian blur to use instead: one standard deviation in output pixels, or two and an angle
+                in degrees.
+            kernel_map: kernels to use instead, of every pixel or every n-th: an array from `kernels`, or a
+                file written by ``manet kernels``.
+            strength: factor on the blur's covariance; below 1, the result is gentler.
             smooth: radius in input pixels of a median filter on the blur; 0 for none.
-            flat_sigma: blur of flat areas, as in ``sigma``.
-            denoise: mix of the weights ``default``, from ``clean`` (0) to ``camera`` (1); by default
-                ``auto``: measured on the picture (floats: as 8 bits).
+            flat_sigma: blur to use in flat areas, as in ``sigma``; None to use the estimate.
+            denoise: mix of the weights ``default``, from ``clean`` (0) to ``camera`` (1), or ``auto`` (the
+                default): measured on the picture; floats are rounded to 8 bits for it.
 
         Returns:
             The same kind of picture, ``scale`` times as wide and as high: an array of the same type (floats:
@@ -166,8 +167,8 @@ class Model:
             LA, RGB, RGBA or I;16.
 
         Raises:
-            InputError: not a picture, or the kernels are of another picture.
-            UsageError: options that do not go together or have no meaning.
+            InputError: the input is not a picture, or the kernels belong to another picture.
+            UsageError: options are invalid or conflict with each other.
             WeightsError: the weights lack a network.
             OutOfMemoryError: the smallest tile does not fit.
         """
@@ -226,7 +227,7 @@ class _FloatRows:
         check_array(array)
         pixels = array if array.ndim == 3 else array[..., np.newaxis]
         if pixels.shape[2] == 4:
-            raise InputError("the array holds floats with alpha: give uint8, or leave the alpha out")
+            raise InputError("the array holds floats with alpha: give uint8 or uint16, or leave alpha out")
         low, high = float(pixels.min()), float(pixels.max())
         if not (low >= 0 and high <= 1):  # also true for NaN
             raise InputError(f"the array holds floats from {low:g} to {high:g}: give numbers in [0, 1]")
@@ -253,7 +254,7 @@ def _rows_of(image: object) -> LowResolution:
 
 
 def _photo_of(image: Image.Image | npt.NDArray[Any]) -> Photo:
-    """Return a picture as a photo; floats in 8 bits."""
+    """Return a picture as a photo; floats are rounded to 8 bits."""
     if isinstance(image, Image.Image):
         return photo_of_image(image)
     return photo_of_array(np.round(image * 255).astype(np.uint8) if image.dtype.kind == "f" else image)
@@ -262,7 +263,7 @@ def _photo_of(image: Image.Image | npt.NDArray[Any]) -> Photo:
 def _restored_floats(
     engine: Engine, options: UpscaleOptions, lr: _FloatRows, ndim: int
 ) -> npt.NDArray[np.float32]:
-    """Upscale an array of floats into one of float32: (s H, s W) if ``ndim`` is 2, else (s H, s W, C)."""
+    """Upscale an array of floats. Return float32, (s H, s W) if ``ndim`` is 2, else (s H, s W, C)."""
     scale = options.scale
     result = np.empty((scale * lr.height, scale * lr.width, lr.channels), np.float32)
     for tile in result_tiles(lr, engine, options):

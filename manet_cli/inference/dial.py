@@ -1,4 +1,4 @@
-"""A dial between two sets of weights, for clean pictures and for photos from cameras."""
+"""A dial that mixes two sets of weights: for clean pictures, and for photos from cameras."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ __all__ = ["AUTO", "Denoise", "Dial", "position"]
 AUTO: Literal["auto"] = "auto"
 
 Denoise: TypeAlias = float | Literal["auto"]
-"""Position of the dial, from clean weights (0) to camera weights (1); ``auto``: measured on each picture."""
+"""Position of the dial: 0 (clean weights) to 1 (camera weights), or ``auto`` to measure each picture."""
 
 
 class Dial:
-    """Sets a model between two sets of weights that share their kernel code.
+    """Mixes two sets of weights with the same kernel code.
 
-    It averages the results of the restorers. The estimators' trainings are close, so their weights are
-    averaged (Wang et al., Deep Network Interpolation, CVPR 2019), which costs no time.
+    It mixes the results of the restorers. Of the estimators it mixes the weights, since they differ little
+    (Wang et al., Deep Network Interpolation, CVPR 2019); this costs no time.
 
     Args:
-        start: the model at 0, with all networks. Its restorer is replaced by a `BlendedRestorer`.
-        end: the model at 1, of the same shape.
+        start: the model for 0, with all networks. Its restorer is replaced by a `BlendedRestorer`.
+        end: the model for 1, with the same configuration.
 
     Attributes:
         model: the model to run.
 
     Raises:
-        WeightsError: the two sets do not fit together.
+        WeightsError: a set lacks a network, or the sets differ in configuration or kernel code.
     """
 
     def __init__(self, start: BlindModel, end: BlindModel) -> None:
         first, second = _whole(start), _whole(end)
         if start.config != end.config:
-            raise WeightsError("the two sets of a dial have different networks: install manet-cli again")
+            raise WeightsError("the two sets of weights have different networks: install manet-cli again")
         if not torch.equal(first.kernel_code.basis, second.kernel_code.basis):
-            raise WeightsError("the two sets of a dial have different kernel codes: install manet-cli again")
+            raise WeightsError("the two sets of weights have different kernel codes: install manet-cli again")
         ends = first.estimator.state_dict(), second.estimator.state_dict()
         self._ends = {name: (tensor.clone(), ends[1][name]) for name, tensor in ends[0].items()}
         self._estimator = first.estimator
@@ -55,10 +55,10 @@ class Dial:
         self.model = start
 
     def turn(self, amount: float) -> None:
-        """Set the model, on any device and in any number format.
+        """Set the mix; the model may be on any device and in any number format.
 
         Args:
-            amount: 0 for exactly the first set, 1 for exactly the second.
+            amount: weight of the second set, 0 to 1. At 0 and 1 the result is exactly one set's.
         """
         self._restorer.amount = amount
         tensors = self._estimator.state_dict()
@@ -79,12 +79,12 @@ class _Networks:
 def _whole(model: BlindModel) -> _Networks:
     """Return the networks of a complete model."""
     if model.estimator is None or model.restorer is None or model.kernel_code is None:
-        raise WeightsError("a set of a dial lacks a network: install manet-cli again")
+        raise WeightsError("one of the two sets of weights lacks a network: install manet-cli again")
     return _Networks(model.estimator, model.restorer, model.kernel_code)
 
 
 def _between(start: Range | None, end: Range | None, amount: float) -> Range | None:
-    """Return the range of a block between two sets: where one set computes it in floating point, none."""
+    """Return a block's input range for a mix; None if the block runs in floating point in one of the sets."""
     if amount in (0, 1):
         return end if amount else start
     if start is None or end is None:
@@ -94,7 +94,7 @@ def _between(start: Range | None, end: Range | None, amount: float) -> Range | N
 
 
 def position(denoise: Denoise, photo: Photo) -> float:
-    """Return the position of the dial for a photo, 0 to 1; a measured one is rounded to 0.01."""
+    """Return the position of the dial for a photo, 0 to 1; if measured, rounded to 0.01."""
     if denoise != AUTO:
         return denoise
     from_camera = photo.header.bits == 8 and names_camera(photo.metadata.exif)

@@ -1,7 +1,7 @@
-"""The tiled run: images through the networks in pieces, finished ones handed out as they come.
+"""Run the networks tile by tile; yield each tile as soon as it is finished.
 
-The estimator runs over stripes of the image; their kernel codes are kept only as long as a tile of the
-restorer can still need them. So memory does not grow with the image, whatever its size.
+The estimator runs on stripes of the image. Their kernel codes are dropped when no tile of the restorer needs
+them any more. So memory use does not grow with the image's height.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 SMALLEST_TILE = 16
-# The estimator's 441 channels, twice in float32 and with what feeds them; measured by benchmarks/cpu.py.
+# Two float32 copies of the estimator's 441 channels, and their inputs; measured by benchmarks/cpu.py.
 _BYTES_PER_PIXEL = 8 * 1024
 
 Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
@@ -53,12 +53,12 @@ class Engine:
 
     Args:
         model: in float32; converted in place.
-        device: where to compute.
-        precision: number format of the networks' inner parts.
+        device: device to compute on.
+        precision: number format inside the networks.
         tile: largest core in LR pixels; None to choose by device and free memory, 0 for no tiling.
-        dial: sets the model between two sets of weights; None where there is one set.
-        exact: give tiles the full receptive field, so that the result is the untiled one, and compute the
-            codes of every pixel.
+        dial: mixes two sets of weights; None for one set.
+        exact: give tiles the full receptive field, so that the result is the same as without tiles, and
+            compute the codes of every pixel.
         code_stride: without ``exact``, compute the codes of every n-th pixel of every n-th row, and
             interpolate them; 1, 2, 4 or 8.
     """
@@ -81,7 +81,7 @@ class Engine:
         self._dial = dial
         self._denoise = 0.0
         self._code_stride = 1 if exact else code_stride
-        # Read once: tiles of a run must not change with what other programs do.
+        # Read once: other programs must not change the tiles during a run.
         self._memory = available_memory(self._networks.device)
         self._largest_tile = sys.maxsize
 
@@ -102,29 +102,29 @@ class Engine:
 
     @property
     def has_dial(self) -> bool:
-        """Whether `turn` can be used."""
+        """Whether there are two sets of weights, so that `turn` works."""
         return self._dial is not None
 
     def turn(self, denoise: float) -> None:
-        """Set the model between the clean weights (0) and the camera weights (1).
+        """Mix the two sets of weights: 0 for the clean ones, 1 for the camera ones.
 
         Raises:
-            WeightsError: there is only one set.
+            WeightsError: there is only one set of weights.
         """
         if self._dial is None:
-            raise WeightsError("these weights are one set: there is nothing between two to set")
+            raise WeightsError("these weights are a single set: there is nothing to mix")
         if denoise != self._denoise:
             self._dial.turn(denoise)
             self._networks.turned()
             self._denoise = denoise
 
     def require(self, *, estimator: bool = False, restorer: bool = False) -> None:
-        """Raise WeightsError unless the weights hold the networks named."""
+        """Raise WeightsError if the weights lack a required network."""
         _ = (self.estimator if estimator else None, self.restorer if restorer else None)
 
     @property
     def device(self) -> AnyDevice:
-        """Where it computes."""
+        """The device that computes."""
         return self._device
 
     @property
@@ -137,14 +137,14 @@ class Engine:
         return self._tile_size(self._halo, layers), self._halo
 
     def working_memory(self, height: int, width: int, layers: int) -> int:
-        """Return about how many bytes the largest tile of an image with so many layers needs."""
+        """Estimate the bytes of memory for the largest tile of an image with ``layers`` layers."""
         tile, halo = self.restorer_tiles(layers)
         tile = tile or max(height, width)
         outer = min(tile + 2 * halo, height) * min(tile + 2 * halo, width)
         return outer * _BYTES_PER_PIXEL * layers
 
     def computed_pixels(self, height: int, width: int, layers: int) -> int:
-        """Return how many pixels the restorer computes for an image: those of its tiles, context included."""
+        """Return the number of LR pixels that the restorer computes for an image, with the tiles' context."""
         size, halo = self.restorer_tiles(layers)
         tiles = TileGrid(height, width, halo).tiles(size)
         areas = (tile.rows.outer_size * tile.columns.outer_size for tile in tiles)
@@ -152,25 +152,25 @@ class Engine:
 
     @property
     def _halo(self) -> int:
-        """Context on each side of the restorer's tiles, in LR pixels."""
+        """Context on each side of a restorer's tile, in LR pixels."""
         footprint = self.restorer.footprint
         return footprint.radius if self._exact else footprint.practical_radius
 
     def code_of(self, kernels: Tensor) -> Tensor:
-        """Return the code (L, h, w), on the CPU, of kernels (k*k, h, w)."""
+        """Encode kernels (k*k, h, w) as codes (L, h, w) on the CPU."""
         code = self.kernel_code
         with torch.inference_mode():
             found: Tensor = code(kernels[None].to(code.basis.device))[0].cpu()
         return found
 
     def constant_code(self, kernel: Tensor, width: int) -> ConstantCode:
-        """Return the codes of an image ``width`` pixels wide that one kernel (k, k) blurred."""
+        """Return the codes of an image ``width`` pixels wide whose blur is one kernel (k, k) everywhere."""
         return ConstantCode(self.kernel_code.of_kernel(kernel[None].to(self._networks.device)).cpu(), width)
 
     def kernels(self, lr: LowResolution, start: int = 0, stop: int | None = None) -> Iterator[KernelTile]:
-        """Estimate the kernels of rows [start, stop), by default all, and yield them tile by tile.
+        """Estimate the kernels and codes of rows [start, stop), by default all, and yield them tile by tile.
 
-        ``start`` is a multiple of 8. Tiles give what the whole image gives. All is computed for every pixel.
+        ``start`` is a multiple of 8. The result is the same as without tiles. Every pixel is computed.
 
         Raises:
             OutOfMemoryError: the smallest tile does not fit.
@@ -188,14 +188,14 @@ class Engine:
     ) -> Iterator[CodeTile]:
         """Estimate the codes of rows [start, stop) for `restore`, and yield them tile by tile.
 
-        They are interpolated if the engine was made so; ``on_kernels`` changes nothing about them. Otherwise
-        as `kernels`.
+        They are interpolated if ``code_stride`` is above 1, with or without ``on_kernels``. Range and errors
+        are as in `kernels`.
 
         Args:
             lr: the image.
             start: first row.
             stop: one past the last row.
-            on_kernels: is given the kernels of every pixel, before the codes of the same tile are yielded.
+            on_kernels: callback for the kernels of every pixel, called before the codes of their tile come.
         """
         if self._code_stride == 1:
             for found in self.kernels(lr, start, stop):
@@ -215,9 +215,9 @@ class Engine:
     def _estimates(
         self, lr: LowResolution, start: int, stop: int | None, estimate: Callable[[Tensor], Tensors]
     ) -> Iterator[tuple[Tile, tuple[Tensor, ...]]]:
-        """Yield what ``estimate`` makes of each tile's image (1, 3, h, w), cut to the tile, (C, h, w)."""
+        """Yield tiles with the results of ``estimate`` for their image (1, 3, h, w), cropped to (C, h, w)."""
         footprint = self.estimator.footprint
-        # The network pads its input; a tile must see the image padded once as a whole, in the same phase.
+        # The network pads its input. Here the whole image is padded once, so that tiles keep its phase.
         multiple = footprint.size_multiple
         height, width = (-(-side // multiple) * multiple for side in (lr.height, lr.width))
         grid = TileGrid(height, width, footprint.radius, multiple)
@@ -235,13 +235,13 @@ class Engine:
         return self._run(grid, grid.tiles(size, start, stop), compute)
 
     def restore(self, lr: LowResolution, codes: Codes, *, registered: bool = True) -> Iterator[RestoredTile]:
-        """Super-resolve an image with the codes of its kernels and yield the result tile by tile.
+        """Super-resolve an image with its kernel codes, and yield the result tile by tile.
 
         Args:
             lr: the image.
             codes: its kernel codes.
-            registered: give the result aligned with the input. The published kernels make the networks paint
-                (s - 1) pixels up and to the left of that; False leaves it so.
+            registered: align the result with the input. With the published kernels, the networks' result is
+                shifted by (s - 1) pixels up and to the left; False keeps this offset.
 
         Raises:
             OutOfMemoryError: the smallest tile does not fit.
@@ -250,7 +250,7 @@ class Engine:
         footprint = self.restorer.footprint
         scale = footprint.scale
         halo = self._halo
-        # Registered: an LR pixel more at the top and the left, of which the first output pixel is cut off.
+        # To register, add one LR pixel at the top and the left, and cut off the first output pixel.
         extra = 1 if registered else 0
         grid = TileGrid(lr.height + extra, lr.width + extra, halo)
 
@@ -272,7 +272,7 @@ class Engine:
             codes.forget(max(tile.rows.outer_start - extra, 0))
 
         size = self._tile_size(halo, layers=lr.layers)
-        # The extra pixel must not cost an image that just fits a second tile.
+        # The extra pixel must not add a second tile to an image that just fits one.
         size = size + extra if size else 0
         for tile, (pixels,) in self._run(grid, grid.tiles(size), compute, forget):
             row, column = tile.rows.start * scale - extra, tile.columns.start * scale - extra
@@ -287,10 +287,10 @@ class Engine:
         compute: Callable[[Tile], Tensors],
         on_band: Callable[[Tile], None] = lambda tile: None,
     ) -> Iterator[tuple[Tile, Tensors]]:
-        """Compute ``tiles``, halving those to come (and the failed one) whenever memory runs out.
+        """Compute ``tiles``. When memory runs out, halve the failed tile and all later ones.
 
-        Later runs begin with what fitted. ``on_band`` is given the first tile of each row of tiles, before it
-        is computed.
+        Later runs start with the reduced size. ``on_band`` is called with the first tile of each row of
+        tiles, before it is computed.
         """
         pending = deque((tile.rows.start, tile) for tile in tiles)
         band = -1
@@ -311,25 +311,25 @@ class Engine:
                 if self._tile == 0:
                     advice = ("leave ", Parameter("tile"), " at auto")
                 raise OutOfMemoryError(
-                    f"{self._device.type} has not enough memory for a tile of "
+                    f"{self._device.type} does not have enough memory for a tile of "
                     f"{tile.columns.size}x{tile.rows.size} pixels; ",
                     *advice,
                 )
             size = max(grid.half(longest), SMALLEST_TILE)
             self._largest_tile = min(size, self._largest_tile)
-            logger.warning("out of memory: going on with tiles of %d pixels", size)
+            logger.warning("out of memory: continuing with tiles of %d pixels", size)
             pending = deque((start, part) for start, whole in pending for part in grid.split(whole, size))
 
     def attempt(self, compute: Callable[[], Tensors]) -> Tensors | None:
-        """Return what ``compute`` gives, None if memory ran out (and nothing of the attempt is held).
+        """Return the result of ``compute``; None if memory ran out; then nothing of the attempt is kept.
 
         Raises:
-            ManetError: the result holds infinities or not-a-number.
+            ManetError: the result has infinite or NaN values.
         """
         try:
             with torch.inference_mode(), exact_convolutions:
                 results = compute()
-                # One pass and no copy: what is not finite makes the sum so.
+                # The sum needs one pass and no copy; it is not finite if any value is not.
                 sound = all(math.isfinite(float(result.sum())) for result in results)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -337,7 +337,7 @@ class Engine:
             return None
         if not sound:
             raise ManetError(
-                "the networks' result is not a number somewhere: try ", Parameter("precision", "fp32")
+                "the networks' result has infinite or NaN values: try ", Parameter("precision", "fp32")
             )
         return results
 

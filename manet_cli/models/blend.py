@@ -1,4 +1,4 @@
-"""The mean of two restorers' results, between two sets of weights."""
+"""Mix the results of two restorers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["BlendedRestorer"]
 
 
 class BlendedRestorer(Restorer):
-    """Runs one or both of two restorers of the same shape.
+    """A weighted mean of the results of two restorers with the same configuration.
 
-    It averages results, not weights: averaged weights of two different trainings are worse than both.
+    It mixes results, not weights: weights of two trainings, when averaged, give worse results than either.
 
     Args:
-        first: the only restorer at ``amount`` 0.
-        second: the only restorer at ``amount`` 1.
+        first: restorer for ``amount`` 0.
+        second: restorer for ``amount`` 1.
 
     Attributes:
-        amount: share of the second result, 0 to 1.
+        amount: weight of the second result, 0 to 1. At 0 and 1 only one restorer runs.
     """
 
     def __init__(self, first: Restorer, second: Restorer) -> None:
@@ -33,11 +33,11 @@ class BlendedRestorer(Restorer):
 
     @property
     def footprint(self) -> Footprint:
-        """Footprint, the same for both."""
+        """Footprint of each restorer; both have the same."""
         return self.first.footprint
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Set the precision of both."""
+        """Set the precision of both restorers."""
         self.first.set_precision(precision)
         self.second.set_precision(precision)
 

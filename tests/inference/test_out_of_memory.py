@@ -259,10 +259,10 @@ except OutOfMemoryError as error:
 @pytest.mark.parametrize(
     ("tile", "expected"),
     [
-        ("400", ["out of memory: going on with tiles of 200", "largest difference below 1e-5: True"]),
+        ("400", ["out of memory: continuing with tiles of 200", "largest difference below 1e-5: True"]),
         (
             "0",
-            ["refused: cpu has not enough memory for a tile of 400x400 pixels; leave tile at auto."],
+            ["refused: cpu does not have enough memory for a tile of 400x400 pixels; leave tile at auto."],
         ),
     ],
 )
