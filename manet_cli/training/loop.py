@@ -1,4 +1,4 @@
-"""The training loop. A number of steps, a time limit or a signal ends it."""
+"""The training loop. It ends after a number of steps, a time limit or a signal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from manet_cli.errors import Message, OutOfMemoryError, Parameter, TrainingError
+from manet_cli.errors import Message, Parameter, TrainingError
 from manet_cli.inference import choose_precision
 from manet_cli.models import BlindModel
 from manet_cli.training.batches import BatchMaker
@@ -30,14 +30,12 @@ from manet_cli.training.validation import Validation
 from manet_cli.training.window import LogWindow
 from manet_cli.weights import Weights
 
-__all__ = ["Outcome", "StepReport", "Trainer", "explained"]
+__all__ = ["Outcome", "StepReport", "Trainer"]
 
 _log = logging.getLogger(__name__)
 
-_SIZES = (Parameter("batch_size"), " or ", Parameter("patch_size"))
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_REPORT_SECONDS = 1.0  # between reports of steps that are not in the log
+_REPORT_SECONDS = 1.0  # least time between two reports, apart from lines of the log
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class StepReport:
     Attributes:
         step: steps done.
         share: share of the run done, in [0, 1].
-        loss: mean over the last line of the log; None before the first line.
+        loss: mean loss in the last line of the log; None before the first line.
         rate: steps per second since that line.
     """
 
@@ -67,7 +65,7 @@ class Outcome:
         signal: the signal that ended it early; None if it ended as planned.
         figures: results of the last validation; empty without one.
         began_with: the stage's figure (`StageKind.judged_by`) before the first step; None if not measured.
-        best: the highest such figure since, measured on `best.safetensors`; None without a validation.
+        best: its highest value since then, measured on `best.safetensors`; None without a validation.
     """
 
     step: int
@@ -89,8 +87,8 @@ class Trainer:
         folder: output folder; only the first process writes.
         validation: validation set; None for no validation.
         report: callback for step reports.
-        begun: start of the time limit, seconds of `time.monotonic`; None for the first step.
-        compared: the network was trained before: validate it before the first step.
+        begun: when the time limit starts, in seconds of `time.monotonic`; None for the first step.
+        compared: validate before the first step, because the network was trained before.
     """
 
     def __init__(
@@ -143,14 +141,14 @@ class Trainer:
         return self._validating + self._saving
 
     def progress(self, step: int) -> float:
-        """Return the share of the run done before a step: by steps or by time, whichever is larger."""
+        """Return the share of the run done before a step, 0 to 1: by steps or by time, the larger one."""
         share = step / self.recipe.iterations
         if self.recipe.max_minutes:
             share = max(share, self._agreed_seconds / (60 * self.recipe.max_minutes))
         return min(1.0, share)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint; `model` must have been built from its tensors."""
+        """Resume from a checkpoint. Build `model` from its tensors first."""
         facts, averages = checkpoint.facts, checkpoint.part("average")
         self.optimizer.restore(checkpoint.part, facts.get("scaler"))
         for average, name in zip(self.average.averages, self.optimizer.names, strict=True):
@@ -164,7 +162,7 @@ class Trainer:
         self.step, self._seconds_before = checkpoint.step, checkpoint.seconds
 
     def run(self) -> Outcome:
-        """Train to the end or to a signal; write weights and a checkpoint.
+        """Train until the end or a signal, then write weights and a checkpoint.
 
         Raises:
             TrainingError: the gradients stay infinite or NaN.
@@ -225,7 +223,7 @@ class Trainer:
             self._log_step()
         elif self.world.is_first and now - self._last_report > _REPORT_SECONDS:
             self._report(None, self._window.steps / self._window.seconds)
-        # Only the first process validates and writes, by its own clock.
+        # Only the first process validates and writes, so its clock decides.
         if not self.world.is_first:
             return
         if self.validation and now - self._last_validation > recipe.validation.every_seconds:
@@ -262,15 +260,14 @@ class Trainer:
         bad_steps = max(int(optimizer.bad_steps) for optimizer in optimizers)
         if bad_steps >= guard.bad_steps:
             raise TrainingError(
-                f"the gradients were infinite or NaN in the last {bad_steps} steps, at step "
-                f"{self.step}: start another run from this run's weights with a lower learning rate ",
-                "or ",
+                f"the gradients were infinite or NaN in the last {bad_steps} steps, up to step {self.step}: "
+                "start another run from this run's weights with a lower learning rate or ",
                 Parameter("precision", "fp32"),
             )
         variation = means.get("variation")
         if variation is not None and self.step >= guard.stall_after and variation < guard.stall_below:
             _log.warning(
-                "STALLED at step %d: the estimated kernels hardly depend on the input (their variance is "
+                "STALLED at step %d: the estimated kernels hardly differ between inputs (their variance is "
                 "%.4f of the true kernels'). Use the recipe 'robust', or start from trained weights with %s",
                 self.step,
                 variation,
@@ -338,7 +335,7 @@ class Trainer:
         self.folder.write_weights(path, self._averaged(), self.model.config, number_format)
 
     def _averaged(self) -> dict[str, Tensor]:
-        """Return the model's state dict, with averages instead of the trained parameters."""
+        """Return the model's state dict on the CPU, with averages instead of the trained parameters."""
         state: dict[str, Tensor] = dict(self.model.state_dict())
         prefix = stage_kind(self.recipe.stage).learns
         averaged = self.recipe.optimizer.ema > 0
@@ -354,7 +351,7 @@ class Trainer:
             devices = [self.device] if self.device.type == "cuda" else None
             module = DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
         if self.recipe.compile:
-            # On CUDA a step is recorded as a graph, which removes the cost of launching its kernels.
+            # On CUDA a step is recorded as a graph, so that its kernels need not be launched one by one.
             mode = "reduce-overhead" if self.device.type == "cuda" else None
             module = torch.compile(module, mode=mode)  # type: ignore[assignment]
         return module
@@ -365,37 +362,10 @@ class Trainer:
 
 @contextmanager
 def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let a signal end the run only after the current step."""
+    """Call ``handler`` on a signal, so that the current step can finish."""
     before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Explain PyTorch's errors in a sentence.
-
-    Raises:
-        OutOfMemoryError: a batch or a network does not fit.
-        TrainingError: the step cannot be compiled.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            "a training step does not fit in the device's memory: give a smaller ", *_SIZES
-        ) from error
-    except RuntimeError as error:
-        if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise TrainingError(
-                f"PyTorch cannot compile the step on this machine ({str(error).splitlines()[0]}): leave ",
-                *(Parameter("compile"), " out"),
-            ) from error
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise OutOfMemoryError(
-                "a training step does not fit in memory: give a smaller ", *_SIZES
-            ) from error
-        raise

@@ -22,11 +22,12 @@ from manet_cli.training.code_basis import compute_code_basis
 from manet_cli.training.distribution import World, join_world
 from manet_cli.training.initialization import initialize_estimator
 from manet_cli.training.loading import fits_on
-from manet_cli.training.loop import Outcome, StepReport, Trainer, explained
+from manet_cli.training.loop import Outcome, StepReport, Trainer
 from manet_cli.training.photos import PhotoCache, open_cache
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.stage_kinds import stage_kind
 from manet_cli.training.stages import new_discriminator, training_features
+from manet_cli.training.torch_errors import explained
 from manet_cli.training.validation import Validation
 from manet_cli.weights import Weights, load_weights
 from manet_cli.weights.layout import infer_config

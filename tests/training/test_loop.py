@@ -24,13 +24,14 @@ from manet_cli.training import loop as module
 from manet_cli.training.batches import BatchMaker
 from manet_cli.training.checkpoints import RunFolder, check_same_run
 from manet_cli.training.loading import Loader
-from manet_cli.training.loop import StepReport, Trainer, explained
+from manet_cli.training.loop import StepReport, Trainer
 from manet_cli.training.optimization import MovingAverage
 from manet_cli.training.photos import PhotoCache
 from manet_cli.training.recipe import Recipe
 from manet_cli.training.run import _restored_model
 from manet_cli.training.stage_kinds import STAGES
 from manet_cli.training.stages import new_discriminator, stage_losses
+from manet_cli.training.torch_errors import explained
 from manet_cli.training.validation import Validation
 from manet_cli.weights import read_weights
 from tests.training.runs import make_trainer, small_model
