@@ -112,7 +112,7 @@ class Engine:
             WeightsError: there is only one set of weights.
         """
         if self._dial is None:
-            raise WeightsError("these weights are a single set: there is nothing to mix")
+            raise WeightsError("these weights are one set: there is nothing to mix")
         if denoise != self._denoise:
             self._dial.turn(denoise)
             self._networks.turned()

@@ -472,4 +472,4 @@ def test_results_that_are_no_numbers(manet: Manet, hr: Path, tmp_path: Path) -> 
     save_file(tensors, tmp_path / "broken.safetensors")
     outcome = manet("evaluate", hr, *options(tmp_path / "broken.safetensors", "--protocol", KERNEL))
     assert outcome.code == 1
-    assert outcome.stderr.count("not a number") == 2
+    assert outcome.stderr.count("infinite or NaN") == 2

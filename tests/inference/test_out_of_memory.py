@@ -129,7 +129,7 @@ def test_when_not_even_the_smallest_tile_fits(
     tile: int | None, network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, failing = engine_failing(monkeypatch, network, lambda h, w, _: True, tile)
-    with pytest.raises(OutOfMemoryError, match=r"not enough memory for a tile of \d+x\d+ pixels") as caught:
+    with pytest.raises(OutOfMemoryError, match=r"enough memory for a tile of \d+x\d+ pixels") as caught:
         restore(engine, noise(40, 70))
     assert caught.value.exit_code == 1
     assert 1 <= failing.failures <= 5
@@ -205,7 +205,7 @@ def test_a_result_that_is_no_number_is_an_error(network: str, monkeypatch: pytes
     owner = engine.restorer if network == "restorer" else engine.estimator
     with torch.no_grad():
         owner.get_parameter("tail.bias")[0] = float("nan")
-    with pytest.raises(ManetError, match="not a number"):
+    with pytest.raises(ManetError, match="infinite or NaN"):
         list(engine.restore(picture, EstimatedCodes(engine, picture)))
 
 
