@@ -70,7 +70,7 @@ def choose_protocol(
     """
     given = [variances is not None, mode is not None, grid, protocol is not None]
     if sum(given) != 1:
-        what = "Several blurs are given" if any(given) else "No blur is given"
+        what = "several blurs are given" if any(given) else "no blur is given"
         raise UsageError(
             f"{what}: give one of ",
             *(Parameter("variances"), " SIG1,SIG2,THETA, ", Parameter("mode"), " 1 to 6, "),

@@ -217,8 +217,8 @@ def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "No blur is given"),
-        (["--grid", "--mode", "1"], "Several blurs"),
+        ([], "no blur is given"),
+        (["--grid", "--mode", "1"], "several blurs"),
         (["--kernel", "9,1"], "is not a blur"),
         (["--variances", "9,1"], "is not a blur"),
         (["--variances", "9,1,0", "--kernel", "9,1,0"], "give only --variances"),
@@ -231,7 +231,7 @@ def test_standard_input(manet: Manet, photo: Path, tmp_path: Path, monkeypatch: 
         (["--grid", "--noise", "-1"], "0 to 255"),
         (["--grid", "--noise", "nan"], "--noise: 'nan' is not a noise setting"),
         (["--grid", "--jpeg", "0"], "1 to 100"),
-        (["--grid", "--protocol", "camera"], "Several blurs"),
+        (["--grid", "--protocol", "camera"], "several blurs"),
         (["--protocol", "camera", "--noise", "5"], "leave out noise"),
         (["--grid", "--seed", str(2**63)], "seed"),
         (["--grid", "-s", "5"], ""),

@@ -119,7 +119,6 @@ def test_what_exists_is_kept(manet: Manet, photo: Path) -> None:
     [
         (["missing.png"], 1),
         ([""], 1),
-        (["."], 1),
         (["x" * 247 + ".png"], 1),
         (["."], 1),
         (["photo.png", "--out", "k.txt"], 2),
