@@ -206,9 +206,10 @@ def _other_run(record: Record, weights_sha256: str, settings: Settings, command:
     found = _as_asked(record.settings, wanted)
     if found == wanted:
         return None
-    names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+    # Records are untrusted: name only known settings.
+    names = [name for name in SETTINGS if found.get(name) != wanted.get(name)]
     said = (f"{name} {_shown(found, name)}, not {_shown(wanted, name)}" for name in names)
-    return f"was made with other settings ({'; '.join(said)})"
+    return f"was made with other settings ({'; '.join(said)})" if names else "was made with unknown settings"
 
 
 def _shown(settings: Settings, name: str) -> str:
