@@ -7,6 +7,7 @@ ignores case (exFAT by FUSE, network shares) may give one file two of them.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 __all__ = [
+    "MOST_WORDS",
     "FileLedger",
     "existing_folder",
     "ignores_case",
     "is_file",
     "is_folder",
     "ledger_of",
+    "quoted",
     "same_file",
     "stored_name",
     "stored_path",
@@ -37,7 +40,10 @@ _IGNORING = frozenset(
 """Linux names of file systems that usually ignore case; `fuseblk` is NTFS or exFAT by FUSE."""
 
 
-_MOST_WORDS = 30
+MOST_WORDS = 30
+"""Most words of a file's name that `unquoted_file` joins."""
+
+_SPECIAL = frozenset('"$`\\')
 
 
 def unquoted_file(words: Sequence[str]) -> tuple[str, int] | None:
@@ -47,11 +53,16 @@ def unquoted_file(words: Sequence[str]) -> tuple[str, int] | None:
     """
     if os.path.lexists(words[0]):
         return None
-    for count in range(min(len(words), _MOST_WORDS), 1, -1):
+    for count in range(min(len(words), MOST_WORDS), 1, -1):
         name = " ".join(words[:count])
         if os.path.lexists(name):
             return name, count
     return None
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes, to type in a shell."""
+    return shlex.quote(name) if os.name != "nt" and _SPECIAL & set(name) else f'"{name}"'
 
 
 class FileLedger(Generic[Owner]):

@@ -74,14 +74,14 @@ def explore(
             max_pixels=max_pixels,
             denoise=parse_denoise(denoise),
         )
-        about: dict[str, object] = {}
+        about = job.shown(opened.scale)
         if job.kept:
             reporter.message(f"{job.output}: made already, skipped")
         else:
             if (said := job.said()) is not None:
                 reporter.message(said)
             with reporter.progress(input) as progress:
-                about = job.run(opened, progress)
+                about |= job.run(opened, progress)
     except ManetError as error:
         reporter.result({**fields, "seconds": 0.0, "error": error})
         raise

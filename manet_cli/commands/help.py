@@ -11,7 +11,7 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from manet_cli.file_identity import unquoted_file
+from manet_cli.file_identity import quoted, unquoted_file
 
 __all__ = [
     "BLUR",
@@ -62,8 +62,10 @@ _COMMANDS_ELSEWHERE = {
     "upscale": ("enlarge", "enhance", "upsize", "resize", "restore", "run", "sr", "superres"),
     "deblur": ("sharpen", "unblur", "sharp"),
     "kernels": ("kernel", "blur", "psf"),
-    "weights": ("models", "model", "download", "pull"),
-    "doctor": ("check", "info", "devices", "version"),
+    "weights": ("models", "model"),
+    "weights pull": ("download", "pull", "fetch"),
+    "doctor": ("check", "info", "devices"),
+    "--version": ("version",),
     "evaluate": ("test", "benchmark", "psnr"),
 }
 """A command -> its names in other programs."""
@@ -123,6 +125,8 @@ class ManetGroup(TyperGroup):
                     error.message = (
                         f"{args[0]!r} is a file, not a command: type manet upscale {shlex.quote(args[0])}"
                     )
+                elif (split := unquoted_file(args)) is not None:
+                    error.message = f"{args[0]!r} is not a command: type manet upscale {quoted(split[0])}"
                 elif meant := _meant(args[0], _COMMANDS_ELSEWHERE):
                     error.message = f"No such command {args[0]!r}: type manet {meant}"
             raise
@@ -146,7 +150,7 @@ def _meant(word: str, names: Mapping[str, Collection[str]]) -> str | None:
 def _add_hint(error: Exception, command: str, given: list[str], known: Collection[str]) -> None:
     """Add to an error about an option or an argument what to type instead; ``known`` are all options."""
     message = getattr(error, "message", None)
-    if command == "train" and "--resume" in given and getattr(error, "param", None) is not None:
+    if command == "train" and "--resume" in given and type(error).__name__ == "MissingParameter":
         error.message = "Repeat the command of the run, with --resume"  # type: ignore[attr-defined]
     if not isinstance(message, str):
         return
@@ -156,7 +160,7 @@ def _add_hint(error: Exception, command: str, given: list[str], known: Collectio
     if (meant := _meant(option, _NAMES_ELSEWHERE)) in known:
         hint = hint or f"type {meant}"
     if message.startswith("Got unexpected extra") and (name := _unquoted(given)) is not None:
-        hint = f'a name with spaces needs quotes, "{name}"'
+        hint = f"a name with spaces needs quotes, {quoted(name)}"
     elif command == "compare" and message.startswith("Got unexpected extra"):
         hint = "for another enlargement of the photo type --with FILE"
     if dashed is not None:

@@ -20,7 +20,7 @@ __all__ = ["replay"]
 def replay(
     outputs: Annotated[
         list[Path],
-        typer.Argument(metavar="OUTPUT...", help="Results of upscale, deblur, compare or kernels."),
+        typer.Argument(metavar="OUTPUT...", help="Results of upscale, deblur, compare, kernels or explore."),
     ],
     input: Annotated[
         Path | None,

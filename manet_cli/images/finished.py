@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from manet_cli.errors import InputError
 from manet_cli.images import exif, headers, tiff_structure
 from manet_cli.images.files import open_source
+from manet_cli.images.metadata import raw_exif
 from manet_cli.images.reading import open_image
 from manet_cli.images.tiff_writer import early_record
 from manet_cli.images.writing import record_in
@@ -62,7 +63,7 @@ def read_finished(path: Path) -> Finished | None:
     """Read the facts of a file that `write_photo` may have written; None if it cannot be read."""
     try:
         with open_image(path, path.name, max_pixels=None) as (image, file):
-            return Finished(record_in(image), image.size, _is_whole(image, file), _camera(image))
+            return Finished(record_in(image), image.size, _is_whole(image, file), _camera(image, file))
     except Exception:  # noqa: BLE001 - a file that is not ours may fail in any way
         end_if_stopped()
         _log.debug("%s is not a readable result", path.name, exc_info=True)
@@ -98,14 +99,14 @@ def _read_beginning(file: BinaryIO) -> Finished | None:
     return None
 
 
-def _camera(image: Image.Image) -> str | None:
+def _camera(image: Image.Image, file: BinaryIO) -> str | None:
     """Return the model of the camera in an opened picture's EXIF, or its maker; None for neither."""
     tags: Mapping[int, object]
     if isinstance(image, TiffImageFile):
         tags = image.tag_v2
     else:
         tags = block = Image.Exif()
-        block.load(image.info.get("exif") or b"")
+        block.load(raw_exif(image, file) or b"")
     named = (str(tags.get(tag) or "").strip(" \0") for tag in (_MODEL, _MAKE))
     return next(filter(None, named), None)
 

@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from manet_cli.images import cicp, exif, headers, iptc, jxl, profiles, tiff_structure, xmp
 from manet_cli.images.photo import Metadata
 
-__all__ = ["metadata_of", "turn_of"]
+__all__ = ["metadata_of", "raw_exif", "turn_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def metadata_of(image: Image.Image, file: BinaryIO, name: str, channels: int) ->
     block, turn = None, _applied_turn(image, file)
     content = headers.content_of(file) if isinstance(image, TiffImageFile) else None
     try:
-        raw = _raw_exif(image, file) if content is None else exif.from_tiff(content)
+        raw = raw_exif(image, file) if content is None else exif.from_tiff(content)
         block = exif.cleaned(raw, turn) if raw is not None else None
     except exif.CorruptTagsError as error:
         _log.warning("%s: its EXIF is damaged and is not kept: %s", name, error)
@@ -104,7 +104,7 @@ def _dpi(value: object) -> tuple[float, float] | None:
     return across, down
 
 
-def _raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
+def raw_exif(image: Image.Image, file: BinaryIO) -> bytes | None:
     """Return the EXIF block of the file, unchecked; None if it has none."""
     raw = image.info.get("exif")
     if raw is None and image.format == "PNG":
@@ -119,7 +119,7 @@ def _applied_turn(image: Image.Image, file: BinaryIO) -> int:
     if image.format == "HEIF":
         return int(image.info.get("original_orientation") or 1)
     try:
-        raw = headers.content_of(file) if isinstance(image, TiffImageFile) else _raw_exif(image, file)
+        raw = headers.content_of(file) if isinstance(image, TiffImageFile) else raw_exif(image, file)
         return 1 if raw is None else exif.orientation(raw)
     except exif.CorruptTagsError:  # also for BigTIFF, where Pillow knows the orientation
         return 1
@@ -128,7 +128,7 @@ def _applied_turn(image: Image.Image, file: BinaryIO) -> int:
 def turn_of(image: Image.Image, file: BinaryIO) -> int:
     """Return the orientation, 1..8, that we must apply; decoders of TIFF, HEIC and JPEG XL apply it."""
     turned = image.format in ("TIFF", "HEIF") or _is_plain_jxl(image)
-    raw = None if turned else _raw_exif(image, file)
+    raw = None if turned else raw_exif(image, file)
     if raw is None:
         return 1
     try:

@@ -34,7 +34,7 @@ from manet_cli.images import (
     write_photo,
 )
 from manet_cli.inference import memory_reported
-from manet_cli.jobs.outputs import collision, say_if_named_like_file
+from manet_cli.jobs.outputs import check_no_original, collision, say_if_named_like_file
 from manet_cli.jobs.sources import Source
 from manet_cli.regular_file import read_regular
 from manet_cli.stopping import end_if_stopped
@@ -272,6 +272,7 @@ class Degrader:
             raise OutputError(
                 f"{path} is an input, and inputs are never overwritten: choose another ", _OUTPUT
             )
+        check_no_original(path, _OUTPUT)
         if not self._overwrite:
             raise OutputError(
                 f"{path} exists with other content: give ",

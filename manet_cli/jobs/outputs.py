@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from manet_cli.atomic import check_folder, check_name
 from manet_cli.errors import InputError, ManetError, OutputError, Parameter, UsageError
@@ -25,6 +26,7 @@ from manet_cli.jobs.sources import STDIN, Source
 __all__ = [
     "Claims",
     "Room",
+    "check_no_original",
     "check_outputs",
     "collision",
     "files_among",
@@ -68,7 +70,7 @@ class Claims:
             path: the file.
             source: the input that it is made from.
             replaces: it may be replaced, even without ``overwrite``.
-            differs: returns why an existing file is not the result of this run; None if it has no record.
+            differs: returns why an existing file is not the result; None for files without records.
 
         Raises:
             OutputError: it is an input or the output of another input, exists and may not be replaced, or its
@@ -88,10 +90,10 @@ class Claims:
         self._check_folder(path.parent)  # first: another name or --overwrite would not help
         if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", _OUTPUT)
+        if not replaces:
+            check_no_original(path, _OUTPUT)
         if os.path.lexists(path) and not (self._overwrite or replaces):
             raise OutputError(*_why_kept(path, differs))
-        if not replaces:
-            _check_no_original(path, _OUTPUT)
         self.keep(path, source)
 
     def _check_folder(self, folder: Path) -> None:
@@ -143,8 +145,8 @@ def _why_kept(path: Path, differs: Callable[[], str] | None) -> tuple[object, ..
     return (f"{path} exists{why}: give ", _OVERWRITE, " to replace it, or choose another ", _OUTPUT)
 
 
-def _check_no_original(path: Path, parameter: Parameter) -> None:
-    """Check that a file to be replaced is no original of a camera: it has the EXIF of one, and no record.
+def check_no_original(path: Path, parameter: Parameter) -> None:
+    """Check that an output is no photo as a camera wrote it: one with a camera's EXIF and without a record.
 
     Raises:
         OutputError: it is one.
@@ -152,8 +154,8 @@ def _check_no_original(path: Path, parameter: Parameter) -> None:
     found = read_finished(path) if is_file(path) else None
     if found is not None and found.camera is not None and parse_record(found.record) is None:
         raise OutputError(
-            f"{path} is a photo from a camera ({found.camera[:60]}), not a result of this tool, and is not "
-            "replaced, even with ",
+            f"{path} names a camera in its EXIF ({found.camera[:60]}) and has no record of this tool, so it "
+            "may be an original and is not replaced, even with ",
             *(_OVERWRITE, ": choose another ", parameter, " or move it away first"),
         )
 
@@ -192,6 +194,7 @@ def check_outputs(
     overwrite: bool,
     replaced: Iterable[Path] = (),
     besides: Iterable[Path] = (),
+    differs: Mapping[str, Callable[[], str]] = MappingProxyType({}),
 ) -> None:
     """Check the outputs of one picture; nothing is written.
 
@@ -201,6 +204,7 @@ def check_outputs(
         overwrite: files that exist may be replaced, but never the input.
         replaced: outputs that may be replaced in any case.
         besides: other files that are read, such as weights.
+        differs: name of the parameter -> returns why an existing file is not the result of this run.
 
     Raises:
         OutputError: an output exists, or is the input, or its folder cannot be written to.
@@ -225,10 +229,12 @@ def check_outputs(
             raise UsageError(Parameter(other), " and ", parameter, f" both name {path}: choose two names")
         if is_folder(path):
             raise OutputError(f"{path} is a folder: choose another ", parameter)
-        if os.path.lexists(path) and not overwrite and path not in replaced:
-            raise OutputError(f"{path} exists: give ", _OVERWRITE, " or choose another ", parameter)
-        if path not in replaced:
-            _check_no_original(path, parameter)
+        if path in replaced:
+            continue
+        check_no_original(path, parameter)
+        if os.path.lexists(path) and not overwrite:
+            why = f" and {differs[name]()}" if name in differs else ""
+            raise OutputError(f"{path} exists{why}: give ", _OVERWRITE, " or choose another ", parameter)
 
 
 # Bytes of a run below which the space is not checked: a failed attempt costs less than a wrong estimate.

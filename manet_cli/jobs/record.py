@@ -159,7 +159,10 @@ def dial_of(made: Finished) -> float | None:
     """Return the position of the dial in the record of a result; None for none."""
     record = parse_record(made.record)
     dial = record.settings.get("denoise") if record else None
-    return float(str(dial).split()[-1]) if SETTINGS["denoise"](dial) and dial != "auto" else None
+    if not SETTINGS["denoise"](dial) or dial == "auto":
+        return None
+    number = float(str(dial).split()[-1])
+    return number if 0 <= number <= 1 else None
 
 
 def agrees(text: str | None, path: Path, weights_sha256: str, settings: Settings, command: str) -> bool:
@@ -175,24 +178,29 @@ def agrees(text: str | None, path: Path, weights_sha256: str, settings: Settings
 
 
 def difference(
-    output: Path, path: Path | None, weights_sha256: str, settings: Settings, command: str = COMMAND
+    text: str | None, path: Path | None, weights_sha256: str, settings: Settings, command: str = COMMAND
 ) -> str:
-    """Return why `made_from` does not recognise an existing file: ``was made with other weights``.
+    """Return why an existing file is not the result of a run: ``was made with other weights``.
 
-    ``path`` is None for standard input.
+    Args:
+        text: record in the file.
+        path: the input; None for standard input, which is not compared.
+        weights_sha256: digest of the weights of the run.
+        settings: of the run.
+        command: of the run.
+
+    Raises:
+        OSError: the input cannot be read.
     """
-    found = read_finished(output) if is_file(output) else None
-    record = parse_record(found.record) if found else None
+    record = parse_record(text)
     if record is None:
         return "has no record that this tool made it"
-    other = _other_run(record, weights_sha256, settings, command)
     if path is not None and record.input_sha256 != file_sha256(path):
-        other = (
-            "was made from another picture"
-            if path.name != record.input_name
-            else "was made from an older version"
-        )
-    return other or "was made by the same command"
+        same = " or version of it" if path.name == record.input_name else ""
+        return f"was made from another picture{same}"
+    if (other := _other_run(record, weights_sha256, settings, command)) is not None:
+        return other
+    return "has the same settings" + (", but standard input is not compared" if path is None else "")
 
 
 def _other_run(record: Record, weights_sha256: str, settings: Settings, command: str) -> str | None:

@@ -102,7 +102,7 @@ def plan_replay(
 
 def _record_in(output: Path) -> Record:
     if not is_file(output):
-        raise InputError(f"{output} is not a file: give a picture written by manet")
+        raise InputError(f"{output} is not a file: give a picture or page written by manet")
     record = parse_record(page_record(output) if is_page(output) else read_record(output))
     if record is not None:
         return record
@@ -110,7 +110,8 @@ def _record_in(output: Path) -> Record:
     if named is not None and not named.record:
         raise InputError(f"{output} holds no record of how it was made: {named.name.upper()} cannot hold one")
     raise InputError(
-        f"{output} holds no record of how it was made: manet did not write it, or another program removed it"
+        f"{output} holds no record of how it was made: manet did not write it, another program removed it, "
+        "or the file is cut off"
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from manet_cli.atomic import is_temporary
 from manet_cli.errors import InputError, ManetError, Parameter, UsageError
-from manet_cli.file_identity import FileLedger, is_folder, unquoted_file
+from manet_cli.file_identity import MOST_WORDS, FileLedger, is_folder, quoted, unquoted_file
 from manet_cli.images import (
     format_for_suffix,
     has_raw_suffix,
@@ -28,7 +28,7 @@ from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.record import parse_record
 from manet_cli.regular_file import read_regular, read_stream
 
-__all__ = ["STDIN", "Source", "expand_sources", "names_several"]
+__all__ = ["STDIN", "Source", "expand_sources", "joined_words", "names_several"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
     sources: list[Source] = []
     # A link to a picture counts as another picture: its name differs, and so does the result's name.
     seen = FileLedger[Source](links=False, names=True)
-    for name, error in dict.fromkeys(_words(inputs)):
+    for name, error in dict.fromkeys(joined_words(inputs)):
         for source in _expand(name, recursive) if error is None else [Source(name, Path(name), error=error)]:
             if source.path is None or seen.find(source.path) is None:
                 sources.append(source)
@@ -88,17 +88,17 @@ def expand_sources(inputs: list[str], *, recursive: bool = False) -> list[Source
     return sources
 
 
-def _words(inputs: Sequence[str]) -> Iterator[tuple[str, InputError | None]]:
+def joined_words(inputs: Sequence[str]) -> Iterator[tuple[str, InputError | None]]:
     """Yield the inputs; words that together name a file become one input with an error."""
     start = 0
     while start < len(inputs):
-        split = unquoted_file(inputs[start:])
+        split = unquoted_file(inputs[start : start + MOST_WORDS])
         if split is None:
             yield inputs[start], None
             start += 1
         else:
             name, count = split
-            yield name, InputError(f'the name {name} has spaces: type it in quotes, "{name}"')
+            yield name, InputError(f"the name {name} has spaces: type it in quotes, {quoted(name)}")
             start += count
 
 

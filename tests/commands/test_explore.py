@@ -336,9 +336,11 @@ def test_a_page_is_made_once(manet: Manet, photo: Path, small: Path) -> None:
     assert str(photo.parent).encode() not in first
     again = manet(*command)
     assert (again.code, again.stdout, again.stderr) == (0, "", f"{out}: made already, skipped\n")
-    assert manet(*command, "--json").json[0]["status"] == "skipped"
+    skipped = manet(*command, "--json").json[0]
+    assert (skipped["status"], skipped["width"], skipped["crop"]) == ("skipped", 82, [0, 0, 41, 30])
     other = manet(*command, "--crop", "0,0,20,20")
     assert (other.code, other.stdout) == (1, "")
+    assert "was made with other settings (crop as by default, not 0,0,20,20)" in other.stderr
     assert "--overwrite" in other.stderr
     for content in (b"other", b"", first[:-9]):  # the last is cut off
         out.write_bytes(content)

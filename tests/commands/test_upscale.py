@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def test_inputs_are_never_overwritten(manet: Manet, photo: Path) -> None:
     assert photo.read_bytes() == other.read_bytes() == before
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
 def test_an_original_of_a_camera_is_never_replaced(manet: Manet, photo: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[271], exif[272] = "Canon", "EOS 5D"
@@ -151,10 +152,11 @@ def test_an_original_of_a_camera_is_never_replaced(manet: Manet, photo: Path, su
     with Image.open(photo) as image:
         image.convert("RGB").save(original, exif=exif)
     before = original.read_bytes()
-    planned = manet("upscale", photo, "-o", original, "--overwrite", "--dry-run")
-    refused = manet("upscale", photo, "-o", original, "--overwrite")
-    assert (planned.code, refused.code) == (1, 1)
-    assert "is a photo from a camera (EOS 5D), not a result" in refused.stderr
+    for options in (["--overwrite"], ["--overwrite", "-n"], []):
+        refused = manet("upscale", photo, "-o", original, *options)
+        assert refused.code == 1
+        assert "names a camera in its EXIF (EOS 5D)" in refused.stderr
+        assert "may be an original and is not replaced, even with --overwrite" in refused.stderr
     assert original.read_bytes() == before
     # A result has the EXIF of its photo, and may be replaced.
     result = photo.with_name(f"result.{suffix}")
@@ -162,8 +164,30 @@ def test_an_original_of_a_camera_is_never_replaced(manet: Manet, photo: Path, su
     assert manet("upscale", photo, "-o", result, "--overwrite").code == 0
 
 
+def test_an_original_with_its_exif_after_the_pixels(manet: Manet, photo: Path) -> None:
+    exif = Image.Exif()
+    exif[272] = "EOS 5D"
+    block = exif.tobytes()[6:]
+    chunk = b"eXIf" + block
+    original = photo.with_name("original.png")
+    content = photo.read_bytes()
+    end = content.rindex(b"\0\0\0\0IEND")
+    chunk = len(block).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    original.write_bytes(content[:end] + chunk + content[end:])
+    for command in ("upscale", "deblur", "compare", "kernels"):
+        option = "--picture" if command == "kernels" else "-o"
+        refused = manet(command, photo, option, original, "--overwrite")
+        assert "may be an original" in refused.stderr
+    folder = photo.with_name("lr") / "LR"
+    folder.mkdir(parents=True)
+    shutil.copy(original, folder / photo.name)
+    degraded = manet("degrade", photo, "-o", folder.parent, "--variances", "4,1,30", "--overwrite")
+    assert "may be an original" in degraded.stderr
+    assert (folder / photo.name).read_bytes() == original.read_bytes()
+
+
 def test_why_a_file_is_not_replaced(manet: Manet, photo: Path) -> None:
-    output = photo.with_name("out.png")
+    output, original = photo.with_name("out.png"), shutil.copy(photo, photo.with_name("original.png"))
     manet("upscale", photo, "-o", output, "--precision", "fp32", "--tile", "64")
 
     def refused(*arguments: str | Path) -> str:
@@ -182,8 +206,11 @@ def test_why_a_file_is_not_replaced(manet: Manet, photo: Path) -> None:
     with Image.open(photo) as image:
         image.transpose(Image.Transpose.ROTATE_180).save(other)
     assert "was made from another picture" in refused("upscale", other)
-    shutil.move(other, photo)
-    assert "was made from an older version" in refused("upscale", photo)
+    shutil.copy(other, photo)
+    output.unlink()
+    assert manet("upscale", photo, "-o", output).code == 0
+    shutil.copy(original, photo)
+    assert "was made from another picture or version of it: give" in refused("upscale", photo)
     output.write_bytes(b"notes")
     assert "has no record that this tool made it" in refused("upscale", photo)
 

@@ -13,7 +13,7 @@ from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import InputError, Parameter, UsageError
 from manet_cli.evaluation.runs import TestedModel
 from manet_cli.evaluation.studies.compare import Crop
-from manet_cli.images import DEFAULT_FORMAT, MAX_PIXELS, Photo, read_content, read_photo
+from manet_cli.images import DEFAULT_FORMAT, MAX_PIXELS, Photo, read_content, read_photo, read_record
 from manet_cli.images.sheet import on_paper
 from manet_cli.inference import memory_reported
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
@@ -24,7 +24,7 @@ from manet_cli.jobs.explore.data import Region
 from manet_cli.jobs.explore.part import telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
-from manet_cli.jobs.record import Record, is_kept, made_from
+from manet_cli.jobs.record import Record, difference, is_kept, made_from
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress, UpscaleOptions
@@ -190,6 +190,7 @@ def plan_compare(request: CompareRequest, models: Models, options: ModelOptions)
         overwrite=request.overwrite,
         replaced=[output] if made else [],
         besides=(*request.files, *files_among(*(tested.name for tested, _ in models))),
+        differs={"output": lambda: difference(read_record(output), path, first.sha256, settings, _COMMAND)},
     )
     shown = _shown(request, photo, first.scale, ways)
     part = cut(photo, shown)

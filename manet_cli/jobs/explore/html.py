@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from manet_cli.file_identity import is_file
 from manet_cli.jobs.explore.data import KernelBytes
 
 __all__ = ["explore_page", "is_page", "page_record"]
@@ -95,6 +96,8 @@ def is_page(path: Path) -> bool:
 
 def page_record(path: Path) -> str | None:
     """Return the record in a page of `explore_page`; None for another file or an incomplete page."""
+    if not is_file(path):
+        return None
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

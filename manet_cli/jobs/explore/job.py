@@ -38,7 +38,7 @@ from manet_cli.jobs.explore.html import explore_page, is_page, page_record
 from manet_cli.jobs.explore.part import largest_sides, telling_part
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
-from manet_cli.jobs.record import Record, agrees
+from manet_cli.jobs.record import Record, agrees, difference
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import Canvas, PhotoRows
 from manet_cli.jobs.upscale.job import Progress
@@ -98,6 +98,11 @@ class ExploreJob:
             Parameter("crop", "X,Y,W,H"),
         )
 
+    def shown(self, scale: int) -> dict[str, object]:
+        """Return the shown part and the size of its result, for a script."""
+        size = {"width": self.region.width * scale, "height": self.region.height * scale}
+        return {**size, "crop": self._crop()}
+
     def run(self, model: OpenModel, progress: Progress) -> dict[str, object]:
         """Make the page and write it atomically.
 
@@ -120,9 +125,6 @@ class ExploreJob:
             page = explore_page(self.name, *about, kernels, encoded, self.overview, self.record.to_json())
             temporary.write_bytes(page)
         return {
-            "width": self.region.width * scale,
-            "height": self.region.height * scale,
-            "crop": self._crop(),
             "step": kernels.step,
             "kernel_psnr": round(kernels.psnr, 2),
             "largest_error": float(f"{kernels.largest_error:.3g}"),
@@ -217,14 +219,21 @@ def plan_explore(
     }
     part: dict[str, object] = {} if crop is None else {"crop": ",".join(map(str, crop))}
     dial: dict[str, object] = {} if denoise is None else {"denoise": asked(denoise)}
+    asked_for = {**settings, **part, **dial}
+    made = page_record(target)
     kept = (
         path is not None
         and is_file(path)
         and not overwrite
-        and agrees(page_record(target), path, model.sha256, {**settings, **part, **dial}, _COMMAND)
+        and agrees(made, path, model.sha256, asked_for, _COMMAND)
     )
-    outputs = {"output": None if kept else target}
-    check_outputs(path, outputs, overwrite=overwrite, besides=files_among(options.model))
+    check_outputs(
+        path,
+        {"output": None if kept else target},
+        overwrite=overwrite,
+        besides=files_among(options.model),
+        differs={"output": lambda: difference(made, path, model.sha256, asked_for, _COMMAND)},
+    )
     with memory_reported(name):
         data = read_content(path, name, max_pixels)
         photo = read_photo(data, "standard input" if path is None else name, max_pixels)

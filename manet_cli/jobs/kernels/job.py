@@ -19,7 +19,7 @@ from manet_cli.atomic import atomic_path, prepare_folder, remove_leftovers
 from manet_cli.errors import Parameter, UsageError
 from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.file_identity import is_file
-from manet_cli.images import MAX_PIXELS, Photo, read_content, read_photo
+from manet_cli.images import MAX_PIXELS, Photo, read_content, read_photo, read_record
 from manet_cli.inference import Engine, memory_reported
 from manet_cli.inference.dial import Denoise
 from manet_cli.jobs.denoise import asked, check_denoise, turn_to_photo
@@ -34,7 +34,7 @@ from manet_cli.jobs.kernels.picture import draw_kernel_picture, survey_for_pictu
 from manet_cli.jobs.kernels.shaped_tiles import ShapedTile, shaped_tiles
 from manet_cli.jobs.models import ModelOptions, OpenModel
 from manet_cli.jobs.outputs import check_outputs, files_among, path_beside
-from manet_cli.jobs.record import Record, is_kept, made_from
+from manet_cli.jobs.record import Record, difference, is_kept, made_from
 from manet_cli.jobs.sources import STDIN
 from manet_cli.jobs.upscale.canvas import PhotoRows
 from manet_cli.jobs.upscale.job import Progress
@@ -243,6 +243,9 @@ def plan_kernels(request: KernelsRequest, model: OpenModel, options: ModelOption
         overwrite=request.overwrite,
         replaced=[picture] if picture and made else [],
         besides=files_among(options.model),
+        differs={}
+        if picture is None
+        else {"picture": lambda: difference(read_record(picture), path, model.sha256, settings, _COMMAND)},
     )
     if request.content == "codes":
         _ = engine.kernel_code  # fail before any work if the weights have no basis

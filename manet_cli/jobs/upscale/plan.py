@@ -29,7 +29,7 @@ from manet_cli.jobs.kernels.map_writer import check_kernel_map
 from manet_cli.jobs.names import result_stem
 from manet_cli.jobs.outputs import Claims, Room, least_bytes, say_if_named_like_file
 from manet_cli.jobs.record import COMMAND, dial_of, difference, is_kept, made_from, parse_record
-from manet_cli.jobs.sources import STDIN, Source, names_several
+from manet_cli.jobs.sources import STDIN, Source, joined_words, names_several
 from manet_cli.stopping import end_if_stopped
 
 __all__ = [
@@ -115,7 +115,8 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
         return Destination(None, None, False, format)
     path = Path(output)
     if several or is_folder(path) or output.endswith(("/", os.sep)) or not has_picture_suffix(path):
-        say_if_named_like_file(output)
+        if all(error is None for _, error in joined_words(inputs)):
+            say_if_named_like_file(output)
         return Destination(path, None, False, format)
     named = format_for_suffix(path)
     if named is None:
@@ -303,7 +304,9 @@ class Planner:
 
     def _difference(self, output: Path, source: Source) -> str:
         """Return why an existing output is not the result of this run."""
-        return difference(output, source.path, self._weights_sha256, self._settings, self._command)
+        return difference(
+            read_record(output), source.path, self._weights_sha256, self._settings, self._command
+        )
 
     def _made_item(self, item: Item, made: Finished) -> Item:
         """Plan a picture whose output exists: skip it, or make it again if something is missing."""

@@ -45,7 +45,7 @@ class Result:
         report: facts found while the result was made; None for none.
         error: the error, if it failed.
         estimate: shortest and longest time in seconds; only in a dry run.
-        denoise: position of the dial, 0 to 1; None for weights without a dial, or if nothing was made.
+        denoise: position of the dial, 0 to 1; None for weights without a dial, or if there is no result.
     """
 
     item: Item
