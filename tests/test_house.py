@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "manet_cli"
 ROWS = [
     {"__init__", "errors"},
-    {"file_identity", "regular_file", "shared_setting", "stopping"},
+    {"file_identity", "regular_file", "shared_setting", "stopping", "user_cache"},
     {"atomic"},
     {"images", "degradations", "models"},
     {"weights", "inference"},

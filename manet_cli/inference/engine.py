@@ -115,7 +115,7 @@ class Engine:
             raise WeightsError("these weights are one set: there is nothing to mix")
         if denoise != self._denoise:
             self._dial.turn(denoise)
-            self._networks.turned()
+            self._networks.turned(denoise)
             self._denoise = denoise
 
     def require(self, *, estimator: bool = False, restorer: bool = False) -> None:

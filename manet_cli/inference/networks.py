@@ -104,8 +104,12 @@ class Networks(ABC):
     def restore(self, image: Tensor, code: Tensor) -> Tensor:
         """Super-resolve (N, 3, H, W) with codes (N, L, H, W): (N, 3, s*H, s*W) in float32."""
 
-    def turned(self) -> None:  # noqa: B027 - most have nothing to do
-        """Use the estimator's new weights after the dial changed them."""
+    def turned(self, amount: float) -> None:  # noqa: B027 - most have nothing to do
+        """Use the estimator's new weights after the dial changed them.
+
+        Args:
+            amount: 0 for exactly the first set of weights, 1 for exactly the second.
+        """
 
     def release(self) -> None:
         """Free memory that a failed attempt left in caches."""

@@ -14,6 +14,7 @@ import importlib.util
 import re
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from manet_cli.errors import DeviceError, OutOfMemoryError, Parameter, UsageError
+from manet_cli.inference.compiled_cache import cache_key, keep, kept
 from manet_cli.inference.networks import Networks
 from manet_cli.inference.runtime import RuntimeDevice
 from manet_cli.inference.torch_device import PRECISIONS, choose_torch_precision
@@ -31,6 +33,7 @@ from manet_cli.models import (
     KernelCode,
     MANet,
     Restorer,
+    int8_blocks,
     interpolated_codes,
 )
 
@@ -169,38 +172,39 @@ def _runtime() -> _Runtime:
     return _Runtime()
 
 
-class _Kernels(nn.Module):
-    """The kernels and codes of every pixel of an image that is padded; no codes without a basis."""
+class _Estimates(nn.Module):
+    """Codes and kernels of an image that is padded.
 
-    def __init__(self, estimator: MANet, code: KernelCode | None) -> None:
-        super().__init__()
-        self.estimator = estimator
-        self.kernel_code = code
+    Args:
+        estimator: estimates the kernels.
+        code: gives their codes; None without a basis.
+        stride: give codes of every ``stride``-th pixel, interpolated between; 0 to leave them out.
+        kernels: give the kernels of every pixel, and with a basis their codes.
+    """
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return kernels (1, k*k, H, W) and perhaps codes (1, L, H, W)."""
-        kernels = self.estimator.kernels_of_padded(image)
-        return (kernels, self.kernel_code(kernels)) if self.kernel_code else (kernels,)
-
-
-class _Codes(nn.Module):
-    """The codes of every ``stride``-th pixel, interpolated between."""
-
-    def __init__(self, estimator: MANet, code: KernelCode, stride: int) -> None:
+    def __init__(self, estimator: MANet, code: KernelCode | None, stride: int, *, kernels: bool) -> None:
         super().__init__()
         self.estimator = estimator
         self.kernel_code = code
         self.stride = stride
+        self.kernels = kernels
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return codes (1, L, H, W)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return interpolated codes (1, L, H, W), kernels (1, k*k, H, W), and their codes."""
         features = self.estimator.features_of_padded(image)
-        some = self.kernel_code(self.estimator.kernels_of_features(features, self.stride))
-        return interpolated_codes(some, self.stride)
+        results = []
+        if self.stride and self.kernel_code:
+            some = self.kernel_code(self.estimator.kernels_of_features(features, self.stride))
+            results.append(interpolated_codes(some, self.stride))
+        if self.kernels:
+            results.append(self.estimator.kernels_of_features(features))
+            if self.kernel_code:
+                results.append(self.kernel_code(results[-1]))
+        return tuple(results)
 
 
 class _Compiled:
-    """A module that is compiled for a device when it is first run.
+    """A module that is compiled for a device when it is first run, or read from the cache.
 
     Args:
         module: takes tensors and returns one or a tuple of them.
@@ -227,6 +231,8 @@ class _Compiled:
         self._device = device
         self._precision = precision
         self._graph: Any = None
+        self._rounds = False
+        self._cached = device.is_cpu
         self._requests: dict[tuple[torch.Size, ...], Any] = {}
 
     def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -252,6 +258,17 @@ class _Compiled:
             raise self._shortage(height, width)
         return results
 
+    def turned(self, *, cached: bool) -> None:
+        """Use the module's new weights from the next run on.
+
+        Args:
+            cached: keep the result of compiling in the cache, because these weights will come again.
+        """
+        self._requests.clear()
+        self._cached = cached and self._device.is_cpu
+        if self._rounds or _rounds(self._module):  # ranges and rounded weights are constants of the graph
+            self._graph = None
+
     def _shortage(self, height: int, width: int) -> OutOfMemoryError:
         return OutOfMemoryError(
             f"OpenVINO ran out of memory on {self._device} in a tile of {width}x{height} pixels, and cannot "
@@ -264,13 +281,7 @@ class _Compiled:
         key = () if self._device.takes_open_sizes else shapes
         if key not in self._requests:
             try:
-                self._graph = self._graph or self._traced()
-                graph = self._graph
-                if key:
-                    graph = graph.clone()
-                    graph.reshape(dict(enumerate(map(list, key))))
-                compiled = _runtime().core.compile_model(graph, self._device.name, self._settings())
-                self._requests[key] = compiled.create_infer_request()
+                self._requests[key] = self._compiled(key).create_infer_request()
             except RuntimeError as error:
                 raise DeviceError(
                     f"OpenVINO cannot run the networks on {self._device} ({_reason(error)}): choose another ",
@@ -278,13 +289,39 @@ class _Compiled:
                 ) from error
         return self._requests[key]
 
+    def _compiled(self, shapes: tuple[torch.Size, ...]) -> Any:  # noqa: ANN401
+        """Return the graph compiled for these shapes of its inputs; () leaves their sizes open."""
+        core, name, settings = _runtime().core, self._device.name, self._settings()
+        key = ""
+        if self._cached:
+            facts = core.get_property(name, "OPTIMIZATION_CAPABILITIES")
+            key = cache_key(
+                self._module, _runtime().api.get_version(), self._device.product, facts, settings, shapes
+            )
+            content = kept(key)
+            if content is not None:
+                with suppress(RuntimeError):  # what cannot be read is compiled again
+                    return core.import_model(content, name, settings)
+        if self._graph is None:
+            self._graph = self._traced()
+        graph = self._graph
+        if shapes:
+            graph = graph.clone()
+            graph.reshape(dict(enumerate(map(list, shapes))))
+        compiled = core.compile_model(graph, name, settings)
+        if key:
+            keep(key, compiled.export_model().getvalue())
+        return compiled
+
     def _traced(self) -> Any:  # noqa: ANN401
+        self._rounds = _rounds(self._module)
         example = tuple(torch.zeros(1, channels, *_TRACED) for channels in self._takes)
         with torch.inference_mode(), warnings.catch_warnings():
             # PyTorch's tracer is deprecated, but its successor needs more help to leave sizes open.
             warnings.simplefilter("ignore")
             traced = torch.jit.trace(self._module, example, check_trace=False)  # type: ignore[no-untyped-call]
-            return _runtime().api.convert_model(traced, example_input=example, share_weights=False)
+            # Shared with the module, so that `turned` needs no new trace.
+            return _runtime().api.convert_model(traced, example_input=example, share_weights=True)
 
     def _settings(self) -> dict[str, object]:
         settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
@@ -292,6 +329,11 @@ class _Compiled:
         if self._device.is_cpu:
             settings["INFERENCE_NUM_THREADS"] = torch.get_num_threads()  # from OMP_NUM_THREADS
         return settings
+
+
+def _rounds(module: nn.Module) -> bool:
+    """Whether a block of the module computes in int8."""
+    return any(block.input_range is not None for block in int8_blocks(module).values())
 
 
 class _CompiledRestorer(Restorer):
@@ -327,7 +369,8 @@ class _CompiledNetworks(Networks):
     def __init__(self, model: BlindModel, device: OpenVinoDevice, precision: torch.dtype) -> None:
         super().__init__(model, _CPU, torch.float32)
         self._on = device, precision
-        self._estimators: dict[int, _Compiled] = {}
+        self._estimators: dict[tuple[int, bool], _Compiled] = {}
+        self._amount = 0.0
         restorer = model.restorer
         if isinstance(restorer, BlendedRestorer):  # averages whatever its two parts give
             restorer.first = _CompiledRestorer(restorer.first, device, precision)
@@ -337,34 +380,32 @@ class _CompiledNetworks(Networks):
 
     def kernels(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the kernels and the codes of every pixel; see `Networks`."""
-        kernels, *codes = self._estimator(0)(image)
+        kernels, *codes = self._estimator(0, kernels=True)(image)
         return kernels, codes[0] if codes else kernels[:, :0]
 
     def codes(self, image: Tensor, stride: int, *, kernels: bool) -> tuple[Tensor, ...]:
         """Return interpolated codes; see `Networks`."""
-        codes = self._estimator(stride)(image)[0]
-        return (codes, *self.kernels(image)) if kernels else (codes,)
+        return self._estimator(stride, kernels=kernels)(image)
 
     def restore(self, image: Tensor, code: Tensor) -> Tensor:
         """Super-resolve; see `Networks`."""
         result: Tensor = self.restorer(image, code)
         return result
 
-    def turned(self) -> None:
+    def turned(self, amount: float) -> None:
         """Compile the estimator again when it is next needed."""
-        self._estimators.clear()
+        for estimator in self._estimators.values():
+            estimator.turned(cached=amount in (0, 1))
+        self._amount = amount
 
-    def _estimator(self, stride: int) -> _Compiled:
-        """Return what estimates codes at a stride; 0 for kernels."""
-        if stride not in self._estimators:
-            estimator, code = self.estimator, self._model.kernel_code
+    def _estimator(self, stride: int, *, kernels: bool) -> _Compiled:
+        """Return what estimates codes at a stride (0: none), and perhaps kernels."""
+        key = stride, kernels
+        if key not in self._estimators:
+            code = self.kernel_code if stride else self._model.kernel_code
             length = (code.basis.shape[1],) if code else ()
-            if stride:
-                module: nn.Module = _Codes(estimator, self.kernel_code, stride)
-                self._estimators[stride] = _Compiled(module, (3,), length, 1, *self._on)
-            else:
-                module = _Kernels(estimator, code)
-                self._estimators[stride] = _Compiled(
-                    module, (3,), (self.kernel_size**2, *length), 1, *self._on
-                )
-        return self._estimators[stride]
+            gives = (length if stride else ()) + ((self.kernel_size**2, *length) if kernels else ())
+            module = _Estimates(self.estimator, code, stride, kernels=kernels)
+            self._estimators[key] = _Compiled(module, (3,), gives, 1, *self._on)
+            self._estimators[key].turned(cached=self._amount in (0, 1))
+        return self._estimators[key]

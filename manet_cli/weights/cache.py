@@ -11,7 +11,6 @@ Each source has a folder below ``$XDG_CACHE_HOME/manet/weights``:
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from manet_cli.atomic import atomic_path, exclusive
 from manet_cli.errors import OutputError, WeightsError
 from manet_cli.regular_file import read_regular
+from manet_cli.user_cache import user_cache
 from manet_cli.weights.files import file_sha256
 from manet_cli.weights.sources import Source
 
@@ -64,9 +64,7 @@ class Receipt:
 
 def cache_folder() -> Path:
     """Return the folder of pulled weights; it may not exist yet."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    # The XDG specification says to ignore a relative path.
-    return (base if base.is_absolute() else Path.home() / ".cache") / "manet" / "weights"
+    return user_cache() / "weights"
 
 
 def source_folder(source: Source) -> Path:
