@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 import manet_cli.weights.int8
 from manet_cli.errors import UsageError, WeightsError
@@ -92,7 +93,7 @@ def test_a_file_that_is_missing_is_said(
         build_int8(weights)
 
 
-def test_commands_refuse_what_cannot_run_in_int8(manet: Manet, tmp_path: Path) -> None:
+def test_commands_refuse_what_cannot_run_in_int8(manet: Manet, weights: Weights, tmp_path: Path) -> None:
     Image.fromarray(texture(8, 8)).save(tmp_path / "photo.png")
     command = ["upscale", tmp_path / "photo.png", "--dry-run", "--precision", "int8"]
     refused = manet(*command, "--device", "cpu")
@@ -100,12 +101,14 @@ def test_commands_refuse_what_cannot_run_in_int8(manet: Manet, tmp_path: Path) -
     assert "--precision int8 does not run on cpu: give --device openvino" in refused.stderr
     if find_spec("openvino"):
         assert manet(*command, "--device", "openvino").code == 0
-        refused = manet(*command, "--device", "openvino", "-s", "3")
+        unmeasured = tmp_path / "unmeasured.safetensors"
+        save_file(dict(weights.tensors), unmeasured)  # without the metadata: another digest
+        refused = manet(*command, "--device", "openvino", "--model", unmeasured)
         assert refused.code == 2
         assert "give other weights with --model, or --precision auto" in refused.stderr
 
 
 def test_weights_without_ranges_name_those_that_have_them() -> None:
-    other = next(entry for entry in load_manifest() if entry.file and not entry.int8)
+    other = dataclasses.replace(load_weights(WITH_INT8[0].name)[0], sha256="0" * 64)
     with pytest.raises(UsageError, match=f"measured for .*{WITH_INT8[0].name}.*: give other weights"):
-        build_int8(load_weights(other.name)[0])
+        build_int8(other)
