@@ -76,7 +76,6 @@ class Model:
     Attributes:
         scale: output pixels per input pixel along a side.
         kernel_size: side of the kernels in output pixels.
-        device: cpu, cuda or mps.
         precision: number format in use: fp32, bf16, fp16 or int8.
         weights_sha256: digest of the weight file.
     """
@@ -86,9 +85,13 @@ class Model:
         self._engine = opened.engine
         self.scale = opened.scale
         self.kernel_size = opened.engine.kernel_size
-        self.device = opened.device
         self.precision = opened.precision
         self.weights_sha256 = opened.sha256
+
+    @property
+    def device(self) -> str:
+        """cpu, cuda, mps or openvino; cpu once ``auto`` has given OpenVINO up."""
+        return self._engine.device.type
 
     def __repr__(self) -> str:
         return f"<manet_cli.Model x{self.scale} on {self.device} in {self.precision}>"

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return open_model(precision="fp32")
+    return open_model(device="cpu", precision="fp32")
 
 
 def written(manet: Manet, picture: Path, *options: str) -> Array:

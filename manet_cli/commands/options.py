@@ -156,7 +156,8 @@ Device: TypeAlias = Annotated[
         "--device",
         metavar="NAME",
         envvar="MANET_DEVICE",
-        help="auto, cpu, cuda, cuda:N, mps or openvino (an extra; also openvino:GPU, openvino:NPU).",
+        help="auto, cpu, cuda, cuda:N, mps or openvino (an extra; also openvino:GPU, openvino:NPU). "
+        "auto takes a GPU, else openvino on x86-64 if it is installed, else cpu.",
         rich_help_panel=SPEED,
     ),
 ]
@@ -167,7 +168,8 @@ Devices: TypeAlias = Annotated[
         metavar="NAME",
         envvar="MANET_DEVICE",
         help="auto, cpu, mps, cuda (all GPUs), some GPUs (cuda:0 or cuda:0,1), or openvino (an extra; "
-        "also openvino:GPU, openvino:NPU).",
+        "also openvino:GPU, openvino:NPU). auto takes a GPU, else openvino on x86-64 if it is installed, "
+        "else cpu.",
         rich_help_panel=SPEED,
     ),
 ]

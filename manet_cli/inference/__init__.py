@@ -6,6 +6,8 @@ from manet_cli.inference.device import (
     choose_devices,
     choose_precision,
     describe_device,
+    explain_auto,
+    first_device,
     is_cpu,
     takes_int8,
 )
@@ -14,7 +16,7 @@ from manet_cli.inference.memory import available_memory, memory_reported
 from manet_cli.inference.runtime import AnyDevice, tensors_of
 from manet_cli.inference.runtimes import RUNTIMES
 from manet_cli.inference.streams import KernelTile, LowResolution, RestoredTile
-from manet_cli.inference.torch_device import PRECISIONS, choose_torch_device, explain_auto
+from manet_cli.inference.torch_device import PRECISIONS, choose_torch_device
 
 __all__ = [
     "PRECISIONS",
@@ -33,6 +35,7 @@ __all__ = [
     "choose_torch_device",
     "describe_device",
     "explain_auto",
+    "first_device",
     "is_cpu",
     "memory_reported",
     "takes_int8",

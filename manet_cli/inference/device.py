@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import logging
 import os
 import platform
 import sys
@@ -19,6 +21,7 @@ from manet_cli.inference.torch_device import (
     TORCH_DEVICES,
     choose_torch_device,
     choose_torch_precision,
+    explain_torch_auto,
 )
 
 __all__ = [
@@ -27,28 +30,66 @@ __all__ = [
     "choose_devices",
     "choose_precision",
     "describe_device",
+    "explain_auto",
+    "first_device",
     "is_cpu",
     "takes_int8",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 def choose_device(name: str = "auto") -> AnyDevice:
     """Return the device for ``name``: auto, cpu, cuda, cuda:N, mps, or a device of a runtime.
 
-    ``auto`` is the first available of CUDA, Metal and the CPU.
+    ``auto`` is the first available of CUDA, Metal, a runtime that is at least as fast on this CPU, and the
+    CPU. A runtime that is broken is left out with a warning.
 
     Raises:
         UsageError: the name is invalid.
         DeviceError: no such device on this machine, or its runtime is not installed.
     """
+    if name == "auto":
+        return _auto_device()
     kind, _, part = name.partition(":")
     for runtime in RUNTIMES:
         if runtime.id == kind:
             return runtime.find(part if ":" in name else None)
-    if kind not in ("auto", "cpu", "cuda", "mps"):
+    if kind not in ("cpu", "cuda", "mps"):
         others = ", ".join(text for runtime in RUNTIMES for text in runtime.names)
         raise UsageError(Parameter("device", name), f": expected {TORCH_DEVICES}, or with an extra: {others}")
     return choose_torch_device(name)
+
+
+def _auto_device() -> AnyDevice:
+    device = choose_torch_device()
+    if device.type == "cpu":
+        for runtime in RUNTIMES:
+            try:
+                found = runtime.auto()
+            except DeviceError as error:
+                _warn_once(f"{error}: going on with PyTorch")
+                continue
+            if found is not None:
+                return found
+    return device
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    _log.warning("%s", text)
+
+
+def first_device(name: str) -> str:
+    """Return the name of the first device in `choose_devices`; ``auto`` stays ``auto``. Errors likewise."""
+    return name if name == "auto" else str(choose_devices(name)[0])
+
+
+def explain_auto() -> str:
+    """Explain in a sentence why ``auto`` chooses its device and precision on this machine."""
+    device = _auto_device()
+    reason = explain_torch_auto()
+    return reason if isinstance(device, torch.device) else f"{reason}; the extra {device.type!r} is installed"
 
 
 def choose_devices(name: str = "auto") -> list[AnyDevice]:

@@ -125,7 +125,7 @@ class Engine:
     @property
     def device(self) -> AnyDevice:
         """The device that computes."""
-        return self._device
+        return self._networks.instead or self._device
 
     @property
     def kernel_size(self) -> int:
@@ -311,7 +311,7 @@ class Engine:
                 if self._tile == 0:
                     advice = ("leave ", Parameter("tile"), " at auto")
                 raise OutOfMemoryError(
-                    f"{self._device.type} does not have enough memory for a tile of "
+                    f"{self.device.type} does not have enough memory for a tile of "
                     f"{tile.columns.size}x{tile.rows.size} pixels; ",
                     *advice,
                 )

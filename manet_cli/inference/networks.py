@@ -27,9 +27,11 @@ class Networks(ABC):
     Attributes:
         device: device of the networks' input.
         preferred_tile: largest useful side of a tile in LR pixels.
+        instead: the device in use if the requested one failed; None if it works.
     """
 
     preferred_tile = 256
+    instead: torch.device | None = None
 
     def __init__(self, model: BlindModel, device: torch.device, precision: torch.dtype) -> None:
         model.set_precision(precision)

@@ -8,22 +8,17 @@ In int8 OpenVINO finds the rounding in the traced graphs (see `Int8Block`), and 
 
 from __future__ import annotations
 
-import functools
-import importlib
 import importlib.util
+import platform
 import re
-import sys
-import warnings
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from manet_cli.errors import DeviceError, OutOfMemoryError, Parameter, UsageError
-from manet_cli.inference.compiled_cache import cache_key, keep, kept
+from manet_cli.errors import DeviceError, Parameter, UsageError
 from manet_cli.inference.networks import Networks
+from manet_cli.inference.openvino_graphs import Compiled, openvino_itself, reason_of
 from manet_cli.inference.runtime import RuntimeDevice
 from manet_cli.inference.torch_device import PRECISIONS, choose_torch_precision
 from manet_cli.models import (
@@ -33,18 +28,14 @@ from manet_cli.models import (
     KernelCode,
     MANet,
     Restorer,
-    int8_blocks,
     interpolated_codes,
 )
 
-__all__ = ["OpenVinoDevice", "devices", "find_device"]
+__all__ = ["OpenVinoDevice", "auto_device", "devices", "find_device"]
 
 _CPU = torch.device("cpu")
 _NAME = re.compile(r"(CPU|GPU|NPU)(\.\d+)?", re.ASCII)
 _PRECISIONS = {"CPU": ("fp32", "bf16"), "GPU": ("fp16", "fp32"), "NPU": ("fp16",)}
-_HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
-_TRACED = (16, 24)  # sides of the picture that is traced; multiples of 8
-_UNWRITTEN = torch.finfo(torch.float32).min  # stands in a result until it is written
 
 
 @dataclass(frozen=True)
@@ -56,6 +47,7 @@ class OpenVinoDevice(RuntimeDevice):
     """
 
     name: str
+    optional: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return "openvino" if self.is_cpu else f"openvino:{self.name}"
@@ -68,7 +60,7 @@ class OpenVinoDevice(RuntimeDevice):
     @property
     def product(self) -> str:
         """Name of the product."""
-        return str(_runtime().core.get_property(self.name, "FULL_DEVICE_NAME"))
+        return str(openvino_itself().core.get_property(self.name, "FULL_DEVICE_NAME"))
 
     @property
     def is_cpu(self) -> bool:
@@ -133,43 +125,25 @@ def find_device(name: str | None) -> OpenVinoDevice:
     return device
 
 
+def auto_device() -> OpenVinoDevice | None:
+    """Return the device for ``auto``; see `Runtime`.
+
+    It is the processor if that is an x86-64: on others nothing was measured.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return None
+    return next((replace(device, optional=True) for device in devices() if device.is_cpu), None)
+
+
 def devices() -> list[OpenVinoDevice]:
     """Return all devices that are here. Errors as in `Runtime`."""
     if importlib.util.find_spec("openvino") is None:
         return []
     try:
-        names: list[str] = _runtime().core.available_devices
+        names: list[str] = openvino_itself().core.available_devices
     except (ImportError, OSError, RuntimeError) as error:
-        raise DeviceError(f"OpenVINO is installed but does not start ({_reason(error)})") from error
+        raise DeviceError(f"OpenVINO is installed but does not start ({reason_of(error)})") from error
     return [OpenVinoDevice(name) for name in names if _NAME.fullmatch(name)]
-
-
-def _reason(error: BaseException) -> str:
-    """Return the lines of an error that OpenVINO puts first: places in its code, and the reason."""
-    return " ".join((str(error).strip() or type(error).__name__).splitlines()[:3]).rstrip(".")
-
-
-class _Runtime:
-    """OpenVINO itself, one for the process.
-
-    Attributes:
-        api: the package.
-        core: compiles graphs.
-        broken: the run that ran out of memory. OpenVINO leaves such a run early, says nothing, and crashes if
-            it is used or taken down afterwards. So neither is done.
-    """
-
-    def __init__(self) -> None:
-        # Without the package that reports its use over the network.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        self.api = importlib.import_module("openvino")
-        self.core = self.api.Core()
-        self.broken: Any = None
-
-
-@functools.cache
-def _runtime() -> _Runtime:
-    return _Runtime()
 
 
 class _Estimates(nn.Module):
@@ -203,139 +177,6 @@ class _Estimates(nn.Module):
         return tuple(results)
 
 
-class _Compiled:
-    """A module that is compiled for a device when it is first run, or read from the cache.
-
-    Args:
-        module: takes tensors and returns one or a tuple of them.
-        takes: channels of each tensor that goes in.
-        gives: channels of each tensor that comes out.
-        scale: how much larger that is along a side.
-        device: where it is run.
-        precision: that OpenVINO may round to where the module is in float32.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        takes: tuple[int, ...],
-        gives: tuple[int, ...],
-        scale: int,
-        device: OpenVinoDevice,
-        precision: torch.dtype,
-    ) -> None:
-        self._module = module.eval()
-        self._takes = takes
-        self._gives = gives
-        self._scale = scale
-        self._device = device
-        self._precision = precision
-        self._graph: Any = None
-        self._rounds = False
-        self._cached = device.is_cpu
-        self._requests: dict[tuple[torch.Size, ...], Any] = {}
-
-    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Run it on tensors (B, C, H, W) in float32.
-
-        Raises:
-            OutOfMemoryError: memory ran out, now or before.
-            DeviceError: it cannot be compiled for the device.
-        """
-        if _runtime().broken is not None:
-            raise self._shortage(*tensors[0].shape[2:])
-        request = self._request(tuple(tensor.shape for tensor in tensors))
-        batch, _, height, width = tensors[0].shape
-        sides = height * self._scale, width * self._scale
-        results = tuple(torch.full((batch, channels, *sides), _UNWRITTEN) for channels in self._gives)
-        for index, result in enumerate(results):
-            request.set_output_tensor(index, _runtime().api.Tensor(result.numpy(), shared_memory=True))
-        request.infer(
-            [tensor.contiguous().numpy() for tensor in tensors], share_inputs=True, share_outputs=True
-        )
-        if any(float(result.min()) == _UNWRITTEN for result in results):
-            _runtime().broken = request
-            raise self._shortage(height, width)
-        return results
-
-    def turned(self, *, cached: bool) -> None:
-        """Use the module's new weights from the next run on.
-
-        Args:
-            cached: keep the result of compiling in the cache, because these weights will come again.
-        """
-        self._requests.clear()
-        self._cached = cached and self._device.is_cpu
-        if self._rounds or _rounds(self._module):  # ranges and rounded weights are constants of the graph
-            self._graph = None
-
-    def _shortage(self, height: int, width: int) -> OutOfMemoryError:
-        return OutOfMemoryError(
-            f"OpenVINO ran out of memory on {self._device} in a tile of {width}x{height} pixels, and cannot "
-            "go on after that: start again with a smaller ",
-            *(Parameter("tile"), ", or with ", Parameter("device", "cpu")),
-        )
-
-    def _request(self, shapes: tuple[torch.Size, ...]) -> Any:  # noqa: ANN401
-        # An NPU runs graphs of known sizes only.
-        key = () if self._device.takes_open_sizes else shapes
-        if key not in self._requests:
-            try:
-                self._requests[key] = self._compiled(key).create_infer_request()
-            except RuntimeError as error:
-                raise DeviceError(
-                    f"OpenVINO cannot run the networks on {self._device} ({_reason(error)}): choose another ",
-                    Parameter("device"),
-                ) from error
-        return self._requests[key]
-
-    def _compiled(self, shapes: tuple[torch.Size, ...]) -> Any:  # noqa: ANN401
-        """Return the graph compiled for these shapes of its inputs; () leaves their sizes open."""
-        core, name, settings = _runtime().core, self._device.name, self._settings()
-        key = ""
-        if self._cached:
-            facts = core.get_property(name, "OPTIMIZATION_CAPABILITIES")
-            key = cache_key(
-                self._module, _runtime().api.get_version(), self._device.product, facts, settings, shapes
-            )
-            content = kept(key)
-            if content is not None:
-                with suppress(RuntimeError):  # what cannot be read is compiled again
-                    return core.import_model(content, name, settings)
-        if self._graph is None:
-            self._graph = self._traced()
-        graph = self._graph
-        if shapes:
-            graph = graph.clone()
-            graph.reshape(dict(enumerate(map(list, shapes))))
-        compiled = core.compile_model(graph, name, settings)
-        if key:
-            keep(key, compiled.export_model().getvalue())
-        return compiled
-
-    def _traced(self) -> Any:  # noqa: ANN401
-        self._rounds = _rounds(self._module)
-        example = tuple(torch.zeros(1, channels, *_TRACED) for channels in self._takes)
-        with torch.inference_mode(), warnings.catch_warnings():
-            # PyTorch's tracer is deprecated, but its successor needs more help to leave sizes open.
-            warnings.simplefilter("ignore")
-            traced = torch.jit.trace(self._module, example, check_trace=False)  # type: ignore[no-untyped-call]
-            # Shared with the module, so that `turned` needs no new trace.
-            return _runtime().api.convert_model(traced, example_input=example, share_weights=True)
-
-    def _settings(self) -> dict[str, object]:
-        settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
-        settings["INFERENCE_PRECISION_HINT"] = _HINTS[self._precision]
-        if self._device.is_cpu:
-            settings["INFERENCE_NUM_THREADS"] = torch.get_num_threads()  # from OMP_NUM_THREADS
-        return settings
-
-
-def _rounds(module: nn.Module) -> bool:
-    """Whether a block of the module computes in int8."""
-    return any(block.input_range is not None for block in int8_blocks(module).values())
-
-
 class _CompiledRestorer(Restorer):
     """A restorer in float32 that OpenVINO runs."""
 
@@ -347,7 +188,7 @@ class _CompiledRestorer(Restorer):
         self.config = restorer.config
         self._footprint = restorer.footprint
         config = restorer.config
-        self.run = _Compiled(restorer, (3, config.code_length), (3,), config.scale, device, precision)
+        self.run = Compiled(restorer, (3, config.code_length), (3,), config.scale, device, precision)
 
     @property
     def footprint(self) -> Footprint:
@@ -369,7 +210,7 @@ class _CompiledNetworks(Networks):
     def __init__(self, model: BlindModel, device: OpenVinoDevice, precision: torch.dtype) -> None:
         super().__init__(model, _CPU, torch.float32)
         self._on = device, precision
-        self._estimators: dict[tuple[int, bool], _Compiled] = {}
+        self._estimators: dict[tuple[int, bool], Compiled] = {}
         self._amount = 0.0
         restorer = model.restorer
         if isinstance(restorer, BlendedRestorer):  # averages whatever its two parts give
@@ -398,7 +239,7 @@ class _CompiledNetworks(Networks):
             estimator.turned(cached=amount in (0, 1))
         self._amount = amount
 
-    def _estimator(self, stride: int, *, kernels: bool) -> _Compiled:
+    def _estimator(self, stride: int, *, kernels: bool) -> Compiled:
         """Return what estimates codes at a stride (0: none), and perhaps kernels."""
         key = stride, kernels
         if key not in self._estimators:
@@ -406,6 +247,6 @@ class _CompiledNetworks(Networks):
             length = (code.basis.shape[1],) if code else ()
             gives = (length if stride else ()) + ((self.kernel_size**2, *length) if kernels else ())
             module = _Estimates(self.estimator, code, stride, kernels=kernels)
-            self._estimators[key] = _Compiled(module, (3,), gives, 1, *self._on)
+            self._estimators[key] = Compiled(module, (3,), gives, 1, *self._on)
             self._estimators[key].turned(cached=self._amount in (0, 1))
         return self._estimators[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TypeAlias
 
 import torch
 
+from manet_cli.inference.fallback import FallbackNetworks
 from manet_cli.inference.networks import Networks, TorchNetworks
 from manet_cli.models import BlindModel
 
@@ -21,10 +23,12 @@ class RuntimeDevice(ABC):
     Attributes:
         type: its name in records, without a number.
         takes_int8: whether it computes an `Int8Block` in int8.
+        optional: whether ``auto`` chose it, so that PyTorch goes on if it fails.
     """
 
     type: str
     takes_int8 = False
+    optional = False
 
     @property
     @abstractmethod
@@ -56,12 +60,15 @@ class Runtime:
             invalid name, and `DeviceError` if the device or the runtime is missing.
         devices: returns all devices of this machine; none if the runtime is not installed. Raises
             `DeviceError` if the runtime is broken.
+        auto: returns the device that ``auto`` takes instead of PyTorch's CPU, marked as ``optional``; None to
+            leave it to PyTorch. Errors as in ``devices``.
     """
 
     id: str
     names: tuple[str, ...]
     find: Callable[[str | None], RuntimeDevice]
     devices: Callable[[], Sequence[RuntimeDevice]]
+    auto: Callable[[], RuntimeDevice | None] = lambda: None
 
 
 AnyDevice: TypeAlias = torch.device | RuntimeDevice
@@ -72,6 +79,9 @@ def networks_on(model: BlindModel, device: AnyDevice, precision: torch.dtype) ->
     """Load a model's networks onto a device."""
     if isinstance(device, torch.device):
         return TorchNetworks(model, device, precision)
+    if device.optional and precision != torch.int8:  # PyTorch has no fast int8 here
+        start = functools.partial(device.networks, model, precision)
+        return FallbackNetworks(model, start, precision, str(device))
     return device.networks(model, precision)
 
 

@@ -17,6 +17,7 @@ RUNTIMES = [
         names=("openvino", "openvino:GPU", "openvino:NPU"),
         find=openvino_runtime.find_device,
         devices=openvino_runtime.devices,
+        auto=openvino_runtime.auto_device,
     ),
 ]
 """One entry per program that can run the networks instead of PyTorch."""

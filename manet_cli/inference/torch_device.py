@@ -15,7 +15,7 @@ __all__ = [
     "choose_torch_device",
     "choose_torch_precision",
     "exact_convolutions",
-    "explain_auto",
+    "explain_torch_auto",
 ]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
@@ -79,8 +79,8 @@ def choose_torch_precision(device: torch.device, name: str = "auto") -> torch.dt
     return torch.float32
 
 
-def explain_auto() -> str:
-    """Explain in a sentence why ``auto`` chooses its device and precision on this machine."""
+def explain_torch_auto() -> str:
+    """Explain in a sentence why PyTorch's ``auto`` chooses its device and precision on this machine."""
     device = choose_torch_device()
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from manet_cli.errors import Message, Parameter
 from manet_cli.evaluation.kernel_summary import KernelSummary
 from manet_cli.images import CollectedPhoto, EightBitRows, Header, Photo, Resizer, RowSink
-from manet_cli.inference import Engine, choose_devices
+from manet_cli.inference import Engine, first_device
 from manet_cli.jobs.kernels.map_writer import KernelMapWriter
 from manet_cli.jobs.kernels.shaped_tiles import shaped_tiles
 from manet_cli.jobs.models import open_upscale
@@ -223,8 +223,7 @@ def open_deblur(request: Request, shrink: int | None) -> Run:
         DeviceError: there is no such device.
         WeightsError: the weights are missing, damaged, or lack a network.
     """
-    device = str(choose_devices(request.model.device)[0])
-    request = replace(request, model=replace(request.model, device=device))
+    request = replace(request, model=replace(request.model, device=first_device(request.model.device)))
     options = _open_levels(request, shrink)
     planner = Planner(
         expand_sources(request.inputs, recursive=request.recursive),

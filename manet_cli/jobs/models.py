@@ -10,7 +10,14 @@ from pathlib import Path
 from manet_cli.errors import DeviceError, Parameter, UsageError
 from manet_cli.evaluation.runs import TestedModel, check_models
 from manet_cli.images import MAX_PIXELS, ImageFormat
-from manet_cli.inference import PRECISIONS, Engine, choose_device, choose_devices, choose_precision
+from manet_cli.inference import (
+    PRECISIONS,
+    Engine,
+    choose_device,
+    choose_devices,
+    choose_precision,
+    first_device,
+)
 from manet_cli.inference.dial import AUTO, Denoise, Dial
 from manet_cli.jobs.blur.source import BlurOptions, open_blur
 from manet_cli.jobs.denoise import check_denoise
@@ -68,15 +75,18 @@ class OpenModel:
         engine: runs the model.
         scale: HR pixels per LR pixel along a side.
         sha256: digest of the weights, or of the pair.
-        device: cpu, cuda or mps.
         precision: number format in use: fp32, bf16, fp16 or int8.
     """
 
     engine: Engine
     scale: int
     sha256: str
-    device: str
     precision: str
+
+    @property
+    def device(self) -> str:
+        """cpu, cuda, mps or openvino; cpu once ``auto`` has given OpenVINO up."""
+        return self.engine.device.type
 
 
 def open_model(options: ModelOptions) -> OpenModel:
@@ -111,7 +121,7 @@ def open_model(options: ModelOptions) -> OpenModel:
         ) from error
     name = next(name for name, dtype in PRECISIONS.items() if dtype == precision)
     digest = pair_digest(scale) if pair else None
-    return OpenModel(engine, scale, digest or weights.sha256, device.type, name)
+    return OpenModel(engine, scale, digest or weights.sha256, name)
 
 
 def open_models(
@@ -182,8 +192,7 @@ def open_upscale(
     result_size = None if size is None else parse_size(size)
     if result_size is not None and options.scale is None and not is_weight_file(options.model):
         options = dataclasses.replace(options, scale=result_size.scale)
-    first = str(choose_devices(options.device)[0])
-    opened = open_model(dataclasses.replace(options, device=first, dial=True))
+    opened = open_model(dataclasses.replace(options, device=first_device(options.device), dial=True))
     engine = opened.engine
     denoise = check_denoise(denoise, engine, options.model, opened.scale)
     opened_blur = open_blur(blur, engine, opened.scale)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from manet_cli.inference import Engine, compiled_cache, openvino_runtime
+from manet_cli.inference import Engine, compiled_cache, openvino_graphs
 from manet_cli.inference.compiled_cache import cache_key, keep, kept
 from manet_cli.inference.dial import Dial
 from manet_cli.inference.openvino_runtime import OpenVinoDevice
@@ -32,7 +32,7 @@ def refuse_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: object) -> None:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(openvino_runtime._Compiled, "_traced", refuse)
+    monkeypatch.setattr(openvino_graphs.Compiled, "_traced", refuse)
 
 
 @needs_openvino

@@ -22,6 +22,7 @@ def with_cuda(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     without_gpus(monkeypatch)
+    monkeypatch.setattr("manet_cli.inference.device.RUNTIMES", [])
     assert choose_device() == choose_device("cpu") == CPU
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert choose_device() == choose_device("mps") == torch.device("mps")

@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manet_cli.errors import DeviceError, OutOfMemoryError, UsageError
-from manet_cli.inference import Engine, all_devices, choose_device, choose_precision, openvino_runtime
+from manet_cli.inference import (
+    Engine,
+    all_devices,
+    choose_device,
+    choose_precision,
+    openvino_graphs,
+    openvino_runtime,
+)
 from manet_cli.inference.dial import Dial
 from manet_cli.inference.openvino_runtime import OpenVinoDevice
 from manet_cli.weights import Weights, load_pair, load_weights
@@ -130,9 +137,9 @@ class Silent:
 @needs_openvino
 def test_a_run_that_writes_nothing_is_an_error_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(small_model(), OPENVINO)
-    monkeypatch.setattr(openvino_runtime._runtime(), "broken", None)
+    monkeypatch.setattr(openvino_graphs.openvino_itself(), "broken", None)
     with monkeypatch.context() as patched:
-        patched.setattr(openvino_runtime._Compiled, "_request", lambda self, shapes: Silent())
+        patched.setattr(openvino_graphs.Compiled, "_request", lambda self, shapes: Silent())
         with pytest.raises(OutOfMemoryError, match="cannot go on after that: start again with a smaller"):
             restore(engine, noise(16, 16))
     with pytest.raises(OutOfMemoryError, match="start again"):
@@ -230,7 +237,7 @@ def test_a_broken_installation_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("libtbb.so.12: cannot open shared object file")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(openvino_runtime, "_runtime", broken)
+    monkeypatch.setattr(openvino_runtime, "openvino_itself", broken)
     with pytest.raises(DeviceError, match=r"does not start \(libtbb"):
         choose_device("openvino")
     assert "OpenVINO is installed but does not start" in all_devices()[1][-1]
