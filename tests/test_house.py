@@ -174,7 +174,7 @@ def test_no_error_hides_a_signal(path: Path) -> None:
             assert first == "end_if_stopped()", f"line {handler.lineno} may hide a signal"
 
 
-_COMMAND_MAKERS = ("jobs/doctor.py", "jobs/replay.py")
+_COMMAND_MAKERS = ("jobs/doctor/job.py", "jobs/replay.py")
 """Modules whose results are commands."""
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")

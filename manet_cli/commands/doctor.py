@@ -10,7 +10,7 @@ from manet_cli.commands import options as shared
 from manet_cli.commands.help import SCRIPTS
 
 if TYPE_CHECKING:
-    from manet_cli.jobs.doctor import Examination
+    from manet_cli.jobs.doctor.findings import Examination
 
 __all__ = ["doctor"]
 
@@ -30,7 +30,7 @@ def doctor(
     nothing works, 3 that the shipped weights are damaged.
     """
     from manet_cli.console import Reporter, print_error, print_json
-    from manet_cli.jobs.doctor import examine
+    from manet_cli.jobs.doctor.job import examine
 
     reporter = Reporter(quiet=quiet)
     with reporter.progress("trying the devices") as progress:
@@ -53,7 +53,8 @@ def _print(found: Examination) -> None:
     width, height = found.photo
     rows = []
     for device in found.devices:
-        threads = f", {device.threads} threads" if device.threads else ""
+        plural = "" if device.threads == 1 else "s"
+        threads = f", {device.threads} thread{plural}" if device.threads else ""
         of_total = f" of {device.memory_total / 2**30:.1f}" if device.memory_total else ""
         print_lines(
             [f"{device.device}: {device.name}{threads}, {device.memory_free / 2**30:.1f}{of_total} GiB free"]
@@ -67,7 +68,9 @@ def _print(found: Examination) -> None:
             off = f"{probe.difference:.1f}" if probe.difference is not None else ""
             rows.append([device.device, probe.precision, probe.error or "works", time, off])
     print_lines([""])
-    print_table(["device", "precision", "tried", f"time for {width}x{height}", "off by, of 255"], rows)
+    print_table(
+        ["device", "precision", "result", f"time for {width}x{height}", "largest error (0-255)"], rows
+    )
     lines = [""]
     if found.auto:
         tile = f"tiles of {found.auto['tile']}" if found.auto["tile"] else "no tiles"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import sys
@@ -12,12 +13,18 @@ from typing import Any
 import pytest
 import torch
 
+from manet_cli.errors import DeviceError
 from manet_cli.inference import Engine, all_devices, choose_precision
-from manet_cli.jobs import doctor, speed
+from manet_cli.inference.networks import Networks
+from manet_cli.jobs import speed
+from manet_cli.jobs.doctor import installation, job
+from manet_cli.jobs.doctor import probes as tests_of_devices
+from manet_cli.jobs.doctor.findings import Device, Examination, Probe
+from manet_cli.models import BlindModel
 from manet_cli.weights import find_entry, load_weights
 from manet_cli.weights.manifest import Entry
 from tests.commands.conftest import Manet, Outcome
-from tests.toys.shadow import SHADOW
+from tests.toys.shadow import SHADOW, Shadow
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -79,19 +86,41 @@ def test_what_works(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert not list(tmp_path.iterdir()), "it changes nothing"
     lines = manet("doctor").lines
     assert any(line.split()[:3] == ["cpu", "fp32", "works"] for line in lines)
+    assert any("GPUs" in line and "precision=" not in line for line in lines)
     assert any(line.startswith("a photo of 4000x3000 takes about ") for line in lines)
 
 
-def test_a_faster_device_is_named() -> None:
+def test_the_chosen_device_is_compared_with_the_others() -> None:
     times = {"cpu": (2.0, 4.0), "slow": (3.0, 3.5), "fast": (1.0, 2.0)}
-    found = doctor.Examination(
+    found = Examination(
         devices=[
-            doctor.Device(name, name, 1, 1, None, 1, (doctor.Probe("bf16", photo_seconds=seconds),))
+            Device(name, name, 1, 1, None, 1, (Probe("bf16", difference=2.25, photo_seconds=seconds),))
             for name, seconds in times.items()
         ]
     )
-    assert doctor._faster(found, "bf16", 3.0) == {"fast": 1.5}
-    assert doctor._faster(found, "fp32", 3.0) == {}
+    assert job._comparisons(found, "cpu", "bf16") == ["--device fast was faster: 0.50 of the time of cpu"]
+    assert job._comparisons(found, "fast", "bf16") == [
+        "fast took 0.50 of the time of --device cpu",
+        "largest pixel error, of 255: fast 2.2, cpu 2.2",
+    ]
+
+
+def test_an_optional_device_that_fails_is_left_out(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Shadow):
+        optional = True
+
+        def networks(self, model: BlindModel, precision: torch.dtype) -> Networks:
+            raise DeviceError("it is broken")
+
+    runtime = dataclasses.replace(SHADOW, devices=lambda: [Broken()], auto=Broken)
+    monkeypatch.setattr("manet_cli.inference.device.RUNTIMES", [runtime])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    outcome = manet("doctor", "--json")
+    found = object_of(outcome)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert (found["auto"]["device"], found["auto"]["precision"]) == ("cpu", "fp32")
+    assert found["auto"]["reason"].startswith("shadow does not work, so PyTorch goes on")
 
 
 def test_an_input_of_the_size_told_fits(manet: Manet) -> None:
@@ -119,15 +148,15 @@ def test_nothing_works(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_format_that_computes_nonsense(manet: Manet, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = doctor._run
+    real = tests_of_devices._run
 
     def wrong(engine: Engine, side: int) -> torch.Tensor:
         half = engine.restorer.get_parameter("trunk.weight").dtype == torch.bfloat16
         return real(engine, side) + (0.5 if half else 0.0)
 
-    monkeypatch.setattr(doctor, "_run", wrong)
+    monkeypatch.setattr(tests_of_devices, "_run", wrong)
     monkeypatch.setattr(
-        doctor,
+        job,
         "choose_precision",
         lambda device, name="auto": torch.bfloat16 if name == "auto" else choose_precision(device, name),
     )
@@ -145,7 +174,7 @@ def test_damaged_weights(manet: Manet, monkeypatch: pytest.MonkeyPatch, tmp_path
     assert path is not None
     damaged.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(Entry, "path", damaged)
-    monkeypatch.setattr(doctor, "_FULL_SIZE", load_weights(str(path))[0].config)
+    monkeypatch.setattr(tests_of_devices, "_FULL_SIZE", load_weights(str(path))[0].config)
     outcome = manet("doctor", "--json")
     assert outcome.code == 3
     assert "install manet-cli again" in outcome.stderr
@@ -196,8 +225,8 @@ def test_extras_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
         f"{text}; extra == '{name}'" for name, texts in extras.items() for text in texts
     ]
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
-    found = doctor.Examination()
-    doctor._look_at_software(found)
+    found = Examination()
+    installation.look_at_software(found)
     assert set(found.extras) == set(extras) - {"dev"}
     assert set(found.extras["study"]) == {"matplotlib", "scikit-learn"}
     assert found.extras["study"]["matplotlib"] == importlib.metadata.version("matplotlib")

@@ -88,7 +88,7 @@ def test_a_traceback_only_when_asked(photo: Path) -> None:
         ("upscale", "PIL.Image.open", "OSError('damaged')"),
         ("degrade -o out -s 4 --kernel 9,1,0", "PIL.Image.open", "OSError('damaged')"),
         ("weights verify", "safetensors.torch.load_file", "safetensors.SafetensorError('damaged')"),
-        ("doctor", "manet_cli.jobs.doctor._run", "ValueError('no shape')"),
+        ("doctor", "manet_cli.jobs.doctor.probes._run", "ValueError('no shape')"),
     ],
 )
 def test_a_signal_that_the_code_it_interrupts_turns_into_an_error(

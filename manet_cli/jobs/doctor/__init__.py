@@ -1,0 +1,1 @@
+"""``manet doctor``: findings, software and weights, tests of the devices."""
