@@ -223,10 +223,11 @@ class Reporter:
             else:
                 print_lines(lines)
 
-    def failure(self, error: ManetError) -> None:
-        """Print the error of one input on stderr."""
+    def failure(self, error: ManetError, name: str) -> None:
+        """Print the error of one input on stderr, with the input's name if the error does not say it."""
+        said = to_text(error)
         with self._bar_away():
-            print_error(error)
+            print_error(said if name in said else f"{name}: {said}")
 
     @contextmanager
     def training(

@@ -106,4 +106,4 @@ def report_results(results: Iterator[Result], tally: Tally, reporter: Reporter) 
             name = result.item.output or result.item.source.name
             reporter.message(f"{name}: {to_text(result.report.sentence())}")
         if result.error is not None and not isinstance(result.error, NotStartedError):
-            reporter.failure(result.error)
+            reporter.failure(result.error, result.item.source.name)

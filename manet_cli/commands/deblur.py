@@ -64,7 +64,7 @@ def deblur(
     Writes NAME_deblurred.png beside the input and keeps its metadata. Existing results of the same input,
     weights and settings are skipped, so you can repeat a run.
     """
-    shared.check_quality_meant(inputs, quiet=quiet)
+    shared.check_inputs(inputs, quiet=quiet)
     from manet_cli.console import Reporter
     from manet_cli.inference import SMALLEST_TILE
     from manet_cli.jobs.blur.source import BlurOptions

@@ -98,6 +98,6 @@ def degrade(
         for result in results:
             reporter.result(result.fields(), result.lines())
             if result.error is not None:
-                reporter.failure(result.error)
+                reporter.failure(result.error, source.name)
                 failed = True
     raise typer.Exit(1 if failed else 0)

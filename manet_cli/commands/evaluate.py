@@ -94,7 +94,7 @@ def evaluate(
         for outcome in job.run(reporter.progress):
             if isinstance(outcome, UnmeasuredPicture):
                 reporter.result(outcome.fields())
-                reporter.failure(outcome.error)
+                reporter.failure(outcome.error, outcome.image)
                 failed = True
             elif as_json:
                 reporter.result(outcome.fields())

@@ -66,6 +66,7 @@ _COMMANDS_ELSEWHERE = {
     "weights pull": ("download", "pull", "fetch"),
     "doctor": ("check", "info", "devices"),
     "--version": ("version",),
+    "--help": ("help",),
     "evaluate": ("test", "benchmark", "psnr"),
 }
 """A command -> its names in other programs."""

@@ -43,6 +43,9 @@ _SCALES = (2, 3, 4)
 _LARGEST_FACTOR = 8.0
 
 
+_LONG_DASHES = ("\N{EN DASH}", "\N{EM DASH}")
+
+
 def _parse_scale(text: str) -> int:
     """Return the number that ``--scale`` names.
 
@@ -243,15 +246,19 @@ Quiet: TypeAlias = Annotated[
 ]
 
 
-def check_quality_meant(inputs: list[str], *, quiet: bool) -> None:
-    """Check that ``-q 80`` was not typed for ``--quality 80``.
+def check_inputs(inputs: list[str], *, quiet: bool) -> None:
+    """Check that no option was read as an input: ``-q 80`` for a quality, or a long dash for two dashes.
 
     Raises:
-        UsageError: a number that is no file's name was given, and ``-q``.
+        UsageError: one was, and no file has this name.
     """
-    number = next((name for name in inputs if name.isdecimal() and not os.path.lexists(name)), None)
-    if quiet and number is not None:
-        raise UsageError(f"-q means --quiet and takes no number: type --quality {number}")
+    for name in inputs:
+        if os.path.lexists(name):
+            continue
+        if quiet and name.isdecimal():
+            raise UsageError(f"-q means --quiet and takes no number: type --quality {name}")
+        if name.startswith(_LONG_DASHES):
+            raise UsageError(f"{name} begins with a long dash: type two short ones, --{name[1:]}")
 
 
 def parse_tile(text: str, smallest: int) -> int | None:

@@ -86,7 +86,7 @@ def replay(
             end_if_stopped()
             failed = True
             reporter.result(fields | {"error": error})
-            reporter.failure(error)
+            reporter.failure(error, str(path))
             continue
         fields |= {"input": str(found.input), "command": list(found.command), "record": found.record.fields()}
         if found.record.tool != f"manet_cli {__version__}":

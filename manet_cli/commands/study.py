@@ -248,7 +248,7 @@ def compare(
         if isinstance(outcome, Compared):
             compared.append(outcome)
         else:
-            reporter.failure(outcome.error)
+            reporter.failure(outcome.error, outcome.name)
             failed[outcome.name] = to_text(outcome.error)
     if compared:
         study = compare_study(subjects, compared, failed)

@@ -16,7 +16,7 @@ from manet_cli.stopping import end_if_stopped
 __all__ = ["app"]
 
 app = typer.Typer(
-    cls=ManetGroup, no_args_is_help=True, help="List, pull, check, find, convert and export weights."
+    cls=ManetGroup, no_args_is_help=True, help="List, show, pull, verify, convert and export weights."
 )
 
 _WHAT = "A family, an entry, a .safetensors or .pth file, or a pulled source."
@@ -92,7 +92,7 @@ def pull(
             end_if_stopped()
             code = error.exit_code
             reporter.result({**fields, "error": error})
-            reporter.failure(error)
+            reporter.failure(error, name)
             continue
         fields |= {"status": located.status, "path": str(located.path), "sha256": located.sha256}
         reporter.message(f"{name}: {located.status}, sha256 {located.sha256}")

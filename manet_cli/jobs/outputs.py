@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,7 +18,6 @@ from manet_cli.images import (
     Header,
     ImageFormat,
     format_for_suffix,
-    has_picture_suffix,
     read_finished,
 )
 from manet_cli.jobs.record import parse_record
@@ -37,7 +37,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_FILE_SUFFIXES = frozenset((".npy", ".npz", ".safetensors", ".pth", ".onnx", ".json", ".jsonl", ".html"))
+_LIKE_SUFFIX = re.compile(r"\.[A-Za-z]{2,11}\d{0,4}")
 _OUTPUT, _OVERWRITE = Parameter("output"), Parameter("overwrite", True)
 
 
@@ -177,8 +177,11 @@ def path_beside(name: str, ending: str) -> Path:
 def say_if_named_like_file(output: str | Path) -> None:
     """Warn if an output folder that does not exist yet is named like a file, such as ``result.png``."""
     path = Path(output)
-    like_file = has_picture_suffix(path) or path.suffix.lower() in _FILE_SUFFIXES
-    if like_file and not str(output).endswith(("/", os.sep)) and not os.path.lexists(path):
+    if (
+        _LIKE_SUFFIX.fullmatch(path.suffix)
+        and not str(output).endswith(("/", os.sep))
+        and not os.path.lexists(path)
+    ):
         _log.warning("%s is taken as the name of a folder here", output)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from manet_cli.atomic import check_name
-from manet_cli.errors import InputError, Message, OutputError, Parameter
-from manet_cli.file_identity import is_folder, ledger_of
+from manet_cli.errors import InputError, Message, OutputError, Parameter, UsageError
+from manet_cli.file_identity import is_folder, ledger_of, same_file
 from manet_cli.jobs.durations import duration
 from manet_cli.jobs.outputs import files_among, say_if_named_like_file
 from manet_cli.jobs.sources import expand_sources
@@ -169,6 +169,8 @@ def plan_training(request: TrainRequest) -> TrainJob:
         InputError: a folder holds no photos.
     """
     check_name(RunFolder(request.output).checkpoints)
+    if same_file(request.output, request.data):
+        raise UsageError(Parameter("output"), " is the folder of the photos: choose another for the run")
     if not request.start.resume:
         say_if_named_like_file(request.output)
         _check_inputs(request)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manet_cli.errors import Message, Parameter, UsageError, WeightsError
-from manet_cli.file_identity import is_file
+from manet_cli.file_identity import is_file, is_folder
 from manet_cli.weights.bounds import LARGEST_FILE
 from manet_cli.weights.files import WEIGHT_SUFFIXES, Weights, file_sha256, read_weights
 from manet_cli.weights.manifest import DEFAULT_FAMILY, PAIR, RETIRED, Entry, load_manifest
@@ -127,6 +127,10 @@ def find_entry(name: str, scale: int | None = None) -> Entry:
     if not family:
         if name in RETIRED:
             raise WeightsError(f"there are no weights {name!r} any more: use {RETIRED[name]!r}")
+        if is_folder(Path(name)):
+            raise WeightsError(
+                f"{name} is a folder: give a file, such as {Path(name) / 'weights.safetensors'}"
+            )
         known = ", ".join(dict.fromkeys([DEFAULT_FAMILY, *(entry.family for entry in manifest)]))
         raise WeightsError(
             f"there are no weights called {name!r}; give one of {known}, "

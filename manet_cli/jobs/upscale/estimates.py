@@ -64,6 +64,8 @@ def measure_pace(engine: Engine, options: UpscaleOptions, items: list[Item]) -> 
         # Kernels from a file fit only whole pictures; the restorer's time does not depend on the blur.
         kernel = sigma_kernel((1.0,), options.scale, engine.kernel_size).kernel
         options = replace(options, blur=Blur(options.blur.settings, kernel=kernel))
+    # A size for the whole picture may be refused for its crop; resizing is a small part of the time.
+    options = replace(options, size=None)
     todo = _to_do(items)
     pixels = sum(computed_pixels(engine, item.header) for item in todo if item.header)
     for item in sorted(todo, key=_distance):

@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 
+_SUFFIXES = listed(entry.suffixes[0] for entry in FORMATS)
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where outputs go.
@@ -114,14 +117,20 @@ def plan_destination(inputs: list[str], output: str | None, format_name: str | N
     if output is None:
         return Destination(None, None, False, format)
     path = Path(output)
+    if is_file(path) and (several or not has_picture_suffix(path)):
+        raise UsageError(
+            Parameter("output", output),
+            *(" is a file, and several inputs need a folder",)
+            if several
+            else (f" is a file, and {path.suffix or 'no suffix'} cannot be written; use {_SUFFIXES}",),
+        )
     if several or is_folder(path) or output.endswith(("/", os.sep)) or not has_picture_suffix(path):
         if all(error is None for _, error in joined_words(inputs)):
             say_if_named_like_file(output)
         return Destination(path, None, False, format)
     named = format_for_suffix(path)
     if named is None:
-        usual = listed(entry.suffixes[0] for entry in FORMATS)
-        raise UsageError(Parameter("output", output), f": {path.suffix} cannot be written; use {usual}")
+        raise UsageError(Parameter("output", output), f": {path.suffix} cannot be written; use {_SUFFIXES}")
     if format_name and named != format:
         raise UsageError(
             Parameter("output", output),

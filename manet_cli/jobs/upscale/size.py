@@ -84,10 +84,11 @@ class ResultSize:
             )
         before = width // scale, height // scale
         if _SMALLEST_PART * across < before[0] or _SMALLEST_PART * down < before[1]:
+            meant = "" if self.factor else f" ({self} is in pixels; factors go up to x8)"
             raise OutputError(
                 Parameter("size", str(self)),
                 f" makes {across}x{down} pixels of an input of {before[0]}x{before[1]}, less than a quarter "
-                "along a side: give a larger size, or a factor from x1 to x8",
+                f"along a side{meant}: give a larger size",
             )
         return replace(enlarged, width=across, height=down)
 
