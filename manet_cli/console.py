@@ -226,8 +226,9 @@ class Reporter:
     def failure(self, error: ManetError, name: str) -> None:
         """Print the error of one input on stderr, with the input's name if the error does not say it."""
         said = to_text(error)
+        named = name == "-" or name in said  # errors say "standard input"
         with self._bar_away():
-            print_error(said if name in said else f"{name}: {said}")
+            print_error(said if named else f"{name}: {said}")
 
     @contextmanager
     def training(

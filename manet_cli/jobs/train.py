@@ -169,11 +169,11 @@ def plan_training(request: TrainRequest) -> TrainJob:
         InputError: a folder holds no photos.
     """
     check_name(RunFolder(request.output).checkpoints)
-    if same_file(request.output, request.data):
-        raise UsageError(Parameter("output"), " is the folder of the photos: choose another for the run")
     if not request.start.resume:
         say_if_named_like_file(request.output)
         _check_inputs(request)
+    if same_file(request.output, request.data):
+        raise UsageError(Parameter("output"), " is the folder of the photos: choose another for the run")
     recipe = load_recipe(
         request.stage, request.scale, name=request.recipe, config=request.config, options=request.options
     )

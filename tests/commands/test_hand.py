@@ -177,7 +177,7 @@ def test_what_makes_no_sense_is_refused(manet: Manet, photo: Path, options: tupl
 
 
 def test_in_python(manet: Manet, photo: Path) -> None:
-    model = open_model(precision="fp32")
+    model = open_model(device="cpu", precision="fp32")
     with Image.open(photo) as image:
         rgb = np.asarray(image)
     hand = ("--strength", "0.7", "--smooth", "2", "--flat-sigma", "2.5,1,30")

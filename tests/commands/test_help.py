@@ -125,6 +125,12 @@ def test_a_gpu_that_is_not_there(manet: Manet) -> None:
         (["kernels", "Two", "words.png"], 'quotes, "Two words.png"'),
         (["train", "--resume", "-o", "run"], "Repeat the command of the run, with --resume"),
         (["train", "--resume", "-o", "run", "--iterations", "abc"], "valid integer"),
+        (["upscale", "photo.png", "\N{EN DASH}size", "300x"], "two short ones, --size"),
+        (["upscale", "photo.png", "-o", "notes.txt"], ".txt cannot be written; use .png"),
+        (["upscale", "photo.png", "-dash.png", "-o", "notes.txt"], "./-dash.png"),
+        (["upscale", "photo.png", "Two words.png", "-o", "notes.txt"], "several inputs need a folder"),
+        (["train", "--data", ".", "-o", ".", "--stage", "sr"], "is the folder of the photos"),
+        (["help"], "type manet --help"),
         (["enlarge", "photo.png"], "type manet upscale"),
         (["pull", "published"], "type manet weights pull"),
         (["Two", "words.png"], 'type manet upscale "Two words.png"'),
@@ -141,6 +147,7 @@ def test_a_near_miss_says_what_to_type(
 ) -> None:
     for name in ("-dash.png", "Two words.png"):
         shutil.copy(photo, photo.with_name(name))
+    photo.with_name("notes.txt").touch()
     monkeypatch.chdir(photo.parent)
     outcome = manet(*words)
     assert outcome.code == 2

@@ -219,10 +219,28 @@ def test_a_folder_that_is_named_like_a_file_is_said(manet: Manet, photo: Path) -
     other = shutil.copy(photo, photo.with_name("other.png"))
     outcome = manet("upscale", photo, other, "-o", photo.with_name("one.jpg"), "-n")
     assert "one.jpg is taken as the name of a folder" in outcome.stderr
-    for output in (f"{photo.with_name('two.jpg')}/", photo.with_name("three")):
+    for output in ("large.jepg", "result.txt"):
+        assert f"{output} is taken as" in manet("upscale", photo, "-o", photo.with_name(output), "-n").stderr
+    for output in (f"{photo.with_name('two.jpg')}/", photo.with_name("three"), photo.with_name("v1.2")):
         assert "is taken as" not in manet("upscale", photo, other, "-o", output, "-n").stderr
     outcome = manet("degrade", photo, "-o", photo.with_name("d.npz"), "--variances", "4,1,30")
     assert "d.npz is taken" in outcome.stderr
+
+
+def test_errors_of_a_batch_name_the_picture(manet: Manet, photo: Path) -> None:
+    clear = photo.with_name("clear.png")
+    with Image.open(photo) as image:
+        image.convert("RGBA").save(clear)
+    assert f"manet: {clear}: JPEG" in manet("upscale", photo, clear, "--format", "jpeg", "-n").stderr
+    said = manet("upscale", photo, "--size", "7x5", "-n").stderr
+    assert f"{photo}: --size 7x5 makes" in said
+    assert "7x5 is in pixels" in said
+
+
+def test_every_size_has_an_estimate(manet: Manet, photo: Path) -> None:
+    for size in ("300x", "x7.9", "x1"):
+        planned = manet("upscale", photo, "--size", size, "-n", "--json").json[0]
+        assert planned["estimated_seconds"] > 0
 
 
 def test_a_skipped_picture_tells_its_dial(manet: Manet, photo: Path) -> None:
