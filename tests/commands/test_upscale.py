@@ -219,8 +219,8 @@ def test_a_folder_that_is_named_like_a_file_is_said(manet: Manet, photo: Path) -
     other = shutil.copy(photo, photo.with_name("other.png"))
     outcome = manet("upscale", photo, other, "-o", photo.with_name("one.jpg"), "-n")
     assert "one.jpg is taken as the name of a folder" in outcome.stderr
-    for output in ("large.jepg", "result.txt"):
-        assert f"{output} is taken as" in manet("upscale", photo, "-o", photo.with_name(output), "-n").stderr
+    for name in ("large.jepg", "result.txt"):
+        assert f"{name} is taken as" in manet("upscale", photo, "-o", photo.with_name(name), "-n").stderr
     for output in (f"{photo.with_name('two.jpg')}/", photo.with_name("three"), photo.with_name("v1.2")):
         assert "is taken as" not in manet("upscale", photo, other, "-o", output, "-n").stderr
     outcome = manet("degrade", photo, "-o", photo.with_name("d.npz"), "--variances", "4,1,30")
