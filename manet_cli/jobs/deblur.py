@@ -102,26 +102,27 @@ class DeblurReport:
     Attributes:
         sigma: approximate standard deviation of the blur in input pixels; None if it cannot be measured.
         shrink: factor by which the picture was shrunk first.
-        sharp: whether the picture was sharp already; then its pixels are kept.
+        sharp: whether the picture was sharp already.
+        kept: whether the pixels are kept: of a sharp picture, and of one whose blur cannot be measured.
     """
 
     sigma: float | None
     shrink: int
     sharp: bool = False
+    kept: bool = False
 
     name = "deblur"
 
     def fields(self) -> dict[str, object]:
         """Return the report for a script."""
         sigma = None if self.sigma is None else round(self.sigma, 2)
-        return {"sigma": sigma, "shrink": self.shrink, "sharp": self.sharp}
+        return {"sigma": sigma, "shrink": self.shrink, "sharp": self.sharp, "kept": self.kept}
 
     def sentence(self) -> Message:
         """Return the report for a reader."""
-        if self.sharp:
-            return Message(
-                "sharp already, so its pixels are kept; ", Parameter("shrink", 1), " sharpens it anyway"
-            )
+        if self.kept:
+            why = "sharp already" if self.sharp else "too small or too flat to measure its blur"
+            return Message(f"{why}, so its pixels are kept; ", Parameter("shrink", 1), " sharpens it anyway")
         first = f"; shrunk {self.shrink} times first" if self.shrink > 1 else ""
         if self.sigma is None:
             return Message(f"too small or too flat to measure its blur{first}")
@@ -151,7 +152,7 @@ def deblur(
     """
     progress(0.0)
     found = _report(photo, engine, options)
-    if found.sharp:
+    if found.kept:
         kept = sink if options.result_of(photo.header) == photo.header else EightBitRows(sink)
         kept.write(photo.pixels, photo.alpha)
         progress(1.0)
@@ -170,7 +171,9 @@ def _report(photo: Photo, engine: Engine, options: DeblurOptions) -> DeblurRepor
     if coarse is None or coarse < _FROM[2]:
         fine = _sigma(photo, engine, 2)
         sharp = options.shrink is None and (fine is None or fine < _LITTLE) and _is_sharp(photo, engine)
-        return DeblurReport(fine, options.shrink or 1, sharp)
+        return DeblurReport(
+            fine, options.shrink or 1, sharp, sharp or (fine is None and options.shrink is None)
+        )
     return DeblurReport(coarse, options.shrink or max(side for side, low in _FROM.items() if coarse >= low))
 
 

@@ -122,10 +122,12 @@ def test_what_is_flat_or_tiny_stays_as_it_is(manet: Manet, tmp_path: Path) -> No
         path = tmp_path / f"{name}.png"
         Image.new("RGB", size, (90, 120, 150)).save(path)
         (line,) = manet("deblur", path, "--json", "--overwrite").json
-        assert line["deblur"] == {"sigma": None, "shrink": 1, "sharp": False}
+        assert line["deblur"] == {"sigma": None, "shrink": 1, "sharp": False, "kept": True}
         with Image.open(line["output"]) as image:
             assert image.size == size
-            assert np.abs(np.asarray(image).astype(int) - (90, 120, 150)).max() < 16
+            assert (np.asarray(image) == (90, 120, 150)).all()
+        forced = manet("deblur", path, "--shrink", "1", "--overwrite", "--json").json[0]
+        assert not forced["deblur"]["kept"]
 
 
 def test_standard_input_and_output(photo: Path) -> None:

@@ -39,7 +39,7 @@ def test_files_that_are_not_there_or_not_files(tmp_path: Path) -> None:
         (
             tmp_path / "text.png",
             r"text\.png is not a PNG, JPEG, WebP, TIFF, BMP, AVIF, GIF, "
-            r"JPEG 2000, PPM, HEIC, JPEG XL or camera raw picture: convert",
+            r"JPEG 2000, PPM, HEIC, JPEG XL or camera raw picture: give a picture, or",
         ),
         (tmp_path / "empty.png" / "below.png", r"below\.png cannot be read \(Not a directory\)"),
         (tmp_path / "nul\0.png", "cannot be read|does not exist"),
